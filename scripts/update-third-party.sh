@@ -1,0 +1,24 @@
+#!/bin/sh
+# Fetches the vendored libraries again, from the pinned source packages of the Python index, and unpacks the files
+# that their files.txt lists.  For developers: building never runs this.  `git diff` afterwards shows what changed:
+# nothing, unless a version below was raised (then raise it in the README beside the files, too).
+set -eu
+root=$(cd "$(dirname "$0")/.." && pwd)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+# unpack NAME VERSION SHA256 FOLDER-IN-THE-ARCHIVE TARGET
+unpack() {
+  echo "$1==$2 --hash=sha256:$3" > "$work/requirement.txt"
+  python3 -m pip download -q --no-deps --no-binary :all: --require-hashes -r "$work/requirement.txt" -d "$work"
+  tar -xzf "$work/$1-$2.tar.gz" -C "$work"
+  while read -r file; do
+    mkdir -p "$root/$5/upstream/$(dirname "$file")"
+    cp "$work/$1-$2/$4$file" "$root/$5/upstream/$file"
+    chmod 644 "$root/$5/upstream/$file"
+  done < "$root/$5/files.txt"
+}
+
+unpack sentencepiece 0.2.1 8138cec27c2f2282f4a34d9a016e3374cd40e5c6e9cb335063db66a0a3b71fad sentencepiece/ \
+  wasm/third_party/sentencepiece
+unpack yyjson 4.0.6 fcd4dc15c1e39a30bf9fa85d56903029111506860fc3080ab0d81c6c6dacaa8c "" wasm/third_party/yyjson
