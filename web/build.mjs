@@ -1,0 +1,66 @@
+// Builds the npm package: web/*.ts -> dist/*.js (esbuild, run-time dependencies bundled) and dist/types (tsc), with
+// the engine from build/wasm beside them and the licences of what was bundled.
+import { build } from 'esbuild';
+import { execFileSync } from 'node:child_process';
+import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { gzipSync } from 'node:zlib';
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..');
+const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+const wasm = join(process.env.POCKET_TTS_WASM_DIR ?? join(root, 'build', 'wasm'));
+const dist = join(root, 'dist');
+
+for (const name of ['pocket_tts.mjs', 'pocket_tts.wasm']) {
+  if (existsSync(join(wasm, name))) continue;
+  console.error(`${join(wasm, name)} is missing: build the engine first (make build)`);
+  process.exit(1);
+}
+
+rmSync(dist, { recursive: true, force: true });
+mkdirSync(dist, { recursive: true });
+for (const name of ['pocket_tts.mjs', 'pocket_tts.wasm']) copyFileSync(join(wasm, name), join(dist, name));
+
+const common = {
+  bundle: true,
+  format: 'esm',
+  target: 'es2022',
+  outdir: dist,
+  absWorkingDir: root,
+  external: ['./pocket_tts.mjs'],
+  metafile: true,
+  logLevel: 'warning',
+  define: { PACKAGE_VERSION: JSON.stringify(version) },
+};
+const results = [
+  await build({ ...common, entryPoints: ['web/index.ts'], platform: 'browser' }),
+  await build({ ...common, entryPoints: ['web/node.ts'], platform: 'node', external: [...common.external, 'node:*'] }),
+  await build({
+    ...common, entryPoints: ['web/cli.ts'], platform: 'node', external: [...common.external, 'node:*'],
+    banner: { js: '#!/usr/bin/env node' },
+  }),
+];
+
+// The terms of what was bundled travel with it.
+const bundled = new Set(
+  results.flatMap(({ metafile }) => Object.keys(metafile.inputs))
+    .map((path) => /^node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(path)?.[1])
+    .filter((name) => name !== undefined),
+);
+const notices = [...bundled].sort().map((name) => {
+  const folder = join(root, 'node_modules', name);
+  const licence = ['LICENSE', 'LICENSE.md', 'LICENCE', 'license'].map((file) => join(folder, file)).find(existsSync);
+  if (licence === undefined) throw new Error(`${name}: no licence file to ship`);
+  const { version: bundledVersion } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
+  return `==== ${name} ${bundledVersion}\n\n${readFileSync(licence, 'utf8').trim()}\n`;
+});
+writeFileSync(join(dist, 'THIRD_PARTY_LICENSES.txt'), notices.join('\n'));
+
+execFileSync(process.execPath, [join(root, 'node_modules', 'typescript', 'bin', 'tsc'), '-p', root], { stdio: 'inherit' });
+copyFileSync(join(root, 'web', 'pocket_tts.d.mts'), join(dist, 'types', 'pocket_tts.d.mts'));
+
+for (const name of ['pocket_tts.wasm', 'pocket_tts.mjs', 'index.js', 'node.js', 'cli.js']) {
+  const bytes = readFileSync(join(dist, name));
+  console.log(`dist/${name}: ${statSync(join(dist, name)).size} bytes, gzip ${gzipSync(bytes, { level: 9 }).length}`);
+}

@@ -1,0 +1,173 @@
+// The command line of `generate`: flags, their types, and usage errors (exit 2), as in the reference.
+import { parseArgs } from 'node:util';
+
+/** A command line that cannot be understood. */
+export class UsageError extends Error {}
+
+type FlagKind = 'string' | 'int' | 'float' | 'flag';
+
+interface Flag {
+  readonly kind: FlagKind;
+  /** Shown in the help; hidden when undefined. */
+  readonly help?: string;
+  readonly value?: string;
+}
+
+const FLAGS: Readonly<Record<string, Flag>> = {
+  text: { kind: 'string', value: 'TEXT', help: 'Text to speak; - reads all of stdin. Default: a sentence in the language' },
+  voice: { kind: 'string', value: 'VOICE', help: 'A voice of the pack by name, a voice file (.safetensors), or a recording (.wav)' },
+  quiet: { kind: 'flag', help: 'Only errors on stderr (also -q)' },
+  pack: { kind: 'string', value: 'PATH|URL', help: 'A pack: a folder or URL prefix with pack.json. Default: the starter voice, offline' },
+  language: { kind: 'string', value: 'NAME', help: 'An official model by name (this version fetches none)' },
+  config: { kind: 'string', value: 'PATH', help: 'A configuration file of the reference (.yaml) with local weights' },
+  checkpoint: { kind: 'string', value: 'PATH', help: 'A training checkpoint (not supported)' },
+  precision: { kind: 'string', value: 'f32|q8', help: "Working precision. Default: the pack's own" },
+  quantize: { kind: 'flag', help: 'Same as --precision q8' },
+  'no-quantize': { kind: 'flag', help: 'Same as --precision f32' },
+  'sampler-decode-steps': { kind: 'int', value: 'N', help: 'Steps of the sampler. Default: 1' },
+  'lsd-decode-steps': { kind: 'int' },
+  temperature: { kind: 'float', value: 'X', help: "Variance of the noise. Default: the model's own" },
+  'noise-clamp': { kind: 'float', value: 'X', help: 'Truncate the noise to [-X, X]' },
+  'eos-threshold': { kind: 'float', value: 'X', help: "The end is a logit above X. Default: the model's own" },
+  'frames-after-eos': { kind: 'int', value: 'N', help: 'Frames made after the end was found' },
+  'max-tokens': { kind: 'int', value: 'N', help: 'Tokens in a chunk. Default: 50' },
+  seed: { kind: 'string', value: 'N|random', help: 'Seed of the noise. Default: 42' },
+  rng: { kind: 'string', value: 'chunk|torch', help: 'Random streams: one for each chunk, or one sequential as in the reference' },
+  device: { kind: 'string', value: 'cpu', help: 'Only cpu' },
+  'output-path': { kind: 'string', value: 'PATH', help: 'Where the WAV goes; - is stdout. Default: ./tts_output.wav' },
+  help: { kind: 'flag', help: 'Show this' },
+};
+
+export interface Options {
+  text?: string;
+  voice?: string;
+  quiet: boolean;
+  help: boolean;
+  pack?: string;
+  language?: string;
+  config?: string;
+  checkpoint?: string;
+  precision?: string;
+  steps?: number;
+  /** --lsd-decode-steps was given. */
+  oldSteps: boolean;
+  temperature?: number;
+  noiseClamp?: number;
+  eosThreshold?: number;
+  framesAfterEos?: number;
+  maxTokens?: number;
+  seed?: number | 'random';
+  rng?: 'chunk' | 'torch';
+  device: string;
+  outputPath: string;
+}
+
+/** Python's int() and float(), as far as command lines use them. */
+function toNumber(name: string, text: string, kind: 'int' | 'float'): number {
+  const trimmed = text.trim();
+  const special = /^([+-]?)(inf|infinity|nan)$/i.exec(trimmed);
+  const integer = /^[+-]?\d+$/.test(trimmed);
+  if (kind === 'float' && special !== null) {
+    if (special[2]?.toLowerCase() === 'nan') return Number.NaN;
+    return special[1] === '-' ? -Infinity : Infinity;
+  }
+  if (integer || (kind === 'float' && /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(trimmed))) return Number(trimmed);
+  throw new UsageError(`Invalid value for '--${name}': '${text}' is not a valid ${kind === 'int' ? 'integer' : 'float'}.`);
+}
+
+function oneOf<T extends string>(name: string, text: string, allowed: readonly T[]): T {
+  const found = allowed.find((value) => value === text);
+  if (found === undefined) {
+    throw new UsageError(`Invalid value for '--${name}': '${text}' is not one of ${allowed.map((value) => `'${value}'`).join(', ')}.`);
+  }
+  return found;
+}
+
+function toSeed(text: string): number | 'random' {
+  if (text === 'random') return text;
+  const seed = toNumber('seed', text, 'int');
+  if (seed >= 0 && Number.isSafeInteger(seed)) return seed;
+  throw new UsageError(`Invalid value for '--seed': '${text}' is not 'random' or a whole number from 0 to ${Number.MAX_SAFE_INTEGER}.`);
+}
+
+/** The flags in the order given, with values; checks names and presence. */
+function tokenize(args: readonly string[]): [string, string][] {
+  const options = Object.fromEntries(
+    Object.entries(FLAGS).map(([name, { kind }]) => [name, { type: kind === 'flag' ? ('boolean' as const) : ('string' as const) }]),
+  );
+  // Not strict: the checks below know that values may start with '-' and word the errors.
+  const { tokens } = parseArgs({
+    args: [...args],
+    options: { ...options, quiet: { type: 'boolean', short: 'q' } },
+    strict: false,
+    allowPositionals: true,
+    tokens: true,
+  });
+  return tokens.map((token) => {
+    if (token.kind !== 'option') {
+      throw new UsageError(`Got unexpected extra argument (${token.kind === 'positional' ? token.value : '--'})`);
+    }
+    const flag = Object.hasOwn(FLAGS, token.name) ? FLAGS[token.name] : undefined;
+    if (flag === undefined) throw new UsageError(`No such option: ${token.rawName}`);
+    if (flag.kind === 'flag') {
+      if (token.value !== undefined) throw new UsageError(`Option '${token.rawName}' does not take a value.`);
+      return [token.name, ''];
+    }
+    if (token.value === undefined) throw new UsageError(`Option '${token.rawName}' requires an argument.`);
+    return [token.name, token.value];
+  });
+}
+
+/** The options of `generate`; throws UsageError. A repeated flag: the last one counts. */
+export function parseOptions(args: readonly string[]): Options {
+  const options: Options = { quiet: false, help: false, oldSteps: false, device: 'cpu', outputPath: './tts_output.wav' };
+  let newSteps: number | undefined;
+  let oldSteps: number | undefined;
+  const set: Record<string, (name: string, value: string) => void> = {
+    text: (_, v) => { options.text = v; },
+    voice: (_, v) => { options.voice = v; },
+    quiet: () => { options.quiet = true; },
+    help: () => { options.help = true; },
+    pack: (_, v) => { options.pack = v; },
+    language: (_, v) => { options.language = v; },
+    config: (_, v) => { options.config = v; },
+    checkpoint: (_, v) => { options.checkpoint = v; },
+    precision: (name, v) => { options.precision = oneOf(name, v, ['f32', 'q8', 'q4']); },
+    quantize: () => { options.precision = 'q8'; },
+    'no-quantize': () => { options.precision = 'f32'; },
+    'sampler-decode-steps': (name, v) => { newSteps = toNumber(name, v, 'int'); },
+    'lsd-decode-steps': (name, v) => { oldSteps = toNumber(name, v, 'int'); },
+    temperature: (name, v) => { options.temperature = toNumber(name, v, 'float'); },
+    'noise-clamp': (name, v) => { options.noiseClamp = toNumber(name, v, 'float'); },
+    'eos-threshold': (name, v) => { options.eosThreshold = toNumber(name, v, 'float'); },
+    'frames-after-eos': (name, v) => { options.framesAfterEos = toNumber(name, v, 'int'); },
+    'max-tokens': (name, v) => { options.maxTokens = toNumber(name, v, 'int'); },
+    seed: (_, v) => { options.seed = toSeed(v); },
+    rng: (name, v) => { options.rng = oneOf(name, v, ['chunk', 'torch']); },
+    device: (_, v) => { options.device = v; },
+    'output-path': (_, v) => { options.outputPath = v; },
+  };
+  for (const [name, value] of tokenize(args)) set[name]?.(name, value);
+  const steps = oldSteps ?? newSteps;
+  if (steps !== undefined) options.steps = steps;
+  options.oldSteps = oldSteps !== undefined;
+  return options;
+}
+
+/** The help of the program. */
+export function help(): string {
+  const lines = Object.entries(FLAGS).flatMap(([name, { value, help: text }]) => {
+    if (text === undefined) return [];
+    return [`  ${`--${name}${value === undefined ? '' : ` ${value}`}`.padEnd(28)}${text}`];
+  });
+  return [
+    'Usage: pocket-tts-wasm generate [OPTIONS]',
+    '       pocket-tts-wasm --help | --version',
+    '',
+    'Speaks a text into a WAV file.',
+    '',
+    'Options:',
+    ...lines,
+    '',
+  ].join('\n');
+}

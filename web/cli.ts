@@ -1,0 +1,203 @@
+// The command line program: `pocket-tts-wasm generate`. Nothing but WAV bytes goes to stdout; lines on stderr are
+// `LEVEL: message`. Exit codes: 0 done, 1 failed, 2 usage.
+import { randomInt } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { writeSync } from 'node:fs';
+import { basename } from 'node:path';
+import { help, parseOptions, UsageError } from './cli-options.js';
+import type { Options } from './cli-options.js';
+import { WavOutput } from './cli-output.js';
+import { describe } from './errors.js';
+import { fileError } from './host-node.js';
+import { DEFAULT_TEXT, LANGUAGES } from './languages.js';
+import { PocketTTS, PocketTTSError } from './node.js';
+import type { Precision, Voice, Warning } from './node.js';
+
+declare const PACKAGE_VERSION: string;
+
+/** A failure that was explained: one line, exit 1. */
+class Failure extends Error {}
+
+type Level = 'INFO' | 'WARNING' | 'ERROR';
+type Log = (level: Level, message: string) => void;
+
+function toStderr(text: string): void {
+  try {
+    writeSync(2, text);
+  } catch {
+    // Nobody listens; the exit code says the rest.
+  }
+}
+
+function isBrokenPipe(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'EPIPE';
+}
+
+/** Everything on stdin, as bytes: the engine judges the encoding. */
+async function readStdin(): Promise<Uint8Array> {
+  const slices: Buffer[] = [];
+  for await (const slice of process.stdin) slices.push(slice as Buffer);
+  return Buffer.concat(slices);
+}
+
+/** The text to speak; fails on one that is empty or blank. */
+async function readText(options: Options): Promise<string | Uint8Array> {
+  const text = options.text ?? DEFAULT_TEXT;
+  const content = text === '-' ? await readStdin() : text;
+  const shown = typeof content === 'string' ? content : new TextDecoder().decode(content);
+  if (shown.trim() === '') throw new Failure('No input received from stdin.');
+  return content;
+}
+
+/** Refuses what the options ask for and this version does not have. Nothing has been loaded yet. */
+function checkOptions(options: Options): void {
+  const { language, config, pack } = options;
+  if (config !== undefined && language !== undefined) {
+    throw new Failure('ValueError: Cannot specify both config and language, please choose one or the other.');
+  }
+  if (pack !== undefined && (config ?? language) !== undefined) {
+    throw new Failure('Cannot specify both pack and config or language, please choose one or the other.');
+  }
+  if (options.checkpoint !== undefined) {
+    throw new Failure('--checkpoint: training checkpoints are not supported; export the model to safetensors and use --config.');
+  }
+  if (options.device !== 'cpu') throw new Failure(`--device ${options.device}: only cpu is supported.`);
+  if (options.precision === 'q4') throw new Failure('--precision q4: this version has f32 and q8 only.');
+  if (language !== undefined) {
+    if (!(LANGUAGES as readonly string[]).includes(language)) {
+      throw new Failure(`Unknown language '${language}'. Available languages: ${LANGUAGES.join(', ')}.`);
+    }
+    throw new Failure(
+      `--language ${language}: its weights are not on this machine, and this version fetches none. ` +
+      `Download model.safetensors, the tokenizer and a voice of '${language}' and use --config or --pack.`);
+  }
+}
+
+/** --voice: a voice file, a name, or a recording, in this order. */
+async function resolveVoice(tts: PocketTTS, voice: string): Promise<Voice> {
+  if (/^(https?|hf):\/\//.test(voice)) {
+    throw new Failure(`--voice ${voice}: this version fetches no voices; download the file and name the local path.`);
+  }
+  const read = (): Promise<Uint8Array> => readFile(voice).catch((error: unknown) => { throw fileError(error, `--voice ${voice}`); });
+  if (voice.endsWith('.safetensors')) return tts.loadVoice(await read(), { name: basename(voice) });
+  if (tts.voices.some(({ name }) => name === voice)) return tts.loadVoice(voice);
+  const bytes = await read().catch(() => {
+    const names = tts.voices.map(({ name }) => name).join(', ');
+    throw new Failure(`--voice ${voice}: neither a voice of this pack (${names === '' ? 'it has none' : names}) nor a file.`);
+  });
+  return tts.cloneVoice(bytes, { name: basename(voice) });
+}
+
+/** FIRST_CHUNK_LENGTH_SECONDS: audio held back before the first byte. */
+function holdSeconds(): number {
+  const value = process.env['FIRST_CHUNK_LENGTH_SECONDS'];
+  if (value === undefined) return 0;
+  const seconds = Number(value);
+  if (value.trim() === '' || Number.isNaN(seconds)) throw new Failure(`FIRST_CHUNK_LENGTH_SECONDS: expected a number, found '${value}'.`);
+  return seconds;
+}
+
+async function generate(options: Options, log: Log, signal: AbortSignal): Promise<void> {
+  const text = await readText(options);
+  checkOptions(options);
+  const hold = holdSeconds();
+  if (options.oldSteps) log('WARNING', '--lsd-decode-steps is deprecated, use --sampler-decode-steps');
+  const seed = options.seed === 'random' ? randomInt(2 ** 32) : options.seed;
+  if (options.seed === 'random') log('INFO', `Seed: ${String(seed)}`);
+
+  const started = performance.now();
+  await using tts = await PocketTTS.load({
+    pack: options.pack,
+    config: options.config,
+    precision: options.precision as Precision | undefined,
+    signal,
+  });
+  const voice = options.voice === undefined ? undefined : await resolveVoice(tts, options.voice);
+  const { pack, precision, sampleRate } = tts.info;
+  log('INFO', `Pack ${pack.name} (${precision}) loaded in ${((performance.now() - started) / 1000).toFixed(2)} s`);
+
+  const strict = process.env['KPOCKET_TTS_ERROR_WITHOUT_EOS'] === '1';
+  const onWarning = (warning: Warning): void => {
+    if (strict && warning.code === 'no-eos') throw new Failure(warning.message);
+    log('WARNING', warning.message);
+  };
+  const stream = tts.stream(text, {
+    voice, seed, signal, onWarning,
+    temperature: options.temperature,
+    eosThreshold: options.eosThreshold,
+    noiseClamp: options.noiseClamp,
+    decodeSteps: options.steps,
+    framesAfterEos: options.framesAfterEos,
+    maxTokens: options.maxTokens,
+    rng: options.rng,
+  });
+  const output = new WavOutput(options.outputPath, sampleRate, hold);
+  const speaking = performance.now();
+  let first = 0;
+  let samples = 0;
+  try {
+    for await (const frame of stream) {
+      if (frame.frame === 0) first = performance.now() - speaking;
+      samples += frame.samples.length;
+      await output.write(frame.samples);
+    }
+    await output.finish();
+  } catch (error) {
+    // The error that counts is the first one.
+    await output.close().catch(() => undefined);
+    throw error;
+  }
+  const seconds = (performance.now() - speaking) / 1000;
+  const duration = samples / sampleRate;
+  log('INFO', `Generated ${duration.toFixed(2)} s of audio in ${seconds.toFixed(2)} s (${(duration / seconds).toFixed(1)}x real time), first frame after ${first.toFixed(0)} ms`);
+  if (options.outputPath !== '-') log('INFO', `Results written in ${options.outputPath}`);
+}
+
+function usage(message: string): number {
+  toStderr(`Usage: pocket-tts-wasm generate [OPTIONS]\nTry 'pocket-tts-wasm --help' for help.\n\nERROR: ${message}\n`);
+  return 2;
+}
+
+async function main(args: readonly string[]): Promise<number> {
+  const [command, ...rest] = args;
+  if (command === '--help') {
+    writeSync(1, help());
+    return 0;
+  }
+  if (command === '--version') {
+    writeSync(1, `pocket-tts-wasm ${PACKAGE_VERSION}\n`);
+    return 0;
+  }
+  if (command === undefined) return usage('Missing command.');
+  if (command !== 'generate') return usage(`No such ${command.startsWith('-') ? 'option' : 'command'}: ${command}`);
+
+  const interrupted = new AbortController();
+  let signalled = 0;
+  for (const [name, code] of [['SIGINT', 130], ['SIGTERM', 143]] as const) {
+    process.once(name, () => {
+      signalled = code;
+      interrupted.abort();
+    });
+  }
+  try {
+    const options = parseOptions(rest);
+    if (options.help) {
+      writeSync(1, help());
+      return 0;
+    }
+    const log: Log = (level, message) => {
+      if (!options.quiet) toStderr(`${level}: ${message}\n`);
+    };
+    await generate(options, log, interrupted.signal);
+    return 0;
+  } catch (error) {
+    if (error instanceof UsageError) return usage(error.message);
+    if (signalled !== 0) return signalled;
+    // A reader that has heard enough is no news.
+    if (!isBrokenPipe(error)) toStderr(`ERROR: ${error instanceof PocketTTSError || error instanceof Failure ? error.message : describe(error)}\n`);
+    return 1;
+  }
+}
+
+// Not process.exitCode: an open stdin would keep the process alive.
+process.exit(await main(process.argv.slice(2)));

@@ -1,0 +1,70 @@
+// The reference's configuration files (.yaml) with local weights, read as packs.
+//
+// Relative paths: the folder of the configuration first, then the working directory (where the reference alone
+// looks). Remote paths (http, https, hf) name files that this version does not fetch.
+import { readFile, stat } from 'node:fs/promises';
+import { dirname, isAbsolute, resolve } from 'node:path';
+import { parse } from 'yaml';
+import { describe, PocketTTSError } from './errors.js';
+import { fileError, folderSource } from './host-node.js';
+import type { PackFile, PackFileRole } from './pack.js';
+import type { PackLocation } from './runtime.js';
+
+type Fields = Readonly<Record<string, unknown>>;
+
+/** A field that has to be a mapping; missing ones read as empty, so that the engine names what it misses. */
+function mapping(fields: Fields, key: string): Fields {
+  const value = fields[key];
+  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Fields) : {};
+}
+
+/** Where a local file of a configuration is, and its size. */
+async function locate(path: string, field: string, folder: string): Promise<{ path: string; bytes: number }> {
+  if (/^(https?|hf):\/\//.test(path)) {
+    throw new PocketTTSError('unsupported', `${field}: ${path} is not on this machine, and this version fetches no files; download it and name the local file`);
+  }
+  const places = isAbsolute(path) ? [path] : [resolve(folder, path), resolve(path)];
+  for (const place of places) {
+    const found = await stat(place).catch(() => undefined);
+    if (found?.isFile()) return { path: place, bytes: found.size };
+  }
+  throw new PocketTTSError('not-found', `${field}: no such file: ${[...new Set(places)].join(', ')}`);
+}
+
+/** Reads a configuration and finds its files. */
+export async function loadConfig(config: string): Promise<PackLocation> {
+  if (!/\.ya?ml$/.test(config)) {
+    throw new PocketTTSError('config', 'ValueError: Config should be a path to a YAML file ending with .yaml');
+  }
+  const text = await readFile(config, 'utf8').catch((error: unknown) => { throw fileError(error, config); });
+  let fields: unknown;
+  try {
+    // YAML 1.1, as the reference's parser reads it.
+    fields = parse(text, { version: '1.1' });
+  } catch (error) {
+    throw new PocketTTSError('config', `${config}: expected YAML: ${describe(error)}`, { cause: error });
+  }
+  if (typeof fields !== 'object' || fields === null || Array.isArray(fields)) {
+    throw new PocketTTSError('config', `${config}: expected a mapping of fields`);
+  }
+  const all = fields as Fields;
+  const flow = mapping(all, 'flow_lm');
+  const wanted: [PackFileRole, string, unknown][] = [
+    ['tokenizer', 'flow_lm.lookup_table.tokenizer_path', mapping(flow, 'lookup_table')['tokenizer_path']],
+    // Without the gated weights, those without voice cloning do.
+    ['weights', 'weights_path', all['weights_path'] ?? all['weights_path_without_voice_cloning']],
+    ['weights-flow-lm', 'flow_lm.weights_path', flow['weights_path']],
+    ['weights-mimi', 'mimi.weights_path', mapping(all, 'mimi')['weights_path']],
+  ];
+  const folder = dirname(resolve(config));
+  const files: PackFile[] = [];
+  for (const [role, field, path] of wanted) {
+    if (path === undefined || path === null) continue;
+    if (typeof path !== 'string') throw new PocketTTSError('config', `${config}: ${field}: expected a path`);
+    files.push({ role, ...(await locate(path, `${config}: ${field}`, folder)) });
+  }
+  if (!files.some((file) => file.role.startsWith('weights'))) {
+    throw new PocketTTSError('config', `${config}: weights_path: expected a path, found nothing`);
+  }
+  return { source: folderSource(folder), manifest: { format: 1, name: config, config: all, files } };
+}

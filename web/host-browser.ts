@@ -1,0 +1,39 @@
+// Browsers: everything by fetch. No global is touched before a call, so that importing is safe on a server.
+import { sha256 } from '@noble/hashes/sha2.js';
+import { bytesToHex } from '@noble/hashes/utils.js';
+import { PocketTTSError } from './errors.js';
+import { once, urlSource } from './host.js';
+import type { Host } from './host.js';
+
+/** A turn of the event loop. Timers are clamped to 4 ms after a few; messages are not. */
+function turn(): Promise<void> {
+  return new Promise((resolve) => {
+    const channel = new MessageChannel();
+    channel.port1.onmessage = () => {
+      channel.port1.close();
+      resolve();
+    };
+    channel.port2.postMessage(undefined);
+  });
+}
+
+export const browserHost: Host = {
+  wasm: once(async () => {
+    const url = new URL('./pocket_tts.wasm', import.meta.url);
+    const response = await fetch(url).catch((error: unknown) => {
+      throw new PocketTTSError('network', `${url.href}: the request failed`, { cause: error });
+    });
+    if (!response.ok) throw new PocketTTSError('network', `${url.href}: HTTP status ${response.status}`);
+    // Streaming compilation wants the right media type, which not every server gives.
+    return response.headers.get('content-type')?.startsWith('application/wasm')
+      ? WebAssembly.compileStreaming(response)
+      : WebAssembly.compile(await response.arrayBuffer());
+  }),
+  starter: () => urlSource(new URL('../models/starter/', import.meta.url)),
+  source: (pack) => urlSource(new URL(pack, typeof document === 'undefined' ? import.meta.url : document.baseURI)),
+  sha256() {
+    const hash = sha256.create();
+    return { update: (bytes) => { hash.update(bytes); }, hex: () => bytesToHex(hash.digest()) };
+  },
+  pause: turn,
+};

@@ -1,0 +1,75 @@
+// Node: packs from folders (or URLs), files read in slices with one buffer, the engine from the package's own folder.
+import { createHash } from 'node:crypto';
+import { open, readFile } from 'node:fs/promises';
+import { isAbsolute, join, resolve } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { describe, PocketTTSError, throwIfAborted } from './errors.js';
+import { once, urlSource } from './host.js';
+import type { Host, OpenFile, Source } from './host.js';
+
+const SLICE_BYTES = 1 << 20;
+
+/** The error for a file system call that failed on `path`. */
+export function fileError(error: unknown, path: string): PocketTTSError {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  const what = code === 'ENOENT' ? 'no such file' : code === 'EISDIR' ? 'is a folder' : describe(error);
+  return new PocketTTSError('not-found', `${path}: ${what}`, { cause: error });
+}
+
+async function openFile(path: string, signal?: AbortSignal): Promise<OpenFile> {
+  const failed = (error: unknown): never => { throw fileError(error, path); };
+  const handle = await open(path).catch(failed);
+  const stat = await handle.stat();
+  if (stat.isDirectory()) {
+    await handle.close();
+    throw new PocketTTSError('not-found', `${path}: is a folder`);
+  }
+  return {
+    size: stat.isFile() ? stat.size : undefined,
+    slices: (async function* () {
+      const buffer = new Uint8Array(SLICE_BYTES);
+      for (;;) {
+        throwIfAborted(signal);
+        const { bytesRead } = await handle.read(buffer).catch(failed);
+        if (bytesRead === 0) return;
+        yield buffer.subarray(0, bytesRead);
+      }
+    })(),
+    close: () => handle.close(),
+  };
+}
+
+/** A folder. Absolute paths are taken as they are (configurations may name files elsewhere). */
+export function folderSource(folder: string): Source {
+  return {
+    where: folder,
+    open: (path, signal) => openFile(isAbsolute(path) ? path : join(folder, path), signal),
+  };
+}
+
+/** The files of this package: this module runs from dist/. */
+function packageFile(path: string): string {
+  return fileURLToPath(new URL(path, import.meta.url));
+}
+
+export const nodeHost: Host = {
+  wasm: once(async () => {
+    const path = packageFile('./pocket_tts.wasm');
+    const bytes = await readFile(path).catch((error: unknown) => { throw fileError(error, path); });
+    return WebAssembly.compile(bytes);
+  }),
+  starter: () => folderSource(packageFile('../models/starter')),
+  source(pack) {
+    if (pack instanceof URL || /^(https?|file):/i.test(pack)) {
+      const url = new URL(pack);
+      return url.protocol === 'file:' ? folderSource(fileURLToPath(url)) : urlSource(url);
+    }
+    return folderSource(resolve(pack));
+  },
+  sha256() {
+    const hash = createHash('sha256');
+    return { update: (bytes) => { hash.update(bytes); }, hex: () => hash.digest('hex') };
+  },
+  pause: () => setImmediate(),
+};

@@ -1,0 +1,116 @@
+// What differs between Node and browsers, behind one interface: where bytes come from, hashing, the compiled module,
+// and giving way to the event loop. host-node.ts and host-browser.ts implement it.
+import { abortError, PocketTTSError } from './errors.js';
+
+/** A file on its way in. */
+export interface OpenFile {
+  /** Bytes, where known before reading. */
+  readonly size: number | undefined;
+  /** The content in slices of any size; a slice is good until the next one is asked for. */
+  readonly slices: AsyncIterable<Uint8Array>;
+  /** Stops reading. Needed whenever `slices` was not read to its end; harmless otherwise. */
+  close(): Promise<void>;
+}
+
+/** A place that files are read from by relative path: a folder or a URL prefix. */
+export interface Source {
+  /** For messages: the folder or prefix. */
+  readonly where: string;
+  open(path: string, signal?: AbortSignal): Promise<OpenFile>;
+}
+
+export interface Sha256 {
+  update(bytes: Uint8Array): void;
+  hex(): string;
+}
+
+export interface Host {
+  /** The compiled engine; compiled once. */
+  wasm(): Promise<WebAssembly.Module>;
+  /** The starter voice that is part of the package. */
+  starter(): Source;
+  /** The folder or URL prefix of a pack. */
+  source(pack: string | URL): Source;
+  sha256(): Sha256;
+  /** Lets other work of the event loop run: timers, input, aborts. */
+  pause(): Promise<void>;
+}
+
+/** Runs `make` once and keeps its result; a failure is forgotten, so that the next call tries again. */
+export function once<T>(make: () => Promise<T>): () => Promise<T> {
+  let result: Promise<T> | undefined;
+  return () => {
+    result ??= make().catch((error: unknown) => {
+      result = undefined;
+      throw error;
+    });
+    return result;
+  };
+}
+
+/** The whole of a small file. Refuses more than `limit` bytes. */
+export async function readAll(file: OpenFile, name: string, limit: number): Promise<Uint8Array<ArrayBuffer>> {
+  const slices: Uint8Array[] = [];
+  let total = 0;
+  try {
+    for await (const slice of file.slices) {
+      total += slice.length;
+      if (total > limit) throw new PocketTTSError('pack', `${name}: expected at most ${limit} bytes, found more`);
+      slices.push(slice.slice());
+    }
+  } finally {
+    await file.close();
+  }
+  const all = new Uint8Array(total);
+  let at = 0;
+  for (const slice of slices) {
+    all.set(slice, at);
+    at += slice.length;
+  }
+  return all;
+}
+
+/** A source over HTTP, for both hosts. */
+export function urlSource(prefix: URL): Source {
+  const base = new URL(prefix);
+  if (!base.pathname.endsWith('/')) base.pathname += '/';
+  return {
+    where: base.href,
+    async open(path, signal) {
+      const url = new URL(path, base);
+      let response: Response;
+      try {
+        response = await fetch(url, signal === undefined ? {} : { signal });
+      } catch (error) {
+        if (signal?.aborted) throw abortError(signal);
+        throw new PocketTTSError('network', `${url.href}: the request failed`, { cause: error });
+      }
+      if (!response.ok) {
+        throw new PocketTTSError(response.status === 404 ? 'not-found' : 'network', `${url.href}: HTTP status ${response.status}`);
+      }
+      // A compressed transfer announces the compressed size.
+      const length = response.headers.get('content-encoding') === null ? response.headers.get('content-length') : null;
+      const reader = response.body?.getReader();
+      return {
+        size: length === null ? undefined : Number(length),
+        slices: bodySlices(reader, url.href, signal),
+        close: async () => { await reader?.cancel().catch(() => undefined); },
+      };
+    },
+  };
+}
+
+async function* bodySlices(
+  reader: ReadableStreamDefaultReader<Uint8Array> | undefined,
+  name: string,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Uint8Array> {
+  for (;;) {
+    const result = await reader?.read().catch((error: unknown) => {
+      if (signal?.aborted) throw abortError(signal);
+      throw new PocketTTSError('network', `${name}: the transfer broke off`, { cause: error });
+    });
+    if (result === undefined || result.done) return;
+    yield result.value;
+  }
+}

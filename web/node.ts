@@ -1,0 +1,33 @@
+// The package in Node: packs from folders as well as URLs, and the reference's configuration files.
+import { loadConfig } from './config-node.js';
+import { nodeHost } from './host-node.js';
+import { loadCore, PocketTTSBase } from './tts.js';
+import type { LoadOptions as CommonLoadOptions } from './tts.js';
+import { PocketTTSError } from './errors.js';
+
+export { PocketTTSError } from './errors.js';
+export type { ErrorCode } from './errors.js';
+export type { LoadProgress, PackFile, PackManifest, Precision } from './pack.js';
+export { Voice } from './tts.js';
+export type { GenerateOptions, Info, Speech, SpeechStream, VoiceInfo, Warning } from './tts.js';
+export type { Chunk, Frame, RandomStreams, SpeechOptions } from './utterance.js';
+
+export interface LoadOptions extends CommonLoadOptions {
+  /** A configuration file of the reference (.yaml) with local weights, instead of a pack. */
+  readonly config?: string | undefined;
+}
+
+/** Text to speech. `const tts = await PocketTTS.load(); const speech = await tts.generate('Hello.');` */
+export class PocketTTS extends PocketTTSBase {
+  /** Loads a pack or a configuration; without either, the starter voice of the package. */
+  static async load(options: LoadOptions = {}): Promise<PocketTTS> {
+    const { pack, config } = options;
+    if (pack !== undefined && config !== undefined) {
+      throw new PocketTTSError('argument', 'Cannot load both a pack and a config, please choose one or the other');
+    }
+    const location =
+      config !== undefined ? await loadConfig(config)
+      : { source: pack === undefined ? nodeHost.starter() : nodeHost.source(pack) };
+    return new PocketTTS(await loadCore(nodeHost, location, options));
+  }
+}

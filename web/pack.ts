@@ -1,0 +1,263 @@
+// A pack: pack.json and the files it names (models/FORMAT.md), read from a Source and fed to an engine in slices.
+// Sizes and sha256 are checked on the way; nothing is spoken with a file that is not the one that was named.
+import { PocketTTSError, throwIfAborted } from './errors.js';
+import type { Engine, DoorModel } from './engine.js';
+import { readAll } from './host.js';
+import type { Host, OpenFile, Source } from './host.js';
+
+/** Working precision of the language model's large matrices. */
+export type Precision = 'f32' | 'q8';
+
+export type PackFileRole = 'weights' | 'weights-flow-lm' | 'weights-mimi' | 'tokenizer' | 'voice' | 'other';
+
+export interface PackFile {
+  readonly path: string;
+  readonly role: PackFileRole;
+  readonly kind?: 'sentencepiece' | 'json';
+  readonly name?: string;
+  readonly bytes?: number;
+  readonly sha256?: string;
+  readonly license?: string;
+}
+
+export interface PackManifest {
+  readonly format: 1;
+  readonly name: string;
+  readonly description?: string;
+  readonly license?: string;
+  /** The fields of the reference's configuration files. */
+  readonly config: Readonly<Record<string, unknown>>;
+  readonly files: readonly PackFile[];
+  readonly default_voice?: string;
+  readonly precision?: Precision;
+  readonly cloning?: { readonly available: boolean; readonly reason?: string };
+}
+
+/** Reports the loading of a pack. `loaded` and `total` are bytes of all its files. */
+export interface LoadProgress {
+  readonly file: string;
+  readonly loaded: number;
+  /** Undefined when a file's size is not known before it is read. */
+  readonly total: number | undefined;
+}
+
+const MANIFEST_LIMIT = 1 << 20;
+const TOKENIZER_LIMIT = 64 << 20;
+export const VOICE_LIMIT = 512 << 20;
+const STAGING_BYTES = 1 << 20;
+
+const ROLES: readonly string[] = ['weights', 'weights-flow-lm', 'weights-mimi', 'tokenizer', 'voice', 'other'];
+
+/** What one JSON value is, for messages. */
+function kindOf(value: unknown): string {
+  if (value === null) return 'null';
+  return Array.isArray(value) ? 'array' : typeof value;
+}
+
+function fail(where: string, field: string, expected: string, found: unknown): never {
+  const shown = typeof found === 'string' || typeof found === 'number' ? JSON.stringify(found) : kindOf(found);
+  throw new PocketTTSError('pack', `${where}: ${field}: expected ${expected}, found ${shown}`);
+}
+
+function asObject(value: unknown, where: string, field: string): Record<string, unknown> {
+  if (kindOf(value) !== 'object') fail(where, field, 'an object', value);
+  return value as Record<string, unknown>;
+}
+
+function parseFile(value: unknown, where: string, field: string): PackFile {
+  const file = asObject(value, where, field);
+  const { path, role, kind, name, bytes, sha256, license } = file;
+  // A pack names files below itself, whatever the host's idea of a path.
+  if (typeof path !== 'string' || path === '' || /^[/\\]|^[a-z][a-z0-9+.-]*:|\\|(^|\/)\.\.(\/|$)/i.test(path)) {
+    fail(where, `${field}.path`, 'a relative path inside the pack', path);
+  }
+  if (typeof role !== 'string' || !ROLES.includes(role)) fail(where, `${field}.role`, `one of ${ROLES.join(', ')}`, role);
+  if (kind !== undefined && kind !== 'sentencepiece' && kind !== 'json') {
+    fail(where, `${field}.kind`, '"sentencepiece" or "json"', kind);
+  }
+  if (role === 'voice' && (typeof name !== 'string' || name === '')) fail(where, `${field}.name`, 'the name of the voice', name);
+  if (bytes !== undefined && !(Number.isSafeInteger(bytes) && Number(bytes) >= 0)) {
+    fail(where, `${field}.bytes`, 'a number of bytes', bytes);
+  }
+  if (sha256 !== undefined && !(typeof sha256 === 'string' && /^[0-9a-f]{64}$/.test(sha256))) {
+    fail(where, `${field}.sha256`, '64 hexadecimal digits', sha256);
+  }
+  return {
+    path,
+    role: role as PackFileRole,
+    ...(kind === undefined ? {} : { kind }),
+    ...(typeof name === 'string' ? { name } : {}),
+    ...(bytes === undefined ? {} : { bytes: Number(bytes) }),
+    ...(sha256 === undefined ? {} : { sha256: sha256 }),
+    ...(typeof license === 'string' ? { license } : {}),
+  };
+}
+
+/** Checks the content of a pack.json. Unknown fields are left to later versions of the format. */
+export function parseManifest(json: unknown, where: string): PackManifest {
+  const pack = asObject(json, where, 'content');
+  const { format, name, description, license, config, files, default_voice, precision, cloning } = pack;
+  if (format !== 1) fail(where, 'format', '1', format);
+  if (typeof name !== 'string' || name === '') fail(where, 'name', 'a string', name);
+  if (!Array.isArray(files)) fail(where, 'files', 'an array', files);
+  if (precision !== undefined && precision !== 'f32' && precision !== 'q8') fail(where, 'precision', '"f32" or "q8"', precision);
+  const parsed = files.map((file, i) => parseFile(file, where, `files[${i}]`));
+  if (default_voice !== undefined && !parsed.some((file) => file.role === 'voice' && file.name === default_voice)) {
+    fail(where, 'default_voice', 'the name of a voice in files', default_voice);
+  }
+  const clone = cloning === undefined ? undefined : asObject(cloning, where, 'cloning');
+  return {
+    format: 1,
+    name,
+    ...(typeof description === 'string' ? { description } : {}),
+    ...(typeof license === 'string' ? { license } : {}),
+    config: asObject(config, where, 'config'),
+    files: parsed,
+    ...(typeof default_voice === 'string' ? { default_voice } : {}),
+    ...(precision === undefined ? {} : { precision }),
+    ...(clone === undefined
+      ? {}
+      : { cloning: { available: clone['available'] === true, ...(typeof clone['reason'] === 'string' ? { reason: clone['reason'] } : {}) } }),
+  };
+}
+
+/** Reads pack.json of a source. */
+export async function readManifest(source: Source, signal?: AbortSignal): Promise<PackManifest> {
+  const where = 'pack.json';
+  const bytes = await readAll(await source.open(where, signal), `${source.where}: ${where}`, MANIFEST_LIMIT);
+  const text = new TextDecoder().decode(bytes);
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (error) {
+    const found = /^\s*</.test(text) ? 'what looks like HTML' : 'something else';
+    throw new PocketTTSError('pack', `${source.where}: ${where}: expected JSON, found ${found}`, { cause: error });
+  }
+  return parseManifest(json, `${source.where}: ${where}`);
+}
+
+/** The slices of a file, with its size and hash checked against the manifest at the end. */
+async function* checked(host: Host, source: Source, entry: PackFile, file: OpenFile): AsyncGenerator<Uint8Array> {
+  const name = `${source.where}: ${entry.path}`;
+  const hash = entry.sha256 === undefined ? undefined : host.sha256();
+  let total = 0;
+  for await (const slice of file.slices) {
+    total += slice.length;
+    if (entry.bytes !== undefined && total > entry.bytes) {
+      throw new PocketTTSError('pack', `${name}: expected ${entry.bytes} bytes, found more`);
+    }
+    hash?.update(slice);
+    yield slice;
+  }
+  if (entry.bytes !== undefined && total !== entry.bytes) {
+    throw new PocketTTSError('pack', `${name}: expected ${entry.bytes} bytes, found ${total}`);
+  }
+  const found = hash?.hex();
+  if (found !== entry.sha256) {
+    throw new PocketTTSError('pack', `${name}: expected sha256 ${entry.sha256 ?? 'none'}, found ${found ?? 'none'}`);
+  }
+}
+
+async function openChecked(host: Host, source: Source, entry: PackFile, signal?: AbortSignal): Promise<OpenFile> {
+  const file = await source.open(entry.path, signal);
+  if (entry.bytes !== undefined && file.size !== undefined && file.size !== entry.bytes) {
+    await file.close();
+    throw new PocketTTSError('pack', `${source.where}: ${entry.path}: expected ${entry.bytes} bytes, found ${file.size}`);
+  }
+  return { size: entry.bytes ?? file.size, slices: checked(host, source, entry, file), close: () => file.close() };
+}
+
+/** The whole of a small file of a pack, checked. */
+export async function readPackFile(host: Host, source: Source, entry: PackFile, limit: number, signal?: AbortSignal): Promise<Uint8Array> {
+  return readAll(await openChecked(host, source, entry, signal), `${source.where}: ${entry.path}`, limit);
+}
+
+export interface LoadModelOptions {
+  readonly precision?: Precision | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: ((progress: LoadProgress) => void) | undefined;
+}
+
+/** Feeds the model of a pack to an engine: one slice at a time, no second copy of the weights anywhere. */
+export async function loadModel(host: Host, engine: Engine, source: Source, manifest: PackManifest, options: LoadModelOptions): Promise<DoorModel> {
+  const { signal } = options;
+  const entries = manifest.files.filter((file) => file.role === 'tokenizer' || file.role.startsWith('weights'));
+  const sizes = entries.map((file) => file.bytes);
+  const total = sizes.every((bytes) => bytes !== undefined) ? sizes.reduce((sum, bytes) => sum + bytes, 0) : undefined;
+  let loaded = 0;
+  const progress = (file: string, bytes: number): void => {
+    loaded += bytes;
+    options.onProgress?.({ file, loaded, total });
+  };
+
+  const config = new TextEncoder().encode(JSON.stringify(manifest.config));
+  const pack = engine.run((door) => new door.Pack());
+  try {
+    engine.withBytes(config, (memory, door) => {
+      const precision = (options.precision ?? manifest.precision) === 'q8' ? door.PRECISION_Q8 : door.PRECISION_F32;
+      return engine.check(pack.open(memory, door.PART_ALL, precision), `${source.where}: configuration`);
+    });
+    // The tokenizer is small and goes first: a text model that does not fit is known before the long read.
+    for (const entry of entries.filter((file) => file.role === 'tokenizer')) {
+      const bytes = await readPackFile(host, source, entry, TOKENIZER_LIMIT, signal);
+      const kind = entry.kind ?? (entry.path.endsWith('.json') ? 'json' : 'sentencepiece');
+      engine.withBytes(bytes, (memory, door) =>
+        engine.check(pack.tokenizer(kind === 'json' ? door.TOKENIZER_JSON : door.TOKENIZER_SENTENCEPIECE, memory), `${source.where}: ${entry.path}`));
+      progress(entry.path, bytes.length);
+    }
+    for (const entry of entries.filter((file) => file.role !== 'tokenizer')) {
+      await feedFile(host, engine, source, entry, signal, {
+        begin: (bytes) => engine.run((door) =>
+          pack.file({ 'weights-flow-lm': door.FILE_FLOW_LM, 'weights-mimi': door.FILE_MIMI }[entry.role as string] ?? door.FILE_BUNDLE, bytes)),
+        feed: (memory, bytes) => {
+          const status = engine.run(() => pack.feed(memory, bytes));
+          if (status >= 0) progress(entry.path, bytes);
+          return status;
+        },
+      });
+    }
+    const model = engine.run((door) => new door.Model());
+    try {
+      engine.call(() => pack.finish(model), source.where);
+      return model;
+    } catch (error) {
+      engine.release(model);
+      throw error;
+    }
+  } finally {
+    engine.release(pack);
+  }
+}
+
+interface Sink {
+  begin(totalBytes: number): number;
+  feed(memory: ReturnType<Engine['memory']>, bytes: number): number;
+}
+
+async function feedFile(host: Host, engine: Engine, source: Source, entry: PackFile, signal: AbortSignal | undefined, sink: Sink): Promise<void> {
+  const name = `${source.where}: ${entry.path}`;
+  const file = await openChecked(host, source, entry, signal);
+  let staging: ReturnType<Engine['memory']> | undefined;
+  try {
+    const memory = staging = engine.memory(STAGING_BYTES);
+    let begun = false;
+    for await (const slice of file.slices) {
+      throwIfAborted(signal);
+      if (!begun) {
+        if (file.size === undefined) throw new PocketTTSError('pack', `${name}: the size is not known: give it as bytes in pack.json`);
+        engine.check(sink.begin(file.size), name);
+        begun = true;
+      }
+      for (let at = 0; at < slice.length; at += STAGING_BYTES) {
+        const part = slice.subarray(at, at + STAGING_BYTES);
+        engine.run(() => { memory.bytes().set(part); });
+        engine.check(sink.feed(memory, part.length), name);
+      }
+    }
+    // An empty file has no slices; the engine says what it thinks of it.
+    if (!begun) engine.check(sink.begin(0), name);
+  } finally {
+    engine.release(staging);
+    await file.close();
+  }
+}

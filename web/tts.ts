@@ -1,0 +1,372 @@
+// The facade: PocketTTS, the same in Node and in browsers. node.ts and index.ts add the static load() of their host.
+//
+// Calls on one object queue: one text is spoken at a time, in the order of the calls. A stream joins the queue with
+// its first next() and leaves it with its end, so a consumer that wants two streams side by side loads two objects.
+import { abortError, PocketTTSError, throwIfAborted } from './errors.js';
+import type { Host } from './host.js';
+import type { LoadProgress, Precision } from './pack.js';
+import { loadRuntime } from './runtime.js';
+import type { LoadedVoice, PackLocation, Runtime } from './runtime.js';
+import { openUtterance } from './utterance.js';
+import type { Chunk, Frame, SpeechOptions, Utterance } from './utterance.js';
+import { encodeWav } from './wav.js';
+
+export interface LoadOptions {
+  /** Folder or URL prefix of a pack. Default: the starter voice that comes with the package; needs no network. */
+  readonly pack?: string | URL | undefined;
+  /** The voice of calls that name none: one of the pack's, or a voice file. Default: the pack's own choice. */
+  readonly voice?: string | Uint8Array | undefined;
+  /** Default: the pack's own. */
+  readonly precision?: Precision | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: ((progress: LoadProgress) => void) | undefined;
+}
+
+/** Something that does not stop the speech but is worth a line in a log. */
+export interface Warning {
+  /** `no-eos`: the chunk ran into its length limit. `over-limit`: it has more tokens than `maxTokens`. */
+  readonly code: 'no-eos' | 'over-limit';
+  readonly message: string;
+  readonly chunk: number;
+}
+
+export interface GenerateOptions extends SpeechOptions {
+  /** A voice of the pack by name, or one from loadVoice() or cloneVoice(). */
+  readonly voice?: string | Voice | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** What it throws ends the call with that error. */
+  readonly onWarning?: ((warning: Warning) => void) | undefined;
+}
+
+/** A finished text. */
+export interface Speech {
+  readonly samples: Float32Array<ArrayBuffer>;
+  readonly sampleRate: number;
+  /** Seconds. */
+  readonly duration: number;
+  readonly chunks: readonly Chunk[];
+  /** A WAV file: 16 bit, mono, with 200 ms of silence at the end. */
+  toWav(): Uint8Array<ArrayBuffer>;
+}
+
+/** Frames as they are made, one for every next(). Leaving the loop early frees everything at once. */
+export interface SpeechStream extends AsyncIterableIterator<Frame> {
+  readonly sampleRate: number;
+  /** The chunks of the text; empty until the first frame was asked for. */
+  readonly chunks: readonly Chunk[];
+}
+
+export interface VoiceInfo {
+  readonly name: string;
+  readonly license?: string;
+}
+
+export interface Info {
+  /** Version of the engine. */
+  readonly version: string;
+  readonly pack: { readonly name: string; readonly description?: string; readonly license?: string };
+  readonly precision: Precision;
+  readonly sampleRate: number;
+  readonly samplesPerFrame: number;
+  readonly canClone: boolean;
+  /** Working weights in memory. */
+  readonly weightBytes: number;
+  /** What the engine holds now: weights, voices, caches. */
+  readonly allocatedBytes: number;
+  /** Size of the WebAssembly memory. */
+  readonly memoryBytes: number;
+  readonly simd: boolean;
+  readonly instances: number;
+}
+
+// Missing in older browsers: there the method is simply not found by that name.
+const wellKnown: { readonly asyncDispose?: symbol } = Symbol;
+const asyncDispose: typeof Symbol.asyncDispose =
+  (wellKnown.asyncDispose ?? Symbol.for('Symbol.asyncDispose')) as typeof Symbol.asyncDispose;
+
+/** Loads a pack for a facade. */
+export async function loadCore(host: Host, location: PackLocation, options: LoadOptions): Promise<Core> {
+  throwIfAborted(options.signal);
+  const precision: string | undefined = options.precision;
+  if (precision !== undefined && precision !== 'f32' && precision !== 'q8') {
+    throw new PocketTTSError('unsupported', `precision: expected "f32" or "q8", found "${precision}"`);
+  }
+  const reload = (progress?: LoadOptions['onProgress'], signal?: AbortSignal): Promise<Runtime> =>
+    loadRuntime(host, location, { precision: options.precision, signal, onProgress: progress });
+  const runtime = await reload(options.onProgress, options.signal);
+  try {
+    const core = { host, reload, runtime, voice: options.voice };
+    // A default voice that does not fit is known now, not at the first sentence.
+    const name = options.voice ?? defaultVoiceName(runtime);
+    if (name !== undefined) await defaultVoice(runtime, name, options.signal);
+    return core;
+  } catch (error) {
+    runtime.close();
+    throw error;
+  }
+}
+
+export interface Core {
+  readonly host: Host;
+  readonly reload: (progress?: LoadOptions['onProgress'], signal?: AbortSignal) => Promise<Runtime>;
+  readonly runtime: Runtime;
+  readonly voice: string | Uint8Array | undefined;
+}
+
+/** The voice that a pack names, or its only one. */
+function defaultVoiceName(runtime: Runtime): string | undefined {
+  const { default_voice, files } = runtime.manifest;
+  const voices = files.filter((file) => file.role === 'voice');
+  return default_voice ?? (voices.length === 1 ? voices[0]?.name : undefined);
+}
+
+function defaultVoice(runtime: Runtime, voice: string | Uint8Array, signal?: AbortSignal): Promise<LoadedVoice> {
+  return typeof voice === 'string' ? runtime.voiceNamed(voice, signal) : runtime.voiceGiven(voice);
+}
+
+/** Waits for `promise` or for the signal, whichever is first. */
+async function abortable<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return promise;
+  throwIfAborted(signal);
+  let onAbort: (() => void) | undefined;
+  try {
+    return await new Promise<T>((resolve, reject) => {
+      onAbort = () => { reject(abortError(signal)); };
+      signal.addEventListener('abort', onAbort, { once: true });
+      promise.then(resolve, reject);
+    });
+  } finally {
+    if (onAbort !== undefined) signal.removeEventListener('abort', onAbort);
+  }
+}
+
+/** First come, first served. */
+class Queue {
+  #tail: Promise<void> = Promise.resolve();
+
+  /** Waits for its turn; the result ends the turn. */
+  async enter(signal: AbortSignal | undefined): Promise<() => void> {
+    const before = this.#tail;
+    let leave = (): void => undefined;
+    this.#tail = new Promise((resolve) => { leave = resolve; });
+    try {
+      await abortable(before, signal);
+      return leave;
+    } catch (error) {
+      // Gives up its place without letting the next one overtake the one before.
+      void before.then(leave);
+      throw error;
+    }
+  }
+}
+
+/** A voice in memory. Disposing of one that belongs to the pack does nothing: others share it. */
+export class Voice {
+  readonly name: string;
+  /** Positions of the model's key/value cache that it takes. */
+  readonly positions: number;
+  /** @internal */
+  readonly loaded: LoadedVoice;
+
+  /** @internal */
+  constructor(loaded: LoadedVoice) {
+    this.name = loaded.name;
+    this.positions = loaded.positions;
+    this.loaded = loaded;
+  }
+
+  dispose(): void {
+    this.loaded.runtime.closeVoice(this.loaded);
+  }
+}
+
+/** Everything but load(). */
+export abstract class PocketTTSBase {
+  readonly #host: Host;
+  readonly #reload: Core['reload'];
+  readonly #voice: string | Uint8Array | undefined;
+  readonly #queue = new Queue();
+  #runtime: Runtime;
+  #disposed = false;
+
+  /** @internal */
+  protected constructor(core: Core) {
+    this.#host = core.host;
+    this.#reload = core.reload;
+    this.#voice = core.voice;
+    this.#runtime = core.runtime;
+  }
+
+  /** Voices of the pack. */
+  get voices(): readonly VoiceInfo[] {
+    return this.#runtime.manifest.files.flatMap((file) =>
+      file.role === 'voice' && file.name !== undefined
+        ? [{ name: file.name, ...(file.license === undefined ? {} : { license: file.license }) }]
+        : []);
+  }
+
+  get info(): Info {
+    const { manifest, info, engine } = this.#alive();
+    const { name, description, license, cloning } = manifest;
+    return {
+      version: engine.crashed ? '' : engine.version,
+      pack: { name, ...(description === undefined ? {} : { description }), ...(license === undefined ? {} : { license }) },
+      precision: info.precision === 0 ? 'f32' : 'q8',
+      sampleRate: info.sampleRate,
+      samplesPerFrame: info.samplesPerFrame,
+      canClone: info.canClone !== 0 && cloning?.available !== false,
+      weightBytes: info.weightBytes,
+      allocatedBytes: engine.allocatedBytes,
+      memoryBytes: engine.memoryBytes,
+      simd: true,
+      instances: 1,
+    };
+  }
+
+  /** Speaks a text (a string, or UTF-8) and returns all of it. */
+  async generate(text: string | Uint8Array, options: GenerateOptions = {}): Promise<Speech> {
+    const stream = this.stream(text, options);
+    const frames: Float32Array[] = [];
+    let length = 0;
+    for await (const { samples } of stream) {
+      frames.push(samples);
+      length += samples.length;
+    }
+    const samples = new Float32Array(length);
+    let at = 0;
+    for (const frame of frames) {
+      samples.set(frame, at);
+      at += frame.length;
+    }
+    const { sampleRate, chunks } = stream;
+    return { samples, sampleRate, duration: length / sampleRate, chunks, toWav: () => encodeWav(samples, sampleRate) };
+  }
+
+  /** Speaks a text frame by frame: a frame is made when it is asked for. */
+  stream(text: string | Uint8Array, options: GenerateOptions = {}): SpeechStream {
+    const opened: { utterance?: Utterance } = {};
+    const { sampleRate } = this.#runtime.info;
+    const frames = this.#frames(text, options, opened);
+    return {
+      sampleRate,
+      get chunks() {
+        return opened.utterance?.chunks ?? [];
+      },
+      next: () => frames.next(),
+      return: () => frames.return(undefined),
+      throw: (error) => frames.throw(error),
+      [Symbol.asyncIterator]() {
+        return this;
+      },
+    };
+  }
+
+  async *#frames(text: string | Uint8Array, options: GenerateOptions, opened: { utterance?: Utterance }): AsyncGenerator<Frame, undefined> {
+    const { signal, onWarning } = options;
+    this.#alive();
+    throwIfAborted(signal);
+    const leave = await this.#queue.enter(signal);
+    let utterance: Utterance | undefined;
+    try {
+      const voice = await this.#resolveVoice(options.voice, signal);
+      utterance = openUtterance(voice, text, options);
+      opened.utterance = utterance;
+      for (const chunk of utterance.chunks) {
+        if (chunk.overLimit) onWarning?.({ code: 'over-limit', chunk: chunk.index, message: overLimit(chunk) });
+      }
+      for (;;) {
+        // Timers, input and aborts get their turn before every frame.
+        await this.#host.pause();
+        throwIfAborted(signal);
+        this.#alive();
+        const made = utterance.next();
+        if (made === undefined) return;
+        if ('samples' in made) yield made;
+        else if (made.truncated) onWarning?.({ code: 'no-eos', chunk: made.index, message: noEnd(made) });
+      }
+    } finally {
+      utterance?.close();
+      leave();
+    }
+  }
+
+  /** A voice of the pack by name, or a voice file (safetensors) of any generation. */
+  async loadVoice(voice: string | Uint8Array, options: { readonly name?: string; readonly signal?: AbortSignal } = {}): Promise<Voice> {
+    const runtime = await this.#current(options.signal);
+    if (typeof voice === 'string') return new Voice(await runtime.voiceNamed(voice, options.signal));
+    return new Voice(runtime.voiceFromFile(voice, options.name ?? 'file'));
+  }
+
+  /** Makes a voice out of speech: a WAV file of any sample format, or mono samples. Takes a while. */
+  async cloneVoice(
+    audio: Uint8Array | { readonly samples: Float32Array; readonly sampleRate: number },
+    options: { readonly name?: string; readonly maxSeconds?: number; readonly signal?: AbortSignal } = {},
+  ): Promise<Voice> {
+    const runtime = await this.#current(options.signal);
+    const name = options.name ?? 'clone';
+    return new Voice(
+      audio instanceof Uint8Array
+        ? runtime.voiceFromWav(audio, name, options.maxSeconds ?? 0)
+        : runtime.voiceFromPcm(audio.samples, audio.sampleRate, name),
+    );
+  }
+
+  /** A voice as a file (safetensors) that the reference and this package load. Default: the default voice. */
+  async exportVoice(voice?: string | Voice): Promise<Uint8Array<ArrayBuffer>> {
+    const loaded = await this.#resolveVoice(voice, undefined);
+    return loaded.runtime.exportVoice(loaded);
+  }
+
+  /** Frees everything. Streams that still run end with 'disposed', and so does every later call. */
+  dispose(): Promise<void> {
+    if (!this.#disposed) {
+      this.#disposed = true;
+      this.#runtime.close();
+    }
+    return Promise.resolve();
+  }
+
+  [asyncDispose](): Promise<void> {
+    return this.dispose();
+  }
+
+  #alive(): Runtime {
+    if (this.#disposed) throw new PocketTTSError('disposed', 'This PocketTTS was disposed of');
+    return this.#runtime;
+  }
+
+  /** The engine; after a crash a new one, loaded from the same pack. */
+  async #current(signal: AbortSignal | undefined): Promise<Runtime> {
+    throwIfAborted(signal);
+    const runtime = this.#alive();
+    if (!runtime.engine.crashed) return runtime;
+    const fresh = await this.#reload(undefined, signal);
+    if (this.#disposed) fresh.close();
+    this.#alive();
+    // Two callers may have waited; the first replacement stays.
+    if (this.#runtime === runtime) this.#runtime = fresh;
+    else fresh.close();
+    return this.#runtime;
+  }
+
+  async #resolveVoice(voice: string | Voice | undefined, signal: AbortSignal | undefined): Promise<LoadedVoice> {
+    const runtime = await this.#current(signal);
+    if (voice instanceof Voice) {
+      if (voice.loaded.runtime === runtime) return voice.loaded;
+      throw new PocketTTSError('voice', `The voice ${voice.name} belongs to another engine; load it into this one`);
+    }
+    const wanted = voice ?? this.#voice ?? defaultVoiceName(runtime);
+    if (wanted === undefined) {
+      throw new PocketTTSError('argument', `The pack ${runtime.manifest.name} has no voice of its own: pass one as voice`);
+    }
+    return defaultVoice(runtime, wanted, signal);
+  }
+}
+
+function overLimit(chunk: Chunk): string {
+  return `Chunk ${chunk.index + 1} has ${chunk.tokens} tokens, more than max-tokens, and cannot be cut; it may not be spoken well`;
+}
+
+function noEnd(chunk: Chunk): string {
+  return `Chunk ${chunk.index + 1} reached its length limit (${chunk.frames} frames) without finding its end`;
+}

@@ -1,0 +1,213 @@
+// One text being spoken: a session and a codec of the engine, advanced frame by frame. Nothing here waits; the loop
+// around it (tts.ts) decides when the next frame is made.
+import { PocketTTSError } from './errors.js';
+import type { DoorCodec, DoorMemory, DoorOptions, DoorSession, Engine } from './engine.js';
+import type { LoadedVoice, Runtime } from './runtime.js';
+
+/** How the random numbers of the chunks are drawn. */
+export type RandomStreams = 'chunk' | 'torch';
+
+/** What can be set for one utterance; everything else is the model's own. */
+export interface SpeechOptions {
+  /** Seed of the noise, 0 to 2^53 - 1. Default 42: the same request gives the same samples. */
+  readonly seed?: number | undefined;
+  /** Variance of the noise, 0 or more. */
+  readonly temperature?: number | undefined;
+  /** The end of a chunk is a logit strictly above it. */
+  readonly eosThreshold?: number | undefined;
+  /** Noise is truncated to [-noiseClamp, noiseClamp]; 0: not at all. */
+  readonly noiseClamp?: number | undefined;
+  /** Steps of the sampler, 1 to 1000. */
+  readonly decodeSteps?: number | undefined;
+  /** Frames made after the end was found; default: the model's own, or a guess by the number of words. */
+  readonly framesAfterEos?: number | undefined;
+  /** Tokens in one chunk, 1 to 4096. Default 50. */
+  readonly maxTokens?: number | undefined;
+  /** `chunk` (default): every chunk has its own stream. `torch`: one sequential stream, as in the reference. */
+  readonly rng?: RandomStreams | undefined;
+}
+
+/** A piece of the text that is spoken in one go. */
+export interface Chunk {
+  readonly index: number;
+  /** The prompt, as the model reads it. */
+  readonly text: string;
+  readonly tokens: number;
+  /** The part of the caller's text: UTF-16 positions for a string, bytes for bytes. */
+  readonly begin: number;
+  readonly end: number;
+  /** Frames made so far. */
+  readonly frames: number;
+  /** True when the chunk ran into its length limit instead of ending by itself. */
+  readonly truncated: boolean;
+  /** True when it has more tokens than `maxTokens` and could not be cut. */
+  readonly overLimit: boolean;
+}
+
+/** 80 ms of speech. */
+export interface Frame {
+  /** 1920 samples at 24 kHz, nominally within [-1, 1]. The caller's to keep. */
+  readonly samples: Float32Array<ArrayBuffer>;
+  /** Index of the frame, from 0. */
+  readonly frame: number;
+  /** Seconds from the start. */
+  readonly time: number;
+  /** Index of the chunk, and of the frame in it. */
+  readonly chunk: number;
+  readonly chunkFrame: number;
+}
+
+const MAX_INT = 0x7fffffff;
+
+/** A whole number for the engine; the engine itself checks the range. */
+function integer(name: string, value: number | undefined, fallback: number, min: number, max: number): number {
+  if (value === undefined) return fallback;
+  if (Number.isInteger(value) && value >= min && value <= max) return value;
+  throw new PocketTTSError('argument', `${name}: expected a whole number from ${min} to ${max}, found ${value}`);
+}
+
+/** The engine's options for `options`. */
+export function engineOptions(runtime: Runtime, options: SpeechOptions): DoorOptions {
+  const own = runtime.defaults;
+  const rng: string | undefined = options.rng;
+  if (rng !== undefined && rng !== 'chunk' && rng !== 'torch') {
+    throw new PocketTTSError('argument', `rng: expected "chunk" or "torch", found "${rng}"`);
+  }
+  return {
+    seed: integer('seed', options.seed, own.seed, 0, Number.MAX_SAFE_INTEGER),
+    temperature: options.temperature ?? own.temperature,
+    eosThreshold: options.eosThreshold ?? own.eosThreshold,
+    noiseClamp: options.noiseClamp ?? own.noiseClamp,
+    decodeSteps: integer('decodeSteps', options.decodeSteps, own.decodeSteps, -MAX_INT, MAX_INT),
+    framesAfterEos: integer('framesAfterEos', options.framesAfterEos, own.framesAfterEos, 0, MAX_INT),
+    maxTokens: integer('maxTokens', options.maxTokens, own.maxTokens, -MAX_INT, MAX_INT),
+    rng: runtime.engine.run((door) => (rng === undefined ? own.rng : rng === 'torch' ? door.RNG_TORCH : door.RNG_CHUNK)),
+    discardDraws: own.discardDraws,
+  };
+}
+
+/** UTF-8 of a text. A lone surrogate has none. */
+export function textBytes(text: string | Uint8Array): Uint8Array {
+  if (typeof text !== 'string') return text;
+  const lone = /[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/.exec(text);
+  if (lone !== null) {
+    throw new PocketTTSError('text-encoding', `The text has half a surrogate pair at position ${lone.index}`);
+  }
+  return new TextEncoder().encode(text);
+}
+
+/** Where in `text` its UTF-8 has the ascending offsets `bytes`. */
+function positions(text: string | Uint8Array, bytes: readonly number[]): number[] {
+  if (typeof text !== 'string') return [...bytes];
+  let at = 0;
+  let offset = 0;
+  return bytes.map((wanted) => {
+    while (offset < wanted && at < text.length) {
+      const code = text.codePointAt(at) ?? 0;
+      offset += code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
+      at += code < 0x10000 ? 1 : 2;
+    }
+    return at;
+  });
+}
+
+interface MutableChunk extends Chunk {
+  frames: number;
+  truncated: boolean;
+}
+
+/** Opens a session for a text. */
+export function openUtterance(voice: LoadedVoice, text: string | Uint8Array, options: SpeechOptions): Utterance {
+  const { runtime } = voice;
+  const { engine } = runtime;
+  const bytes = textBytes(text);
+  const settings = engineOptions(runtime, options);
+  const session = engine.run((door) => new door.Session());
+  let codec: DoorCodec | undefined;
+  try {
+    engine.withBytes(bytes, (memory) => engine.check(session.open(runtime.model, voice.handle, memory, settings)));
+    codec = engine.run((door) => new door.Codec());
+    const opened = codec;
+    engine.call(() => opened.open(runtime.model));
+    return new Utterance(runtime, session, codec, readChunks(engine, session, text));
+  } catch (error) {
+    engine.release(codec);
+    engine.release(session);
+    throw error;
+  }
+}
+
+function readChunks(engine: Engine, session: DoorSession, text: string | Uint8Array): MutableChunk[] {
+  return engine.run(() => {
+    const found = Array.from({ length: session.chunkCount() }, (_, i) => session.chunk(i));
+    const begins = positions(text, found.map((chunk) => chunk.textBegin));
+    const ends = positions(text, found.map((chunk) => chunk.textEnd));
+    return found.map((chunk, index) => ({
+      index,
+      text: session.chunkText(index, 1),
+      tokens: chunk.tokens,
+      begin: begins[index] ?? 0,
+      end: ends[index] ?? 0,
+      frames: 0,
+      truncated: false,
+      overLimit: chunk.overLimit !== 0,
+    }));
+  });
+}
+
+export class Utterance {
+  readonly sampleRate: number;
+  readonly #engine: Engine;
+  readonly #session: DoorSession;
+  readonly #codec: DoorCodec;
+  readonly #chunks: MutableChunk[];
+  readonly #latent: DoorMemory;
+  readonly #pcm: DoorMemory;
+  readonly #frameSeconds: number;
+  #frame = 0;
+
+  constructor(runtime: Runtime, session: DoorSession, codec: DoorCodec, chunks: MutableChunk[]) {
+    const { latentWidth, samplesPerFrame, sampleRate } = runtime.info;
+    this.#engine = runtime.engine;
+    this.#session = session;
+    this.#codec = codec;
+    this.#chunks = chunks;
+    this.#latent = this.#engine.memory(latentWidth * 4);
+    this.#pcm = this.#engine.memory(samplesPerFrame * 4);
+    this.sampleRate = sampleRate;
+    this.#frameSeconds = samplesPerFrame / sampleRate;
+  }
+
+  get chunks(): readonly Chunk[] {
+    return this.#chunks;
+  }
+
+  /** The next frame, the chunk that has just ended, or undefined after the last. */
+  next(): Frame | Chunk | undefined {
+    return this.#engine.run((door) => {
+      const status = this.#engine.check(this.#session.step(this.#latent));
+      if (status === door.DONE) return undefined;
+      const event = this.#session.event();
+      const chunk = this.#chunks[event.chunk];
+      if (status === door.CHUNK_END) {
+        this.#engine.check(this.#codec.reset());
+        if (chunk !== undefined) chunk.truncated = event.truncated !== 0;
+        return chunk;
+      }
+      this.#engine.check(this.#codec.decode(this.#latent, 1, this.#pcm));
+      const frame = this.#frame++;
+      if (chunk !== undefined) chunk.frames++;
+      return {
+        samples: this.#pcm.floats().slice(),
+        frame,
+        time: frame * this.#frameSeconds,
+        chunk: event.chunk,
+        chunkFrame: event.step,
+      };
+    });
+  }
+
+  close(): void {
+    for (const object of [this.#latent, this.#pcm, this.#codec, this.#session]) this.#engine.release(object);
+  }
+}
