@@ -1,0 +1,83 @@
+// FlowLM, position by position.
+#include "flow_lm.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "kernels.h"
+#include "probe.h"
+
+namespace ptts {
+
+ptts_status FlowLmStream::open(const FlowLm& lm, size_t positions) {
+  lm_ = &lm;
+  const size_t d = lm.transformer.config.d_model;
+  PTTS_TRY(lm.transformer.create_state(positions, kPrefillRows, &state_));
+  PTTS_TRY(lm.transformer.create_workspace(kPrefillRows, positions, &workspace_));
+  PTTS_TRY(lm.flow_net.create_workspace(&flow_));
+  PTTS_TRY(rows_.allocate(kPrefillRows * d, "activations"));
+  PTTS_TRY(last_.allocate(d, "activations"));
+  return hidden_.allocate(lm.hidden, "activations");
+}
+
+ptts_status FlowLmStream::reserve(size_t positions) {
+  if (positions <= state_.capacity) return PTTS_OK;
+  for (KvCache& cache : state_.layers) {
+    PTTS_TRY(cache.k.grow(positions * lm_->transformer.config.kv_dim(), "key cache"));
+    PTTS_TRY(cache.v.grow(positions * lm_->transformer.config.kv_dim(), "value cache"));
+  }
+  PTTS_TRY(workspace_.scratch.scores.grow(positions, "attention scores"));
+  state_.capacity = positions;
+  return PTTS_OK;
+}
+
+void FlowLmStream::forward(size_t rows, bool probe_layers) {
+  const size_t d = lm_->transformer.config.d_model;
+  lm_->transformer.forward(rows_.data(), rows, state_, workspace_, probe_layers);
+  std::copy_n(rows_.data() + (rows - 1) * d, d, last_.data());
+}
+
+void FlowLmStream::feed_rows(const float* rows, size_t count) {
+  const size_t d = lm_->transformer.config.d_model;
+  for (size_t begin = 0; begin < count; begin += kPrefillRows) {
+    const size_t here = std::min(kPrefillRows, count - begin);
+    std::copy_n(rows + begin * d, here * d, rows_.data());
+    forward(here, false);
+  }
+}
+
+void FlowLmStream::feed_text(std::span<const int32_t> ids) {
+  const size_t d = lm_->transformer.config.d_model, width = lm_->rank > 0 ? lm_->rank : d;
+  for (size_t begin = 0; begin < ids.size(); begin += kPrefillRows) {
+    const size_t here = std::min(kPrefillRows, ids.size() - begin);
+    for (size_t i = 0; i < here; ++i) {
+      const float* row = lm_->embed.data() + static_cast<size_t>(ids[begin + i]) * width;
+      if (lm_->rank > 0) {
+        lm_->embed_proj.apply(row, 1, rows_.data() + i * d, workspace_.scratch);
+      } else {
+        std::copy_n(row, d, rows_.data() + i * d);
+      }
+    }
+    if (probe::on) probe::record("text.emb", rows_.data(), {here, d});
+    forward(here, false);
+  }
+}
+
+void FlowLmStream::feed_latent(const float* latent) {
+  const float* input = latent != nullptr ? latent : lm_->bos_emb.data();
+  lm_->input_linear.apply(input, 1, rows_.data(), workspace_.scratch);
+  forward(1, true);
+  run_heads();
+}
+
+void FlowLmStream::run_heads() {
+  const size_t d = lm_->transformer.config.d_model;
+  float* normed = lm_->z_proj.n() > 0 ? rows_.data() : hidden_.data();
+  kernels::layer_norm(last_.data(), 1, d, lm_->out_norm_weight.data(), lm_->out_norm_bias.data(), 1e-5f, normed);
+  if (lm_->z_proj.n() > 0) lm_->z_proj.apply(normed, 1, hidden_.data(), workspace_.scratch);
+  float logit = 0;
+  lm_->out_eos.apply(hidden_.data(), 1, &logit, workspace_.scratch);
+  eos_logit_ = logit + lm_->out_eos_bias[0];
+}
+
+}  // namespace ptts

@@ -1,0 +1,112 @@
+// The flow head and its four samplers.
+#include "flow_net.h"
+
+#include <cmath>
+
+#include "kernels.h"
+#include "maths.h"
+#include "probe.h"
+
+namespace ptts {
+
+void LinearWithBias::apply(const float* x, float* y, Scratch& scratch) const {
+  weight.apply(x, 1, y, scratch);
+  kernels::add(bias.data(), weight.n(), y);
+}
+
+ptts_status FlowNet::create_workspace(Workspace* w) const {
+  const size_t wide = std::max(dim, 2 * kTimeFrequencies);
+  PTTS_TRY(w->x.allocate(dim, "flow head"));
+  PTTS_TRY(w->y.allocate(dim, "flow head"));
+  PTTS_TRY(w->silu_y.allocate(dim, "flow head"));
+  PTTS_TRY(w->modulation.allocate(3 * dim, "flow head"));
+  PTTS_TRY(w->a.allocate(wide, "flow head"));
+  PTTS_TRY(w->b.allocate(wide, "flow head"));
+  return w->velocity.allocate(latent, "flow head");
+}
+
+void FlowNet::embed_times(const float* t, float* out, Workspace& w) const {
+  for (size_t j = 0; j < times.size(); ++j) {
+    const TimeEmbedding& embedding = times[j];
+    for (size_t i = 0; i < kTimeFrequencies; ++i) {
+      const float angle = t[j] * embedding.freqs[i];
+      const SinCos turn = sincos_d(static_cast<double>(angle));
+      w.a[i] = static_cast<float>(turn.cos);
+      w.a[kTimeFrequencies + i] = static_cast<float>(turn.sin);
+    }
+    embedding.first.apply(w.a.data(), w.b.data(), w.scratch);
+    kernels::silu(w.b.data(), dim, w.b.data());
+    embedding.second.apply(w.b.data(), w.a.data(), w.scratch);
+    double mean = 0, squares = 0;
+    for (size_t i = 0; i < dim; ++i) mean += static_cast<double>(w.a[i]);
+    mean /= static_cast<double>(dim);
+    for (size_t i = 0; i < dim; ++i) {
+      const double centred = static_cast<double>(w.a[i]) - mean;
+      squares += centred * centred;
+    }
+    const float deviation = static_cast<float>(std::sqrt(squares / static_cast<double>(dim - 1) + 1e-5));
+    for (size_t i = 0; i < dim; ++i) w.b[i] = w.a[i] * (embedding.alpha[i] / deviation);
+    if (probe::on) probe::record(("flow.time_embed." + std::to_string(j)).c_str(), w.b.data(), {dim});
+    for (size_t i = 0; i < dim; ++i) out[i] = j == 0 ? w.b[i] : out[i] + w.b[i];
+  }
+  for (size_t i = 0; i < dim; ++i) out[i] = out[i] / static_cast<float>(times.size());
+}
+
+ptts_status FlowNet::bake_times(size_t steps, Buffer<float>* baked, Workspace& w) const {
+  if (times.empty()) return PTTS_OK;
+  PTTS_TRY(baked->allocate(steps * dim, "time embeddings"));
+  for (size_t i = 0; i < steps; ++i) {
+    const double n = static_cast<double>(steps);
+    const float t[2] = {static_cast<float>(static_cast<double>(i) / n),
+                        static_cast<float>(static_cast<double>(i + 1) / n)};
+    embed_times(t, baked->data() + i * dim, w);
+  }
+  return PTTS_OK;
+}
+
+void FlowNet::velocity(const float* c, const float* time, const float* x, float* out, Workspace& w) const {
+  const auto modulate = [&](float* h, const float* shift, const float* scale) {
+    for (size_t i = 0; i < dim; ++i) h[i] = h[i] * (1.0f + scale[i]) + shift[i];
+  };
+  input_proj.apply(x, w.x.data(), w.scratch);
+  cond_embed.apply(c, w.y.data(), w.scratch);
+  if (time != nullptr) kernels::add(time, dim, w.y.data());
+  kernels::silu(w.y.data(), dim, w.silu_y.data());
+  float* m = w.modulation.data();
+  for (const FlowBlock& block : blocks) {
+    block.modulation.apply(w.silu_y.data(), m, w.scratch);
+    kernels::layer_norm(w.x.data(), 1, dim, block.norm_weight.data(), block.norm_bias.data(), 1e-6f, w.a.data());
+    modulate(w.a.data(), m, m + dim);
+    block.first.apply(w.a.data(), w.b.data(), w.scratch);
+    kernels::silu(w.b.data(), dim, w.b.data());
+    block.second.apply(w.b.data(), w.a.data(), w.scratch);
+    kernels::add_scaled(w.a.data(), m + 2 * dim, 1, dim, w.x.data());
+  }
+  final_modulation.apply(w.silu_y.data(), m, w.scratch);
+  kernels::layer_norm(w.x.data(), 1, dim, nullptr, nullptr, 1e-6f, w.a.data());
+  modulate(w.a.data(), m, m + dim);
+  final_linear.apply(w.a.data(), out, w.scratch);
+}
+
+void FlowNet::sample(const float* c, const Buffer<float>& baked, size_t steps, float* x, Workspace& w) const {
+  float* v = w.velocity.data();
+  switch (type) {
+    case FlowType::kLsd:
+    case FlowType::kFlowMatching:
+      for (size_t s = 0; s < steps; ++s) {
+        velocity(c, baked.data() + s * dim, x, v, w);
+        for (size_t i = 0; i < latent; ++i) x[i] = x[i] + v[i] / static_cast<float>(steps);
+      }
+      break;
+    case FlowType::kDrifting:
+      velocity(c, nullptr, x, v, w);
+      for (size_t i = 0; i < latent; ++i) x[i] = v[i];
+      break;
+    case FlowType::kPointwise:
+      velocity(c, nullptr, x, v, w);
+      for (size_t i = 0; i < latent; ++i) x[i] = x[i] + v[i];
+      break;
+  }
+}
+
+}  // namespace ptts

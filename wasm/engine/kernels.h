@@ -1,0 +1,51 @@
+// The hot loops.  Two sets with the same names: `scalar`, plain loops that specify every bit, and `simd128`, which
+// the engine uses.  The order of every sum is fixed (see kernels.inc), so both sets, all tile shapes and all hosts
+// give the same bits; tests/engine/kernels_test.cpp compares them exactly.
+#ifndef PTTS_KERNELS_H_
+#define PTTS_KERNELS_H_
+
+#include <cstddef>
+#include <cstdint>
+
+namespace ptts::kernels {
+
+inline constexpr size_t kPanel = 16;  // columns of an f32 panel
+
+// Width of the panel that holds column `j` of n.
+inline size_t panel_width(size_t n, size_t j) {
+  const size_t left = n - j / kPanel * kPanel;
+  return left >= kPanel ? kPanel : (left + 3) / 4 * 4;
+}
+
+// Floats that the panels of an [n, k] matrix take.
+inline size_t panel_floats(size_t n, size_t k) {
+  return n == 0 ? 0 : ((n - 1) / kPanel * kPanel + panel_width(n, n - 1)) * k;
+}
+
+// Where w[j][p] of an [n, k] matrix lies in its panels.
+inline size_t panel_offset(size_t n, size_t k, size_t j, size_t p) {
+  return j / kPanel * kPanel * k + p * panel_width(n, j) + j % kPanel;
+}
+
+namespace scalar {
+#include "kernels.inc"
+}
+namespace simd128 {
+#include "kernels.inc"
+}
+using namespace simd128;
+
+// The constants of exp, shared so that both sets round alike: exp(x) = 2^i * (1 + f + f^2 p(f)) with
+// i = round(x / ln 2) and f = x - i ln 2, ln 2 in two parts of which the first times i is exact.
+// Relative error at most 1.1e-7 (tests/engine/kernels_test.cpp).
+inline constexpr float kLog2E = 1.44269504f, kLn2Hi = 0.693359375f, kLn2Lo = -2.12194440e-4f;
+inline constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding and subtracting it rounds to even
+inline constexpr float kExpMin = -87.0f, kExpMax = 88.0f;
+inline constexpr float kExpP[6] = {1.9875691500e-4f, 1.3981999507e-3f, 8.3334519073e-3f,
+                                   4.1665795894e-2f, 1.6666665459e-1f, 5.0000001201e-1f};
+// gelu_tanh(x) = x / (1 + exp(-2 u)), u = sqrt(2/pi) (x + 0.044715 x^3): -2 sqrt(2/pi) and 0.044715 of it.
+inline constexpr float kGeluA = -1.59576912f, kGeluB = -0.0713548163f;
+
+}  // namespace ptts::kernels
+
+#endif

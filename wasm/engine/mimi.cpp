@@ -1,0 +1,118 @@
+// Mimi's two directions, frame by frame.
+#include "mimi.h"
+
+#include <algorithm>
+
+#include "audio.h"
+#include "kernels.h"
+#include "probe.h"
+
+namespace ptts {
+
+namespace {
+
+constexpr size_t kFadeSamples = 120;  // 5 ms at the start of every chunk
+
+// rows x input_dim -> rows x output_dim, in place; `inner` has room for rows x d_model when there are projections.
+void run_projected(const ProjectedTransformer& p, float* x, size_t rows, float* inner, TransformerState& state,
+                   Transformer::Workspace& w) {
+  float* body = x;
+  if (p.input_proj.n() > 0) {
+    p.input_proj.apply(x, rows, inner, w.scratch);
+    body = inner;
+  } else if (p.output_proj.n() > 0) {
+    std::copy_n(x, rows * p.transformer.config.d_model, inner);
+    body = inner;
+  }
+  p.transformer.forward(body, rows, state, w, false);
+  if (p.output_proj.n() > 0) {
+    p.output_proj.apply(body, rows, x, w.scratch);
+  } else if (body != x) {
+    std::copy_n(body, rows * p.transformer.config.d_model, x);
+  }
+}
+
+}  // namespace
+
+ptts_status Codec::open(const MimiDecoder& mimi) {
+  mimi_ = &mimi;
+  const TransformerConfig& c = mimi.transformer.transformer.config;
+  const size_t rows = mimi.upsampling;
+  PTTS_TRY(scaled_.allocate(mimi.emb_std.size(), "codec"));
+  PTTS_TRY(quantized_.allocate(mimi.quantizer.n(), "codec"));
+  PTTS_TRY(previous_.allocate(mimi.quantizer.n(), "codec"));
+  PTTS_TRY(rows_.allocate(rows * std::max(c.input_dim, c.output_dim), "codec"));
+  PTTS_TRY(projected_.allocate(rows * c.d_model, "codec"));
+  PTTS_TRY(mimi.transformer.transformer.create_state(0, rows, &state_));
+  PTTS_TRY(mimi.transformer.transformer.create_workspace(rows, c.context, &workspace_));
+  return mimi.seanet.create_state(rows, &seanet_);
+}
+
+void Codec::reset() {
+  std::fill_n(previous_.data(), previous_.size(), 0.0f);
+  state_.position = state_.cached = 0;
+  mimi_->seanet.reset(seanet_);
+  frames_ = 0;
+}
+
+void Codec::decode_frame(const float* latent, float* pcm) {
+  const MimiDecoder& m = *mimi_;
+  const size_t channels = m.quantizer.n(), s = m.upsampling;
+  for (size_t i = 0; i < scaled_.size(); ++i) scaled_[i] = latent[i] * m.emb_std[i] + m.emb_mean[i];
+  m.quantizer.apply(scaled_.data(), 1, quantized_.data(), workspace_.scratch);
+  for (size_t j = 0; j < s; ++j) {
+    const float* now = m.upsample.data() + j * channels;
+    const float* before = m.upsample.data() + (s + j) * channels;
+    float* row = rows_.data() + j * channels;
+    for (size_t c = 0; c < channels; ++c) row[c] = quantized_[c] * now[c] + previous_[c] * before[c];
+  }
+  std::swap(quantized_, previous_);
+  if (probe::on) {
+    probe::record_rows("mimi.dbg.quantizer", previous_.data(), 1, channels, false);
+    probe::record_rows("mimi.dbg.upsample", rows_.data(), s, channels, false);
+  }
+  run_projected(m.transformer, rows_.data(), s, projected_.data(), state_, workspace_);
+  if (probe::on) probe::record_rows("mimi.dbg.transformer", rows_.data(), s, m.seanet.input_width(), false);
+  const float* sound = m.seanet.run(seanet_, rows_.data(), s, "mimi.dbg.seanet.");
+  for (size_t i = 0; i < m.samples_per_frame; ++i) {
+    const size_t at = frames_ * m.samples_per_frame + i;
+    pcm[i] = fade_ && at < kFadeSamples ? sound[i] * linspace_at(0, 1, kFadeSamples, at) : sound[i];
+  }
+  ++frames_;
+}
+
+ptts_status encode_audio(const MimiEncoder& m, const float* pcm, size_t count, Buffer<float>* latents,
+                         size_t* frames) {
+  const size_t frame = m.samples_per_frame, rows = m.rows_per_frame;
+  const TransformerConfig& c = m.transformer.transformer.config;
+  *frames = (count + frame - 1) / frame;
+  Seanet::State seanet;
+  TransformerState state;
+  Transformer::Workspace workspace;
+  Conv1d::State downsample;
+  Buffer<float> block, rows_buffer, projected;
+  PTTS_TRY(m.seanet.create_state(frame, &seanet));
+  PTTS_TRY(m.transformer.transformer.create_state(0, rows, &state));
+  PTTS_TRY(m.transformer.transformer.create_workspace(rows, c.context, &workspace));
+  PTTS_TRY(m.downsample.create_state(rows, &downsample));
+  PTTS_TRY(block.allocate(frame, "voice audio"));
+  PTTS_TRY(rows_buffer.allocate(rows * std::max(c.input_dim, c.output_dim), "voice audio"));
+  PTTS_TRY(projected.allocate(rows * c.d_model, "voice audio"));
+  PTTS_TRY(latents->allocate(*frames * m.downsample.out, "voice latents"));
+  for (size_t f = 0; f < *frames; ++f) {
+    const size_t begin = f * frame, here = std::min(frame, count - begin);
+    std::fill_n(block.data(), frame, 0.0f);
+    std::copy_n(pcm + begin, here, block.data());
+    const float* features = m.seanet.run(seanet, block.data(), frame, nullptr);
+    std::copy_n(features, rows * c.input_dim, rows_buffer.data());
+    if (probe::on) probe::record_rows("enc.seanet", features, rows, c.input_dim, f > 0);
+    run_projected(m.transformer, rows_buffer.data(), rows, projected.data(), state, workspace);
+    if (probe::on) probe::record_rows("enc.transformer", rows_buffer.data(), rows, c.output_dim, f > 0);
+    std::copy_n(rows_buffer.data(), rows * c.output_dim, m.downsample.input(downsample));
+    m.downsample.run(downsample, rows, latents->data() + f * m.downsample.out, workspace.scratch);
+  }
+  if (probe::on) probe::record("voice.latents", latents->data(), {*frames, m.downsample.out});
+  return PTTS_OK;
+}
+
+}  // namespace ptts

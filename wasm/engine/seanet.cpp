@@ -1,0 +1,175 @@
+// SEANet, layer by layer over blocks of a stream.
+#include "seanet.h"
+
+#include <algorithm>
+#include <string>
+
+#include "kernels.h"
+#include "probe.h"
+
+namespace ptts {
+
+namespace {
+
+Seanet::Layer conv_layer(size_t in, size_t out, size_t kernel, size_t stride, bool replicate) {
+  Seanet::Layer layer{Seanet::Kind::kConv, {}, {}, {}};
+  layer.conv.in = in;
+  layer.conv.out = out;
+  layer.conv.kernel = kernel;
+  layer.conv.stride = stride;
+  layer.conv.replicate = replicate;
+  return layer;
+}
+
+Seanet::Layer residual_layer(const SeanetConfig& config, size_t width, size_t index) {
+  Seanet::Layer layer = conv_layer(width, width / config.compress, config.residual_kernel, 1, config.replicate);
+  layer.kind = Seanet::Kind::kResidual;
+  for (size_t i = 0; i < index; ++i) layer.conv.dilation *= config.dilation_base;
+  layer.conv2.in = width / config.compress;
+  layer.conv2.out = width;
+  layer.conv2.replicate = config.replicate;
+  return layer;
+}
+
+size_t width_of(const Seanet::Layer& layer) {
+  switch (layer.kind) {
+    case Seanet::Kind::kConv: return layer.conv.out;
+    case Seanet::Kind::kConvTranspose: return layer.convtr.out;
+    default: return layer.conv2.out;
+  }
+}
+
+}  // namespace
+
+void Seanet::build(const SeanetConfig& c, bool decoder) {
+  layers.clear();
+  const auto elu = [&] { layers.push_back({Kind::kElu, {}, {}, {}}); };
+  const auto residuals = [&](size_t width) {
+    for (size_t j = 0; j < c.residual_layers; ++j) layers.push_back(residual_layer(c, width, j));
+  };
+  if (decoder) {
+    size_t width = c.filters << c.ratios.size();
+    layers.push_back(conv_layer(c.dimension, width, c.kernel, 1, c.replicate));
+    for (size_t ratio : c.ratios) {
+      elu();
+      Layer layer{Kind::kConvTranspose, {}, {}, {}};
+      layer.convtr.in = width;
+      layer.convtr.out = width / 2;
+      layer.convtr.stride = ratio;
+      layers.push_back(std::move(layer));
+      width /= 2;
+      residuals(width);
+    }
+    elu();
+    layers.push_back(conv_layer(width, 1, c.last_kernel, 1, c.replicate));
+  } else {
+    size_t width = c.filters;
+    layers.push_back(conv_layer(1, width, c.kernel, 1, c.replicate));
+    for (size_t i = c.ratios.size(); i-- > 0;) {
+      residuals(width);
+      elu();
+      layers.push_back(conv_layer(width, 2 * width, 2 * c.ratios[i], c.ratios[i], c.replicate));
+      width *= 2;
+    }
+    elu();
+    layers.push_back(conv_layer(width, c.dimension, c.last_kernel, 1, c.replicate));
+  }
+}
+
+ptts_status Seanet::create_state(size_t rows, State* state) const {
+  state->layers.clear();
+  state->layers.resize(layers.size());
+  size_t width = input_width();
+  for (size_t i = 0; i < layers.size(); ++i) {
+    const Layer& layer = layers[i];
+    State::PerLayer& s = state->layers[i];
+    switch (layer.kind) {
+      case Kind::kConv:
+        PTTS_TRY(layer.conv.create_state(rows, &s.conv));
+        rows /= layer.conv.stride;
+        break;
+      case Kind::kConvTranspose:
+        PTTS_TRY(layer.convtr.create_state(rows, &s.convtr));
+        rows *= layer.convtr.stride;
+        break;
+      case Kind::kResidual:
+        PTTS_TRY(layer.conv.create_state(rows, &s.conv));
+        PTTS_TRY(layer.conv2.create_state(rows, &s.conv2));
+        PTTS_TRY(s.inner.allocate(rows * layer.conv.out, "codec activations"));
+        break;
+      case Kind::kElu:
+        break;
+    }
+    if (layer.kind != Kind::kElu) width = width_of(layer);
+    // An ELU writes straight into the window of the layer behind it (see run).
+    if (layer.kind != Kind::kElu) PTTS_TRY(s.out.allocate(rows * width, "codec activations"));
+  }
+  return PTTS_OK;
+}
+
+void Seanet::reset(State& state) const {
+  for (size_t i = 0; i < layers.size(); ++i) {
+    const Layer& layer = layers[i];
+    State::PerLayer& s = state.layers[i];
+    if (layer.kind == Kind::kConv || layer.kind == Kind::kResidual) layer.conv.reset(s.conv);
+    if (layer.kind == Kind::kResidual) layer.conv2.reset(s.conv2);
+    if (layer.kind == Kind::kConvTranspose) layer.convtr.reset(s.convtr);
+  }
+}
+
+const float* Seanet::run(State& state, const float* x, size_t rows, const char* probe) const {
+  size_t width = input_width();
+  bool elu_before = false;
+  for (size_t i = 0; i < layers.size(); ++i) {
+    const Layer& layer = layers[i];
+    State::PerLayer& s = state.layers[i];
+    // Brings the input into a window, through the ELU that stands before the layer.
+    const auto enter = [&](float* window) {
+      if (elu_before) {
+        kernels::elu(x, rows * width, window);
+      } else {
+        std::copy_n(x, rows * width, window);
+      }
+      elu_before = false;
+    };
+    const float* result = s.out.data();
+    switch (layer.kind) {
+      case Kind::kConv:
+        enter(layer.conv.input(s.conv));
+        layer.conv.run(s.conv, rows, s.out.data(), state.scratch);
+        rows /= layer.conv.stride;
+        break;
+      case Kind::kConvTranspose:
+        enter(layer.convtr.input(s.convtr));
+        layer.convtr.run(s.convtr, rows, s.out.data(), state.scratch);
+        rows *= layer.convtr.stride;
+        break;
+      case Kind::kResidual:
+        kernels::elu(x, rows * width, layer.conv.input(s.conv));
+        layer.conv.run(s.conv, rows, s.inner.data(), state.scratch);
+        kernels::elu(s.inner.data(), rows * layer.conv.out, layer.conv2.input(s.conv2));
+        layer.conv2.run(s.conv2, rows, s.out.data(), state.scratch);
+        kernels::add(x, rows * width, s.out.data());
+        break;
+      case Kind::kElu:
+        elu_before = true;
+        result = x;
+        break;
+    }
+    if (layer.kind != Kind::kElu) width = width_of(layer);
+    x = result;
+    if (probe != nullptr && probe::on) {
+      const std::string name = probe + std::to_string(i);
+      if (!elu_before) {
+        probe::record_rows(name.c_str(), x, rows, width, false);
+      } else {
+        std::vector<float> shown(rows * width);
+        kernels::elu(x, rows * width, shown.data());
+        probe::record_rows(name.c_str(), shown.data(), rows, width, false);
+      }
+    }
+  }
+  return x;
+}
+
+}  // namespace ptts

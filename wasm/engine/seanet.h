@@ -1,0 +1,53 @@
+// SEANet: the convolutional ends of Mimi.  A list of layers, as in the reference (its indices are the tensors' names):
+//
+//   decoder: conv, then for each ratio [ELU, transposed conv, residual blocks], ELU, conv to one channel
+//   encoder: conv, then for each ratio (reversed) [residual blocks, ELU, strided conv], ELU, conv to `dimension`
+//
+// Residual block: x + conv_1(ELU(conv_k(ELU(x)))), the inner width is `compress` times smaller.
+#ifndef PTTS_SEANET_H_
+#define PTTS_SEANET_H_
+
+#include <vector>
+
+#include "config.h"
+#include "conv.h"
+
+namespace ptts {
+
+class Seanet {
+ public:
+  enum class Kind { kConv, kConvTranspose, kResidual, kElu };
+  struct Layer {
+    Kind kind;
+    Conv1d conv, conv2;  // kResidual: the two of the block
+    ConvTranspose1d convtr;
+  };
+  std::vector<Layer> layers;
+
+  // Lays out the layers (without memory for weights: the pack's plan does that).
+  void build(const SeanetConfig& config, bool decoder);
+
+  struct State {
+    struct PerLayer {
+      Conv1d::State conv, conv2;
+      ConvTranspose1d::State convtr;
+      Buffer<float> out;     // of this layer
+      Buffer<float> inner;   // kResidual: between the two convolutions
+    };
+    std::vector<PerLayer> layers;
+    Scratch scratch;
+  };
+  // For blocks of `rows` input rows.
+  [[nodiscard]] ptts_status create_state(size_t rows, State* state) const;
+  void reset(State& state) const;
+
+  // x: [rows][channels] -> the last layer's rows, valid until the next call.  `probe`: prefix to record under, or null.
+  const float* run(State& state, const float* x, size_t rows, const char* probe) const;
+
+  size_t input_width() const { return layers.front().conv.in; }
+  size_t output_width() const { return layers.back().conv.out; }
+};
+
+}  // namespace ptts
+
+#endif

@@ -1,0 +1,143 @@
+// The transformer's forward pass.
+#include "transformer.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "kernels.h"
+#include "maths.h"
+#include "probe.h"
+
+namespace ptts {
+
+namespace {
+
+// Turns the pairs of one head.
+void rotate(float* x, const float* rotation, size_t pairs) {
+  for (size_t i = 0; i < pairs; ++i) {
+    const float cosine = rotation[2 * i], sine = rotation[2 * i + 1];
+    const float real = x[2 * i], imaginary = x[2 * i + 1];
+    x[2 * i] = real * cosine - imaginary * sine;
+    x[2 * i + 1] = real * sine + imaginary * cosine;
+  }
+}
+
+}  // namespace
+
+ptts_status Transformer::prepare() {
+  const size_t pairs = config.head_dim() / 2;
+  PTTS_TRY(frequencies_.allocate(pairs, "rotation frequencies"));
+  // In float, as the reference: -ln(period) * 2 / d is a double, its product with i is rounded, then exp.
+  const double step = -log_d(config.max_period) * 2 / static_cast<double>(config.head_dim());
+  for (size_t i = 0; i < pairs; ++i) {
+    const float exponent = static_cast<float>(i) * static_cast<float>(step);
+    frequencies_[i] = static_cast<float>(exp_d(static_cast<double>(exponent)));
+  }
+  return PTTS_OK;
+}
+
+ptts_status Transformer::create_state(size_t capacity, size_t rows, TransformerState* state) const {
+  // A windowed cache is shifted when it is full: twice the window makes that rare.
+  state->capacity = config.context > 0 ? 2 * (config.context + rows) : capacity;
+  state->position = state->cached = 0;
+  state->layers.clear();
+  state->layers.resize(config.layers);
+  for (KvCache& cache : state->layers) {
+    PTTS_TRY(cache.k.allocate(state->capacity * config.kv_dim(), "key cache"));
+    PTTS_TRY(cache.v.allocate(state->capacity * config.kv_dim(), "value cache"));
+  }
+  return PTTS_OK;
+}
+
+ptts_status Transformer::create_workspace(size_t rows, size_t positions, Workspace* workspace) const {
+  const TransformerConfig& c = config;
+  workspace->rows = rows;
+  PTTS_TRY(workspace->normed.allocate(rows * c.d_model, "activations"));
+  PTTS_TRY(workspace->projected.allocate(rows * (c.attn_dim + 2 * c.kv_dim()), "activations"));
+  PTTS_TRY(workspace->attended.allocate(rows * c.attn_dim, "activations"));
+  PTTS_TRY(workspace->hidden.allocate(rows * c.feed_forward, "activations"));
+  PTTS_TRY(workspace->rotation.allocate(rows * c.head_dim(), "activations"));
+  PTTS_TRY(workspace->scratch.scores.allocate(positions, "attention scores"));
+  for (const TransformerLayer& layer : layers) {
+    for (const Matrix* m : {&layer.in_proj, &layer.out_proj, &layer.linear1, &layer.linear2}) {
+      PTTS_TRY(m->reserve(rows, workspace->scratch));
+    }
+  }
+  return PTTS_OK;
+}
+
+void Transformer::attention(const TransformerLayer& layer, size_t rows, TransformerState& state, KvCache& cache,
+                            Workspace& w) const {
+  const size_t d = config.head_dim(), kv_dim = config.kv_dim(), width = config.attn_dim + 2 * kv_dim;
+  const size_t group = config.heads / config.kv_heads;
+  const float scale = 1.0f / std::sqrt(static_cast<float>(d));
+  layer.in_proj.apply(w.normed.data(), rows, w.projected.data(), w.scratch);
+  for (size_t r = 0; r < rows; ++r) {
+    float* q = w.projected.data() + r * width;
+    float* k = q + config.attn_dim;
+    const float* rotation = w.rotation.data() + r * d;
+    for (size_t h = 0; h < config.heads; ++h) rotate(q + h * d, rotation, d / 2);
+    for (size_t h = 0; h < config.kv_heads; ++h) rotate(k + h * d, rotation, d / 2);
+    std::copy(k, k + kv_dim, cache.k.data() + (state.cached + r) * kv_dim);
+    std::copy(k + kv_dim, k + 2 * kv_dim, cache.v.data() + (state.cached + r) * kv_dim);
+  }
+  for (size_t r = 0; r < rows; ++r) {
+    const size_t end = state.cached + r + 1;
+    const size_t begin = config.context > 0 && end > config.context ? end - config.context : 0;
+    for (size_t h = 0; h < config.heads; ++h) {
+      const size_t column = h / group * d;
+      kernels::attend(w.projected.data() + r * width + h * d, cache.k.data() + begin * kv_dim + column,
+                      cache.v.data() + begin * kv_dim + column, kv_dim, end - begin, d, scale,
+                      w.scratch.scores.data(), w.attended.data() + r * config.attn_dim + h * d);
+    }
+  }
+  layer.out_proj.apply(w.attended.data(), rows, w.normed.data(), w.scratch);
+}
+
+void Transformer::forward(float* x, size_t rows, TransformerState& state, Workspace& w, bool probe_layers) const {
+  const size_t n = config.d_model, d = config.head_dim();
+  if (config.context > 0 && state.cached + rows > state.capacity) {
+    const size_t keep = std::min(state.cached, config.context - 1), kv_dim = config.kv_dim();
+    for (KvCache& cache : state.layers) {
+      for (Buffer<float>* rows_of : {&cache.k, &cache.v}) {
+        std::copy(rows_of->data() + (state.cached - keep) * kv_dim, rows_of->data() + state.cached * kv_dim,
+                  rows_of->data());
+      }
+    }
+    state.cached = keep;
+  }
+  for (size_t r = 0; r < rows; ++r) {
+    const float position = static_cast<float>(state.position + r);
+    for (size_t i = 0; i < d / 2; ++i) {
+      const float angle = position * frequencies_[i];  // rounded to float, as in the reference
+      const SinCos turn = sincos_d(static_cast<double>(angle));
+      w.rotation[r * d + 2 * i] = static_cast<float>(turn.cos);
+      w.rotation[r * d + 2 * i + 1] = static_cast<float>(turn.sin);
+    }
+  }
+  for (size_t l = 0; l < layers.size(); ++l) {
+    const TransformerLayer& layer = layers[l];
+    const auto residual = [&](const float* update, const Buffer<float>& layer_scale) {
+      if (layer_scale.empty()) {
+        kernels::add(update, rows * n, x);
+      } else {
+        kernels::add_scaled(update, layer_scale.data(), rows, n, x);
+      }
+    };
+    kernels::layer_norm(x, rows, n, layer.norm1_weight.data(), layer.norm1_bias.data(), 1e-5f, w.normed.data());
+    attention(layer, rows, state, state.layers[l], w);
+    residual(w.normed.data(), layer.scale1);
+    kernels::layer_norm(x, rows, n, layer.norm2_weight.data(), layer.norm2_bias.data(), 1e-5f, w.normed.data());
+    layer.linear1.apply(w.normed.data(), rows, w.hidden.data(), w.scratch);
+    kernels::gelu_tanh(w.hidden.data(), rows * config.feed_forward, w.hidden.data());
+    layer.linear2.apply(w.hidden.data(), rows, w.normed.data(), w.scratch);
+    residual(w.normed.data(), layer.scale2);
+    if (probe_layers && probe::on) {
+      probe::record(("layer." + std::to_string(l)).c_str(), x + (rows - 1) * n, {n});
+    }
+  }
+  state.position += rows;
+  state.cached += rows;
+}
+
+}  // namespace ptts

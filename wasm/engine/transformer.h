@@ -1,0 +1,69 @@
+// The streaming transformer of FlowLM and Mimi:
+//
+//   x += scale_1 * out_proj(attention(norm1(x)))        scale_* (LayerScale) in Mimi only
+//   x += scale_2 * linear2(gelu_tanh(linear1(norm2(x))))
+//
+// in_proj rows are [q: attn_dim][k: kv_dim][v: kv_dim]; RoPE turns neighbouring pairs of q and k by
+// position * max_period^(-2i/head_dim); k is cached after it.  Query head h reads key/value head h / (heads / kv_heads).
+// A position sees itself and the `context` - 1 before it, or all of them.
+#ifndef PTTS_TRANSFORMER_H_
+#define PTTS_TRANSFORMER_H_
+
+#include <string>
+#include <vector>
+
+#include "config.h"
+#include "matrix.h"
+
+namespace ptts {
+
+struct TransformerLayer {
+  Matrix in_proj, out_proj, linear1, linear2;
+  Buffer<float> norm1_weight, norm1_bias, norm2_weight, norm2_bias;
+  Buffer<float> scale1, scale2;  // empty without LayerScale
+};
+
+// Keys and values of one layer: rows of kv_dim floats, oldest first.
+struct KvCache {
+  Buffer<float> k, v;
+};
+
+// Where a stream stands.  `position` counts from the start; the caches hold the last `cached` positions.
+struct TransformerState {
+  std::vector<KvCache> layers;
+  size_t position = 0, cached = 0, capacity = 0;
+};
+
+class Transformer {
+ public:
+  TransformerConfig config;
+  std::vector<TransformerLayer> layers;
+
+  // The rotation frequencies; after `config` is set.
+  [[nodiscard]] ptts_status prepare();
+
+  // A state at position 0.  With a context, room for it and blocks of `rows`; else for `capacity` positions.
+  [[nodiscard]] ptts_status create_state(size_t capacity, size_t rows, TransformerState* state) const;
+
+  // Activations for blocks of up to `rows` rows.
+  struct Workspace {
+    Buffer<float> normed, projected, attended, hidden;
+    Buffer<float> rotation;  // [rows][head_dim]: cosine and sine of each pair
+    Scratch scratch;
+    size_t rows = 0;
+  };
+  [[nodiscard]] ptts_status create_workspace(size_t rows, size_t positions, Workspace* workspace) const;
+
+  // x: `rows` rows of d_model, in place.  Refuses nothing: the caller keeps within what was reserved.
+  // `probe_layers` records the last row after each layer as "layer.i".
+  void forward(float* x, size_t rows, TransformerState& state, Workspace& workspace, bool probe_layers) const;
+
+ private:
+  void attention(const TransformerLayer& layer, size_t rows, TransformerState& state, KvCache& cache,
+                 Workspace& workspace) const;
+  Buffer<float> frequencies_;  // [head_dim / 2]
+};
+
+}  // namespace ptts
+
+#endif
