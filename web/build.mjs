@@ -35,10 +35,15 @@ const common = {
 };
 const results = [
   await build({ ...common, entryPoints: ['web/index.ts'], platform: 'browser' }),
-  await build({ ...common, entryPoints: ['web/node.ts'], platform: 'node', external: [...common.external, 'node:*'] }),
   await build({
-    ...common, entryPoints: ['web/cli.ts'], platform: 'node', external: [...common.external, 'node:*'],
-    banner: { js: '#!/usr/bin/env node' },
+    ...common,
+    entryPoints: ['web/node.ts', 'web/cli.ts'],
+    platform: 'node',
+    splitting: true,
+    chunkNames: 'shared-[hash]',
+    external: [...common.external, 'node:*'],
+    // The ES module build: its Node build is CommonJS and asks for require().
+    alias: { yaml: join(root, 'node_modules', 'yaml', 'browser', 'index.js') },
   }),
 ];
 

@@ -1,3 +1,4 @@
+#!/usr/bin/env node
 // The command line program: `pocket-tts-wasm generate`. Nothing but WAV bytes goes to stdout; lines on stderr are
 // `LEVEL: message`. Exit codes: 0 done, 1 failed, 2 usage.
 import { randomInt } from 'node:crypto';
