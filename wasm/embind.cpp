@@ -37,7 +37,9 @@ using emscripten::val;
 
 // A size that JavaScript sent: a whole number that fits a 32-bit address space.
 bool size_from(double number, size_t* out) {
-  if (!(number >= 0) || number > static_cast<double>(std::numeric_limits<size_t>::max()) || number != std::floor(number)) return false;
+  if (!(number >= 0) || number > static_cast<double>(std::numeric_limits<size_t>::max()) ||
+      number != std::floor(number))
+    return false;
   *out = static_cast<size_t>(number);
   return true;
 }
@@ -69,10 +71,14 @@ class Memory {
 
   const void* data() const { return data_; }
   template <class T>
-  T* as() const { return static_cast<T*>(data_); }
+  T* as() const {
+    return static_cast<T*>(data_);
+  }
   size_t size() const { return size_; }
   template <class T>
-  size_t count() const { return size_ / sizeof(T); }
+  size_t count() const {
+    return size_ / sizeof(T);
+  }
 
   double length() const { return static_cast<double>(size_); }
   val bytes() const { return val(typed_memory_view(size_, as<const uint8_t>())); }
@@ -110,7 +116,8 @@ class Handle {
 };
 
 struct ModelInfo {
-  uint32_t sample_rate, samples_per_frame, latent_width, vocabulary, parts, precision, can_clone, layers;
+  uint32_t sample_rate, samples_per_frame, latent_width, vocabulary, parts, precision, can_clone, layers,
+      hidden_width;
   double weight_bytes;
 };
 
@@ -120,8 +127,11 @@ class Model : public Handle {
   ModelInfo info() const {
     ptts_model_info i{};
     if (ptts_model_get_info(get(), &i) != PTTS_OK) i = {};
-    return {i.sample_rate, i.samples_per_frame, i.latent_width, i.vocabulary,
-            i.parts,       i.precision,         i.can_clone,    i.layers,     static_cast<double>(i.weight_bytes)};
+    return {i.sample_rate,  i.samples_per_frame,
+            i.latent_width, i.vocabulary,
+            i.parts,        i.precision,
+            i.can_clone,    i.layers,
+            i.hidden_width, static_cast<double>(i.weight_bytes)};
   }
 
   // The ids of a text as it is, as 32-bit integers in `ids`.
@@ -151,7 +161,8 @@ class Pack : public Handle {
   int feed(const Memory& slice, double length) {
     size_t size = 0;
     if (!size_from(length, &size) || size > slice.size())
-      return ptts::fail(PTTS_ERROR_ARGUMENT, "slice: expected at most %zu bytes, found %g", slice.size(), length);
+      return ptts::fail(PTTS_ERROR_ARGUMENT, "slice: expected at most %zu bytes, found %g", slice.size(),
+                        length);
     return ptts_pack_feed(get(), slice.data(), size);
   }
   // Completes the model; the pack is closed either way.
@@ -167,7 +178,8 @@ class Voice : public Handle {
     return ptts_voice_from_wav(model.get(), wav.data(), wav.size(), max_seconds, put());
   }
   int from_pcm(const Model& model, const Memory& samples, uint32_t sample_rate) {
-    return ptts_voice_from_pcm(model.get(), samples.as<const float>(), samples.count<float>(), sample_rate, put());
+    return ptts_voice_from_pcm(model.get(), samples.as<const float>(), samples.count<float>(), sample_rate,
+                               put());
   }
   // Key/value positions; 0 when the voice is not open.
   uint32_t positions() const {
@@ -203,9 +215,15 @@ class Session : public Handle {
   int open(const Model& model, const Voice& voice, const Memory& text, const Options& o) {
     if (!(o.seed >= 0) || o.seed > 9007199254740992.0)
       return ptts::fail(PTTS_ERROR_ARGUMENT, "seed: expected 0 to 2^53, found %g", o.seed);
-    const ptts_options options = {static_cast<uint64_t>(o.seed), o.temperature, o.eos_threshold,
-                                  o.noise_clamp,                 o.decode_steps, o.frames_after_eos,
-                                  o.max_tokens,                  o.rng,          o.discard_draws};
+    const ptts_options options = {static_cast<uint64_t>(o.seed),
+                                  o.temperature,
+                                  o.eos_threshold,
+                                  o.noise_clamp,
+                                  o.decode_steps,
+                                  o.frames_after_eos,
+                                  o.max_tokens,
+                                  o.rng,
+                                  o.discard_draws};
     width_ = model.info().latent_width;
     return ptts_session_open(model.get(), voice.get(), text.as<const char>(), text.size(), &options, put());
   }
@@ -272,9 +290,11 @@ class Codec : public Handle {
   int reset() { return ptts_codec_reset(get()); }
   int fade(bool on) { return ptts_codec_fade(get(), on ? 1 : 0); }
   int decode(const Memory& latents, uint32_t count, Memory& pcm) {
-    if (latents.count<float>() / (width_ == 0 ? 1 : width_) < count || pcm.count<float>() / (frame_ == 0 ? 1 : frame_) < count)
-      return ptts::fail(PTTS_ERROR_ARGUMENT, "decode: expected room for %u latents and frames, found %zu and %zu floats",
-                        count, latents.count<float>(), pcm.count<float>());
+    if (latents.count<float>() / (width_ == 0 ? 1 : width_) < count ||
+        pcm.count<float>() / (frame_ == 0 ? 1 : frame_) < count)
+      return ptts::fail(PTTS_ERROR_ARGUMENT,
+                        "decode: expected room for %u latents and frames, found %zu and %zu floats", count,
+                        latents.count<float>(), pcm.count<float>());
     return ptts_codec_decode(get(), latents.as<const float>(), count, pcm.as<float>());
   }
 
@@ -318,13 +338,15 @@ int end_on_pause(const Memory& in, Memory& out) {
   return PTTS_OK;
 }
 
-// `count` draws of `width` normals each, one after the other, into `out`.
-int normals(double seed, float temperature, float noise_clamp, uint32_t width, uint32_t count, Memory& out) {
+// One draw of each of `widths` (uint32) from one generator, one behind the other, into `out`.
+int normals(double seed, float temperature, float noise_clamp, const Memory& widths, Memory& out) {
   if (!(seed >= 0) || seed > 9007199254740992.0)
     return ptts::fail(PTTS_ERROR_ARGUMENT, "seed: expected 0 to 2^53, found %g", seed);
-  const double bytes = static_cast<double>(width) * count * sizeof(float);
-  if (!out.allocate(bytes)) return ptts::fail(PTTS_ERROR_MEMORY, "%.0f bytes were refused", bytes);
-  return ptts_normals(static_cast<uint64_t>(seed), temperature, noise_clamp, width, count, out.as<float>());
+  double total = 0;
+  for (size_t i = 0; i < widths.count<uint32_t>(); ++i) total += widths.as<const uint32_t>()[i];
+  if (!out.allocate(total * sizeof(float))) return ptts::fail(PTTS_ERROR_MEMORY, "%.0f values were refused", total);
+  return ptts_normals(static_cast<uint64_t>(seed), temperature, noise_clamp, widths.as<const uint32_t>(),
+                      widths.count<uint32_t>(), out.as<float>());
 }
 
 int probe(bool on) { return ptts_probe(on ? 1 : 0); }
@@ -378,6 +400,7 @@ EMSCRIPTEN_BINDINGS(pocket_tts) {
       .field("precision", &ModelInfo::precision)
       .field("canClone", &ModelInfo::can_clone)
       .field("layers", &ModelInfo::layers)
+      .field("hiddenWidth", &ModelInfo::hidden_width)
       .field("weightBytes", &ModelInfo::weight_bytes);
   value_object<Options>("Options")
       .field("seed", &Options::seed)

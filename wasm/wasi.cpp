@@ -76,13 +76,21 @@ PTTS_EXPORT(ptts_status, ptts_resample,
             (const float* samples, size_t count, uint32_t from_rate, uint32_t to_rate, float** out, size_t* out_count),
             (samples, count, from_rate, to_rate, out, out_count))
 PTTS_EXPORT(ptts_status, ptts_end_on_pause, (const float* samples, size_t count, float** out, size_t* out_count), (samples, count, out, out_count))
-PTTS_EXPORT(ptts_status, ptts_normals, (uint64_t seed, float temperature, float noise_clamp, size_t width, size_t count, float* out),
-            (seed, temperature, noise_clamp, width, count, out))
+PTTS_EXPORT(ptts_status, ptts_normals, (uint64_t seed, float temperature, float noise_clamp, const uint32_t* widths, size_t draws, float* out),
+            (seed, temperature, noise_clamp, widths, draws, out))
+PTTS_EXPORT(ptts_status, ptts_detokenize, (ptts_handle model, const int32_t* ids, size_t count, char** text, size_t* length),
+            (model, ids, count, text, length))
+PTTS_EXPORT(ptts_status, ptts_prepare,
+            (ptts_handle model, const char* text, size_t length, char** prepared, size_t* prepared_length, uint32_t* guess),
+            (model, text, length, prepared, prepared_length, guess))
+PTTS_EXPORT(ptts_status, ptts_flow_velocity,
+            (ptts_handle model, const float* condition, const float* times, const float* x, float* velocity),
+            (model, condition, times, x, velocity))
 // clang-format on
 
 // A host reads these structures out of linear memory field after field: there is no padding to know about.
 static_assert(sizeof(void*) == 4 && sizeof(size_t) == 4);
-static_assert(sizeof(ptts_model_info) == 8 * sizeof(uint32_t) + sizeof(uint64_t));
+static_assert(sizeof(ptts_model_info) == 10 * sizeof(uint32_t) + sizeof(uint64_t));
 static_assert(sizeof(ptts_options) == sizeof(uint64_t) + 8 * sizeof(uint32_t));
 static_assert(sizeof(ptts_event) == 5 * sizeof(uint32_t));
 static_assert(sizeof(ptts_chunk) == 6 * sizeof(uint32_t));

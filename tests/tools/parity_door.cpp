@@ -364,23 +364,16 @@ ptts_status probe_take(const Request&, Answer* answer) {
 }
 
 ptts_status normals(const Request& request, Answer* answer) {
-  std::vector<size_t> widths;
-  size_t index = 0;
-  size_t count = 0;
+  std::vector<uint32_t> widths;
+  size_t index = 0, count = 0, total = 0;
   yyjson_val* width = nullptr;
   yyjson_arr_foreach(yyjson_obj_get(request.fields, "widths"), index, count, width) {
-    widths.push_back(yyjson_get_uint(width));
+    widths.push_back(static_cast<uint32_t>(yyjson_get_uint(width)));
+    total += widths.back();
   }
-  for (const size_t w : widths) {
-    if (w != widths[0]) {
-      answer->error(0, "UNSUPPORTED", "widths that differ");
-      return PTTS_OK;
-    }
-  }
-  std::vector<float> values(widths.empty() ? 0 : widths[0] * widths.size());
+  std::vector<float> values(total);
   DOOR_TRY(ptts_normals(request.number("seed"), static_cast<float>(request.real("temperature")),
-                        static_cast<float>(request.real("clamp")), widths.empty() ? 0 : widths[0], widths.size(),
-                        values.data()));
+                        static_cast<float>(request.real("clamp")), widths.data(), widths.size(), values.data()));
   answer->payload(values.data(), values.size() * sizeof(float));
   return PTTS_OK;
 }

@@ -79,6 +79,14 @@ ptts_status give(const Buffer<float>& values, float** out, size_t* count) {
   return PTTS_OK;
 }
 
+ptts_status give_text(const std::string& text, char** out, size_t* length) {
+  *out = static_cast<char*>(std::malloc(text.size() + 1));
+  if (*out == nullptr) return fail(PTTS_ERROR_MEMORY, "%zu bytes could not be had", text.size() + 1);
+  std::memcpy(*out, text.c_str(), text.size() + 1);
+  *length = text.size();
+  return PTTS_OK;
+}
+
 ptts_status get_chunk(const char* what, ptts_handle session, uint32_t index, std::shared_ptr<Session>* s,
                       const Chunk** chunk) {
   PTTS_TRY(get(session, s));
@@ -175,6 +183,36 @@ ptts_status ptts_tokenize(ptts_handle model, const char* text, size_t length, in
   *count = found.size();
   for (size_t i = 0; ids != nullptr && i < room && i < found.size(); ++i) ids[i] = found[i];
   return PTTS_OK;
+}
+
+ptts_status ptts_detokenize(ptts_handle model, const int32_t* ids, size_t count, char** text, size_t* length) {
+  PTTS_TRY(need("ptts_detokenize", text, length));
+  PTTS_TRY(need_bytes("ptts_detokenize", ids, count));
+  std::shared_ptr<Model> m;
+  PTTS_TRY(get(model, &m));
+  if (m->tokenizer == nullptr) return fail(PTTS_ERROR_STATE, "ptts_detokenize: no tokenizer is loaded here");
+  for (size_t i = 0; i < count; ++i) {
+    if (ids[i] < 0 || static_cast<size_t>(ids[i]) >= m->tokenizer->size()) {
+      return fail(PTTS_ERROR_ARGUMENT, "ptts_detokenize: id %zu: expected 0 to %zu, found %d", i,
+                  m->tokenizer->size() - 1, ids[i]);
+    }
+  }
+  std::string decoded;
+  PTTS_TRY(m->tokenizer->decode({ids, count}, &decoded));
+  return give_text(decoded, text, length);
+}
+
+ptts_status ptts_prepare(ptts_handle model, const char* text, size_t length, char** prepared, size_t* prepared_length,
+                         uint32_t* guess) {
+  PTTS_TRY(need("ptts_prepare", prepared, prepared_length, guess));
+  PTTS_TRY(need_bytes("ptts_prepare", text, length));
+  std::shared_ptr<Model> m;
+  PTTS_TRY(get(model, &m));
+  std::string found;
+  int frames = 0;
+  PTTS_TRY(prepare_text({length > 0 ? text : "", length}, m->config.text, &found, &frames));
+  *guess = static_cast<uint32_t>(frames);
+  return give_text(found, prepared, prepared_length);
 }
 
 // ---- voices
@@ -406,20 +444,21 @@ ptts_status ptts_end_on_pause(const float* samples, size_t count, float** out, s
   return give(ended, out, out_count);
 }
 
-ptts_status ptts_normals(uint64_t seed, float temperature, float noise_clamp, size_t width, size_t count,
+ptts_status ptts_normals(uint64_t seed, float temperature, float noise_clamp, const uint32_t* widths, size_t draws,
                          float* out) {
-  PTTS_TRY(need("ptts_normals", out));
+  PTTS_TRY(need("ptts_normals", widths, out));
   if (!(temperature >= 0) || !std::isfinite(temperature) || !(noise_clamp >= 0)) {
     return fail(PTTS_ERROR_ARGUMENT, "ptts_normals: expected a temperature and a clamp of 0 or more");
   }
   Generator generator(seed);
   const double std = std::sqrt(static_cast<double>(temperature));
-  for (size_t i = 0; i < count; ++i) {
+  for (size_t i = 0; i < draws; ++i) {
     if (noise_clamp > 0) {
-      PTTS_TRY(generator.truncated_normal(out + i * width, width, std, static_cast<double>(noise_clamp)));
+      PTTS_TRY(generator.truncated_normal(out, widths[i], std, static_cast<double>(noise_clamp)));
     } else {
-      generator.normal(out + i * width, width, std);
+      generator.normal(out, widths[i], std);
     }
+    out += widths[i];
   }
   return PTTS_OK;
 }

@@ -86,6 +86,7 @@ void FlowNet::velocity(const float* c, const float* time, const float* x, float*
   kernels::layer_norm(w.x.data(), 1, dim, nullptr, nullptr, 1e-6f, w.a.data());
   modulate(w.a.data(), m, m + dim);
   final_linear.apply(w.a.data(), out, w.scratch);
+  if (probe::on) probe::record("flow.v", out, {latent});
 }
 
 void FlowNet::sample(const float* c, const Buffer<float>& baked, size_t steps, float* x, Workspace& w) const {

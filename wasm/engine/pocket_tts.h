@@ -141,6 +141,14 @@ ptts_status ptts_model_get_info(ptts_handle model, ptts_model_info* info);
 /* Token ids of a text as it is (no preparation).  `count` in: room in `ids`; out: ids needed (call again if more). */
 ptts_status ptts_tokenize(ptts_handle model, const char* text, size_t length, int32_t* ids, size_t* count);
 
+/* The text that these ids stand for; freed with ptts_free. */
+ptts_status ptts_detokenize(ptts_handle model, const int32_t* ids, size_t count, char** text, size_t* length);
+
+/* A text as it would be given to the tokenizer if it were spoken whole; freed with ptts_free.  `guess`: the frames
+ * after the end that its number of words suggests. */
+ptts_status ptts_prepare(ptts_handle model, const char* text, size_t length, char** prepared, size_t* prepared_length,
+                         uint32_t* guess);
+
 /* ---- voices ------------------------------------------------------------------------------------------------- */
 
 /* A voice file (safetensors) of any generation. */
@@ -259,8 +267,9 @@ ptts_status ptts_resample(const float* samples, size_t count, uint32_t from_rate
                           size_t* out_count);
 ptts_status ptts_end_on_pause(const float* samples, size_t count, float** out, size_t* out_count);
 
-/* `count` normals drawn as the reference does from a generator seeded with `seed`: std = sqrt(temperature). */
-ptts_status ptts_normals(uint64_t seed, float temperature, float noise_clamp, size_t width, size_t count,
+/* Normals as the reference draws them from a generator seeded with `seed`, std = sqrt(temperature): `draws` tensors
+ * of widths[i] values, one behind the other in `out`. */
+ptts_status ptts_normals(uint64_t seed, float temperature, float noise_clamp, const uint32_t* widths, size_t draws,
                          float* out);
 
 #ifdef __cplusplus

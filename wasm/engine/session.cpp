@@ -132,15 +132,8 @@ ptts_status Session::begin_chunk(bool forced) {
     const float logit = stream_.eos_logit();
     probe::record("prefill.hidden", stream_.hidden(), {model_->flow_lm.hidden});
     probe::record("prefill.eos_logit", &logit, {1});
-    const TransformerConfig& c = model_->config.backbone;
-    for (const bool last : {false, true}) {
-      const KvCache& cache = last ? state.layers.back() : state.layers.front();
-      const size_t count = state.cached * c.kv_dim();
-      std::vector<float> both(cache.k.data(), cache.k.data() + count);
-      both.insert(both.end(), cache.v.data(), cache.v.data() + count);
-      probe::record(last ? "prefill.kv.last" : "prefill.kv.first", both.data(),
-                    {2, state.cached, c.kv_heads, c.head_dim()});
-    }
+    record_cache("prefill.kv.first", state.layers.front(), state.cached, model_->config.backbone);
+    record_cache("prefill.kv.last", state.layers.back(), state.cached, model_->config.backbone);
   }
   if (options_.rng == PTTS_RNG_CHUNK) {
     generator_ = Generator(chunk_seed(options_.seed, static_cast<uint32_t>(chunk_)));

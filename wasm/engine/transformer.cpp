@@ -140,4 +140,11 @@ void Transformer::forward(float* x, size_t rows, TransformerState& state, Worksp
   state.cached += rows;
 }
 
+void record_cache(const char* name, const KvCache& cache, size_t positions, const TransformerConfig& config) {
+  const size_t count = positions * config.kv_dim();
+  std::vector<float> both(cache.k.data(), cache.k.data() + count);
+  both.insert(both.end(), cache.v.data(), cache.v.data() + count);
+  probe::record(name, both.data(), {2, positions, config.kv_heads, config.head_dim()});
+}
+
 }  // namespace ptts

@@ -64,6 +64,9 @@ class Transformer {
   Buffer<float> frequencies_;  // [head_dim / 2]
 };
 
+// Records a cache's first `positions` as [2, positions, kv_heads, head_dim].
+void record_cache(const char* name, const KvCache& cache, size_t positions, const TransformerConfig& config);
+
 }  // namespace ptts
 
 #endif

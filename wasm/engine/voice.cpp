@@ -55,6 +55,10 @@ ptts_status run_prompt(const Model& model, const float* rows, size_t count, Voic
   PTTS_TRY(stream.open(lm, positions));
   if (bos) stream.feed_rows(lm.bos_before_voice.data(), 1);
   stream.feed_rows(rows, count);
+  if (probe::on) {
+    record_cache("voice.kv.first", stream.state().layers.front(), positions, model.config.backbone);
+    record_cache("voice.kv.last", stream.state().layers.back(), positions, model.config.backbone);
+  }
   for (size_t i = 0; i < voice->layers.size(); ++i) {
     const KvCache& cache = stream.state().layers[i];
     const size_t values = voice->layers[i].k.size();
