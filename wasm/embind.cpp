@@ -344,7 +344,8 @@ int normals(double seed, float temperature, float noise_clamp, const Memory& wid
     return ptts::fail(PTTS_ERROR_ARGUMENT, "seed: expected 0 to 2^53, found %g", seed);
   double total = 0;
   for (size_t i = 0; i < widths.count<uint32_t>(); ++i) total += widths.as<const uint32_t>()[i];
-  if (!out.allocate(total * sizeof(float))) return ptts::fail(PTTS_ERROR_MEMORY, "%.0f values were refused", total);
+  if (!out.allocate(total * sizeof(float)))
+    return ptts::fail(PTTS_ERROR_MEMORY, "%.0f values were refused", total);
   return ptts_normals(static_cast<uint64_t>(seed), temperature, noise_clamp, widths.as<const uint32_t>(),
                       widths.count<uint32_t>(), out.as<float>());
 }

@@ -26,6 +26,7 @@ export interface DoorModelInfo {
   precision: number;
   canClone: number;
   layers: number;
+  hiddenWidth: number;
   weightBytes: number;
 }
 
