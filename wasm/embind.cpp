@@ -142,6 +142,39 @@ class Model : public Handle {
       return ptts::fail(PTTS_ERROR_MEMORY, "%zu ids were refused", count);
     return ptts_tokenize(get(), text.as<const char>(), text.size(), ids.as<int32_t>(), &count);
   }
+
+  int detokenize(const Memory& ids, Memory& text) const {
+    char* data = nullptr;
+    size_t size = 0;
+    PTTS_TRY(ptts_detokenize(get(), ids.as<const int32_t>(), ids.count<int32_t>(), &data, &size));
+    text.adopt(data, size);
+    return PTTS_OK;
+  }
+
+  // The frames after the end that the number of words suggests, or a negative status.
+  int prepare(const Memory& text, Memory& prepared) const {
+    char* data = nullptr;
+    size_t size = 0;
+    uint32_t guess = 0;
+    PTTS_TRY(ptts_prepare(get(), text.as<const char>(), text.size(), &data, &size, &guess));
+    prepared.adopt(data, size);
+    return static_cast<int>(guess);
+  }
+
+  // One call of the flow net; `times` is empty, s, or s and t.
+  int flow_velocity(const Memory& condition, const Memory& times, const Memory& x, Memory& velocity) const {
+    const ModelInfo i = info();
+    if (condition.count<float>() != i.hidden_width || x.count<float>() != i.latent_width)
+      return ptts::fail(PTTS_ERROR_ARGUMENT, "flow: expected %u and %u floats, found %zu and %zu",
+                        i.hidden_width, i.latent_width, condition.count<float>(), x.count<float>());
+    if (!velocity.allocate(static_cast<double>(i.latent_width) * sizeof(float)))
+      return ptts::fail(PTTS_ERROR_MEMORY, "%u floats were refused", i.latent_width);
+    // The engine reads as many times as its flow type has, two at the most.
+    const float two[2] = {times.count<float>() > 0 ? times.as<const float>()[0] : 0.0F,
+                          times.count<float>() > 1 ? times.as<const float>()[1] : 0.0F};
+    return ptts_flow_velocity(get(), condition.as<const float>(), two, x.as<const float>(),
+                              velocity.as<float>());
+  }
 };
 
 class Pack : public Handle {
@@ -446,7 +479,10 @@ EMSCRIPTEN_BINDINGS(pocket_tts) {
   class_<Model, base<Handle>>("Model")
       .constructor<>()
       .function("info", &Model::info)
-      .function("tokenize", &Model::tokenize);
+      .function("tokenize", &Model::tokenize)
+      .function("detokenize", &Model::detokenize)
+      .function("prepare", &Model::prepare)
+      .function("flowVelocity", &Model::flow_velocity);
   class_<Voice, base<Handle>>("Voice")
       .constructor<>()
       .function("load", &Voice::load)

@@ -33,6 +33,10 @@ export interface DoorModelInfo {
 export interface DoorModel extends DoorHandle {
   info(): DoorModelInfo;
   tokenize(text: DoorMemory, ids: DoorMemory): number;
+  detokenize(ids: DoorMemory, text: DoorMemory): number;
+  /** The guess of frames after the end, or a negative status. */
+  prepare(text: DoorMemory, prepared: DoorMemory): number;
+  flowVelocity(condition: DoorMemory, times: DoorMemory, x: DoorMemory, velocity: DoorMemory): number;
 }
 
 export interface DoorPack extends DoorHandle {
@@ -135,7 +139,7 @@ export interface Door {
   wavRead(file: DoorMemory, out: DoorMemory): number;
   resample(samples: DoorMemory, from: number, to: number, out: DoorMemory): number;
   endOnPause(samples: DoorMemory, out: DoorMemory): number;
-  normals(seed: number, temperature: number, noiseClamp: number, width: number, count: number, out: DoorMemory): number;
+  normals(seed: number, temperature: number, noiseClamp: number, widths: DoorMemory, out: DoorMemory): number;
   defaultOptions(model: DoorModel): DoorOptions;
 }
 
