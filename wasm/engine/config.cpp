@@ -167,7 +167,7 @@ TransformerConfig read_codec_transformer(Object o, const std::string& path, ptts
                              yyjson_get_uint(yyjson_arr_get_first(outputs)) > kMaxWidth)) {
     *status = fail(PTTS_ERROR_CONFIG, "config %s.output_dimensions: expected a list of one width", path.c_str());
   } else if (*status == PTTS_OK) {
-    t.output_dim = yyjson_get_uint(yyjson_arr_get_first(outputs));
+    t.output_dim = static_cast<size_t>(yyjson_get_uint(yyjson_arr_get_first(outputs)));
   }
   o.finish();
   check_heads(t, path, status);
@@ -202,7 +202,7 @@ SeanetConfig read_seanet(Object o, const std::string& path, ptts_status* status)
       *status = fail(PTTS_ERROR_CONFIG, "config %s.ratios: expected whole numbers from 1 to 64, found %s",
                      path.c_str(), Object::show(ratio).c_str());
     } else {
-      s.ratios.push_back(yyjson_get_uint(ratio));
+      s.ratios.push_back(static_cast<size_t>(yyjson_get_uint(ratio)));
     }
   }
   o.finish();

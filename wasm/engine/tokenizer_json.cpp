@@ -212,7 +212,7 @@ ptts_status read_added_token(yyjson_val* entry, size_t i, bool has_normalizer, V
   token.text = text_of(yyjson_obj_get(entry, "content"));
   yyjson_val* id = yyjson_obj_get(entry, "id");
   if (!yyjson_is_uint(id) || yyjson_get_uint(id) >= out->pieces.size() ||
-      out->pieces[yyjson_get_uint(id)].text != token.text) {
+      out->pieces[static_cast<size_t>(yyjson_get_uint(id))].text != token.text) {
     return fail(PTTS_ERROR_TOKENIZER, "%s: added_tokens[%zu]: expected an entry of model.vocab and its id",
                 kFile, i);
   }
