@@ -40,9 +40,9 @@ export class Fixture {
 
   /** Opens the model; `changes` go over the top level of the configuration, `tokenizer` replaces its file. */
   async open(engine, { changes = {}, tokenizer = undefined } = {}) {
-    const config = structuredClone({ ...this.config, ...changes });
+    const config = JSON.parse(JSON.stringify({ ...this.config, ...changes }));
     const table = config.flow_lm.lookup_table;
-    if (tokenizer !== undefined) Object.assign(table, { tokenizer: tokenizer.endsWith('.json') ? 'tokenizers' : 'sentencepiece' });
+    if (tokenizer !== undefined) table.tokenizer = tokenizer.endsWith('.json') ? 'tokenizers' : 'sentencepiece';
     const path = tokenizer ?? join(this.folder, table.tokenizer_path);
     return engine.openModel({
       config,

@@ -2,7 +2,7 @@
 import { closeSync, existsSync, openSync, readSync, statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { DoorError } from './engine.mjs';
+import { bytesOf, DoorError } from './engine.mjs';
 
 const REPOSITORY = resolve(dirname(fileURLToPath(import.meta.url)), '../..');
 const MODULES = ['build/wasm/pocket_tts.mjs', 'dist/pocket_tts.mjs'];
@@ -32,6 +32,8 @@ class NodeDoor {
     'model.open': (request, payloads) => this.#openModel(request, payloads),
     close: ({ object }) => this.#close(object),
     tokenize: ({ model }, [text]) => this.#withOut([text], (out, input) => this.#object(model).tokenize(input, out)),
+    detokenize: ({ model }, [ids]) => this.#withOut([ids], (out, input) => this.#object(model).detokenize(input, out)),
+    prepare: ({ model }, [text]) => this.#prepare(model, text),
     plan: (request, [text]) => this.#plan(request, text),
     'voice.load': ({ model }, [file]) => this.#makeVoice(model, file, (voice, owner, memory) => voice.load(owner, memory)),
     'voice.wav': ({ model, maxSeconds = 0 }, [file]) =>
@@ -49,7 +51,9 @@ class NodeDoor {
     }),
     probe: ({ on }) => this.#checked(this.#module.probe(on === 1)),
     'probe.take': () => this.#withOut([], (out) => this.#module.probeTake(out)),
-    normals: (request) => this.#normals(request),
+    'flow.velocity': ({ model, times }, payloads) => this.#flowVelocity(model, times, payloads),
+    normals: ({ seed, temperature, clamp, widths }) => this.#withOut([bytesOf(Uint32Array.from(widths))],
+      (out, input) => this.#module.normals(seed, temperature, clamp, input, out)),
     'wav.read': (_, [file]) => this.#readWav(file),
     resample: ({ from, to }, [samples]) => this.#withOut([samples], (out, input) => this.#module.resample(input, from, to, out)),
     pause: (_, [samples]) => this.#withOut([samples], (out, input) => this.#module.endOnPause(input, out)),
@@ -232,19 +236,25 @@ class NodeDoor {
     });
   }
 
-  #normals({ seed, temperature, clamp, widths }) {
-    if (widths.some((width) => width !== widths[0])) {
-      throw new DoorError({ status: 0, name: 'UNSUPPORTED', message: 'widths that differ' });
-    }
-    return this.#withOut([], (out) => this.#module.normals(seed, temperature, clamp, widths[0] ?? 0, widths.length, out));
+  /** An answer whose call returns a number beside what it writes. */
+  #withNumber(name, payloads, body) {
+    let number = 0;
+    const answer = this.#withOut(payloads, (out, input) => (number = body(out, input)));
+    return { ...answer, fields: { [name]: number } };
+  }
+
+  #prepare(model, text) {
+    return this.#withNumber('guess', [text], (out, input) => this.#object(model).prepare(input, out));
+  }
+
+  #flowVelocity(model, times, [condition, x]) {
+    return this.#withOut([condition, bytesOf(Float32Array.from(times)), x], (out, conditionMemory, timesMemory, xMemory) => {
+      out.allocate(x.length);
+      return this.#object(model).flowVelocity(conditionMemory, timesMemory, xMemory, out);
+    });
   }
 
   #readWav(file) {
-    let sampleRate = 0;
-    const answer = this.#withOut([file], (out, input) => {
-      sampleRate = this.#module.wavRead(input, out);
-      return sampleRate;
-    });
-    return { ...answer, fields: { sampleRate } };
+    return this.#withNumber('sampleRate', [file], (out, input) => this.#module.wavRead(input, out));
   }
 }

@@ -202,6 +202,25 @@ ptts_status tokenize(const Request& request, Answer* answer) {
   return PTTS_OK;
 }
 
+ptts_status detokenize(const Request& request, Answer* answer) {
+  const std::vector<int32_t> ids = request.array<int32_t>(0);
+  char* text = nullptr;
+  size_t size = 0;
+  DOOR_TRY(ptts_detokenize(request.handle("model"), ids.data(), ids.size(), &text, &size));
+  answer->take(text, size);
+  return PTTS_OK;
+}
+
+ptts_status prepare(const Request& request, Answer* answer) {
+  char* text = nullptr;
+  size_t size = 0;
+  uint32_t guess = 0;
+  DOOR_TRY(ptts_prepare(request.handle("model"), request.chars(0), request.size(0), &text, &size, &guess));
+  answer->add("guess", guess);
+  answer->take(text, size);
+  return PTTS_OK;
+}
+
 ptts_status describe_chunk(ptts_handle session, uint32_t index, std::string* json) {
   ptts_chunk chunk{};
   const char* text = nullptr;
@@ -363,6 +382,23 @@ ptts_status probe_take(const Request&, Answer* answer) {
   return PTTS_OK;
 }
 
+ptts_status flow_velocity(const Request& request, Answer* answer) {
+  std::vector<float> times;
+  size_t index = 0;
+  size_t count = 0;
+  yyjson_val* time = nullptr;
+  yyjson_arr_foreach(yyjson_obj_get(request.fields, "times"), index, count, time) {
+    times.push_back(static_cast<float>(yyjson_get_num(time)));
+  }
+  times.resize(2);  // the engine reads as many as its flow type has
+  const std::vector<float> condition = request.array<float>(0);
+  const std::vector<float> x = request.array<float>(1);
+  std::vector<float> velocity(x.size());
+  DOOR_TRY(ptts_flow_velocity(request.handle("model"), condition.data(), times.data(), x.data(), velocity.data()));
+  answer->payload(velocity.data(), velocity.size() * sizeof(float));
+  return PTTS_OK;
+}
+
 ptts_status normals(const Request& request, Answer* answer) {
   std::vector<uint32_t> widths;
   size_t index = 0, count = 0, total = 0;
@@ -423,6 +459,8 @@ constexpr Verb kVerbs[] = {
     {"model.open", model_open},
     {"close", close},
     {"tokenize", tokenize},
+    {"detokenize", detokenize},
+    {"prepare", prepare},
     {"plan", plan},
     {"voice.load", voice_load},
     {"voice.wav", voice_wav},
@@ -436,6 +474,7 @@ constexpr Verb kVerbs[] = {
     {"codec.decode", codec_decode},
     {"probe", probe},
     {"probe.take", probe_take},
+    {"flow.velocity", flow_velocity},
     {"normals", normals},
     {"wav.read", wav_read},
     {"resample", resample},
