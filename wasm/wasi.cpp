@@ -5,9 +5,9 @@
 //   ptts_alloc(n)          ->  room for what the host wants to hand over
 //   ptts_...(pointers)     ->  the engine
 //
-// The module imports nothing at all.  The C++ runtime would like to print (a failed check inside a library) and to
-// read the environment (locales); the second half of this file answers those few system calls here, with "no", so
-// that a host has nothing to grant and a sandbox nothing to guard.  What would have printed and exited traps instead.
+// The module imports nothing at all.  The C++ runtime would like to print (a failed check inside a library), to
+// read the environment (locales) and to ask for entropy; the second half of this file answers those few system calls
+// here, with "no", so that a host has nothing to grant and a sandbox nothing to guard.  What would have printed and exited traps instead.
 #include "engine/pocket_tts.h"
 
 // ---- exports ---------------------------------------------------------------------------------------------------
@@ -38,6 +38,11 @@ PTTS_EXPORT(ptts_status, ptts_pack_close, (ptts_handle pack, ptts_handle* model)
 PTTS_EXPORT(ptts_status, ptts_model_get_info, (ptts_handle model, ptts_model_info* info), (model, info))
 PTTS_EXPORT(ptts_status, ptts_tokenize, (ptts_handle model, const char* text, size_t length, int32_t* ids, size_t* count),
             (model, text, length, ids, count))
+PTTS_EXPORT(ptts_status, ptts_detokenize, (ptts_handle model, const int32_t* ids, size_t count, char** text, size_t* length),
+            (model, ids, count, text, length))
+PTTS_EXPORT(ptts_status, ptts_prepare,
+            (ptts_handle model, const char* text, size_t length, char** prepared, size_t* prepared_length, uint32_t* guess),
+            (model, text, length, prepared, prepared_length, guess))
 
 PTTS_EXPORT(ptts_status, ptts_voice_load, (ptts_handle model, const void* data, size_t length, ptts_handle* voice), (model, data, length, voice))
 PTTS_EXPORT(ptts_status, ptts_voice_from_wav, (ptts_handle model, const void* data, size_t length, float max_seconds, ptts_handle* voice),
@@ -62,6 +67,8 @@ PTTS_EXPORT(ptts_status, ptts_session_step, (ptts_handle session, float* latent,
 PTTS_EXPORT(ptts_status, ptts_session_step_forced,
             (ptts_handle session, const float* previous, const float* noise, float* latent, ptts_event* event),
             (session, previous, noise, latent, event))
+PTTS_EXPORT(ptts_status, ptts_flow_velocity, (ptts_handle model, const float* condition, const float* times, const float* x, float* velocity),
+            (model, condition, times, x, velocity))
 
 PTTS_EXPORT(ptts_status, ptts_codec_open, (ptts_handle model, ptts_handle* codec), (model, codec))
 PTTS_EXPORT(ptts_status, ptts_codec_reset, (ptts_handle codec), (codec))
@@ -78,14 +85,6 @@ PTTS_EXPORT(ptts_status, ptts_resample,
 PTTS_EXPORT(ptts_status, ptts_end_on_pause, (const float* samples, size_t count, float** out, size_t* out_count), (samples, count, out, out_count))
 PTTS_EXPORT(ptts_status, ptts_normals, (uint64_t seed, float temperature, float noise_clamp, const uint32_t* widths, size_t draws, float* out),
             (seed, temperature, noise_clamp, widths, draws, out))
-PTTS_EXPORT(ptts_status, ptts_detokenize, (ptts_handle model, const int32_t* ids, size_t count, char** text, size_t* length),
-            (model, ids, count, text, length))
-PTTS_EXPORT(ptts_status, ptts_prepare,
-            (ptts_handle model, const char* text, size_t length, char** prepared, size_t* prepared_length, uint32_t* guess),
-            (model, text, length, prepared, prepared_length, guess))
-PTTS_EXPORT(ptts_status, ptts_flow_velocity,
-            (ptts_handle model, const float* condition, const float* times, const float* x, float* velocity),
-            (model, condition, times, x, velocity))
 // clang-format on
 
 // A host reads these structures out of linear memory field after field: there is no padding to know about.
@@ -99,7 +98,8 @@ static_assert(sizeof(ptts_chunk) == 6 * sizeof(uint32_t));
 //
 // The names under which wasi-libc declares its imports: a definition here wins over the import.
 namespace {
-constexpr int32_t kBadFile = 8;  // __WASI_ERRNO_BADF: no file is open, not even the standard ones
+constexpr int32_t kBadFile = 8;    // __WASI_ERRNO_BADF: no file is open, not even the standard ones
+constexpr int32_t kNotThere = 52;  // __WASI_ERRNO_NOSYS
 }
 
 extern "C" {
@@ -115,6 +115,10 @@ int32_t __imported_wasi_snapshot_preview1_environ_sizes_get(uint32_t* count, uin
   return 0;
 }
 int32_t __imported_wasi_snapshot_preview1_environ_get(int32_t, int32_t) { return 0; }
+
+// Linked in by the tokenizer library's sampling mode, which nothing here calls; the engine's only randomness is its
+// own seeded generator.
+int32_t __imported_wasi_snapshot_preview1_random_get(int32_t, int32_t) { return kNotThere; }
 
 [[noreturn]] void __imported_wasi_snapshot_preview1_proc_exit(int32_t) { __builtin_trap(); }
 }

@@ -1,0 +1,265 @@
+// The command generate: a text becomes a WAV file, written while it is spoken.
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	pockettts "github.com/pocket-tts-wasm/pocket-tts-wasm/wasi"
+	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/internal/pack"
+	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/starter"
+)
+
+// One byte more than the engine takes: a longer text is refused by it, not cut here.
+const textLimit = 4<<20 + 1
+
+func generate(ctx context.Context, args []string) error {
+	o, err := parseFlags(args)
+	if errors.Is(err, pflag.ErrHelp) {
+		return printHelp(os.Stdout)
+	}
+	if err != nil {
+		return err
+	}
+	text, err := readText(o, os.Stdin)
+	if err != nil {
+		return err
+	}
+	if err := checkOptions(o); err != nil {
+		return err
+	}
+	hold, err := holdSeconds(os.Getenv("FIRST_CHUNK_LENGTH_SECONDS"))
+	if err != nil {
+		return err
+	}
+	log := newLog(o.quiet)
+	if o.lsdSteps != nil {
+		log.Warn("--lsd-decode-steps is deprecated, use --sampler-decode-steps")
+	}
+	if o.seedRandom {
+		log.Info(fmt.Sprintf("Seed: %d", *o.seed))
+	}
+	voice, err := findVoice(o)
+	if err != nil {
+		return err
+	}
+	return speak(ctx, o, text, voice, hold, log)
+}
+
+// readText returns what is to be spoken; blank texts end here, before anything is loaded.
+func readText(o *options, stdin io.Reader) (string, error) {
+	text := defaultText
+	if o.textGiven {
+		text = o.text
+	}
+	if text == "-" {
+		data, err := io.ReadAll(io.LimitReader(stdin, textLimit))
+		if err != nil {
+			return "", fmt.Errorf("reading stdin: %w", err)
+		}
+		text = string(data)
+	}
+	if strings.TrimSpace(text) == "" {
+		return "", errors.New("No input received from stdin.")
+	}
+	return text, nil
+}
+
+// checkOptions refuses what the flags ask for and this version does not have. Nothing has been loaded yet.
+func checkOptions(o *options) error {
+	switch {
+	case o.configGiven && o.languageGiven:
+		return errors.New("ValueError: Cannot specify both config and language, please choose one or the other.")
+	case o.packGiven && (o.configGiven || o.languageGiven):
+		return errors.New("Cannot specify both pack and config or language, please choose one or the other.")
+	case o.checkpointGiven:
+		return errors.New("--checkpoint: training checkpoints are not supported; export the model to safetensors and use --config.")
+	case o.device != "cpu":
+		return fmt.Errorf("--device %s: only cpu is supported.", o.device)
+	case o.precision == "q4":
+		return errors.New("--precision q4: this version has f32 and q8 only.")
+	case o.configGiven && !isYAML(o.config):
+		return errors.New("ValueError: Config should be a path to a YAML file ending with .yaml")
+	case o.configGiven && pack.IsRemote(o.config):
+		return fmt.Errorf("--config %s: this version fetches no configurations; download it and its files and name the local path.", o.config)
+	case o.packGiven && pack.IsRemote(o.pack):
+		return fmt.Errorf("--pack %s: this version fetches no packs; download it and name the local folder.", o.pack)
+	case o.languageGiven && !slices.Contains(languages, o.language):
+		return fmt.Errorf("Unknown language '%s'. Available languages: %s.", o.language, strings.Join(languages, ", "))
+	case o.languageGiven:
+		return fmt.Errorf("--language %s: its weights are not on this machine, and this version fetches none. "+
+			"Download model.safetensors, the tokenizer and a voice of '%[1]s' and use --config or --pack.", o.language)
+	}
+	return nil
+}
+
+// isYAML looks at the name; that of a file on hf:// ends before its revision.
+func isYAML(path string) bool {
+	if strings.HasPrefix(path, "hf://") {
+		path, _, _ = strings.Cut(path, "@")
+	}
+	extension := filepath.Ext(path)
+	return extension == ".yaml" || extension == ".yml"
+}
+
+// holdSeconds reads FIRST_CHUNK_LENGTH_SECONDS: audio held back before the first byte goes out.
+func holdSeconds(value string) (float64, error) {
+	if value == "" {
+		return 0, nil
+	}
+	seconds, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
+	if err != nil || math.IsNaN(seconds) {
+		return 0, fmt.Errorf("FIRST_CHUNK_LENGTH_SECONDS: expected a number, found '%s'.", value)
+	}
+	return max(0, min(seconds, 24*3600)), nil
+}
+
+// voiceChoice is what --voice names: nothing, a name in the pack, a voice file or a recording.
+type voiceChoice struct {
+	arg       string
+	voiceFile bool
+	missing   bool // there is no such file
+}
+
+// findVoice tells what --voice names, as far as that can be told without the pack.
+func findVoice(o *options) (voiceChoice, error) {
+	choice := voiceChoice{arg: o.voice, voiceFile: strings.HasSuffix(o.voice, ".safetensors")}
+	if !o.voiceGiven {
+		return choice, nil
+	}
+	if pack.IsRemote(o.voice) {
+		return choice, fmt.Errorf("--voice %s: this version fetches no voices; download the file and name the local path.", o.voice)
+	}
+	info, err := os.Stat(o.voice)
+	choice.missing = err != nil || info.IsDir()
+	if choice.voiceFile && choice.missing {
+		return choice, fmt.Errorf("--voice %s: no such file", o.voice)
+	}
+	return choice, nil
+}
+
+func (c voiceChoice) load(ctx context.Context, engine *pockettts.Engine) (*pockettts.Voice, error) {
+	known := slices.ContainsFunc(engine.Voices(), func(v pockettts.VoiceInfo) bool { return v.Name == c.arg })
+	switch {
+	case c.arg == "" || known && !c.voiceFile:
+		return engine.Voice(ctx, c.arg)
+	case c.missing:
+		var names []string
+		for _, info := range engine.Voices() {
+			names = append(names, info.Name)
+		}
+		if len(names) == 0 {
+			names = []string{"it has none"}
+		}
+		return nil, fmt.Errorf("--voice %s: neither a voice of this pack (%s) nor a file.", c.arg, strings.Join(names, ", "))
+	}
+	data, err := os.ReadFile(c.arg)
+	if err != nil {
+		return nil, fmt.Errorf("--voice %w", err)
+	}
+	var voice *pockettts.Voice
+	if c.voiceFile {
+		voice, err = engine.LoadVoice(ctx, bytes.NewReader(data))
+	} else {
+		voice, err = engine.CloneVoice(ctx, bytes.NewReader(data), pockettts.CloneOptions{})
+	}
+	if err != nil {
+		return nil, fmt.Errorf("--voice %s: %w", c.arg, err)
+	}
+	return voice, nil
+}
+
+// speak loads the model, speaks and reports.
+func speak(ctx context.Context, o *options, text string, choice voiceChoice, hold float64, log *slog.Logger) error {
+	started := time.Now()
+	settings := pockettts.Options{
+		Pack: o.pack, Config: o.config, Precision: pockettts.Precision(o.precision), Logger: log,
+		NoCloning: choice.voiceFile || choice.missing || choice.arg == "",
+	}
+	if !o.packGiven && !o.configGiven {
+		settings.PackFS = starter.FS()
+	}
+	engine, err := pockettts.Load(ctx, settings)
+	if err != nil {
+		return err
+	}
+	defer engine.Close()
+	voice, err := choice.load(ctx, engine)
+	if err != nil {
+		return err
+	}
+	info := engine.Info()
+	log.Info(fmt.Sprintf("Pack %s (%s) loaded in %.2f s", info.Name, info.Precision, time.Since(started).Seconds()))
+
+	speaking := time.Now()
+	stream, err := engine.Speak(ctx, text, o.speakOptions(voice))
+	if err != nil {
+		return err
+	}
+	output := newOutput(o.outputPath, info.SampleRate, hold)
+	result, err := write(stream, output, speaking)
+	if err != nil {
+		return err
+	}
+	memory, err := engine.Memory(ctx)
+	if err != nil {
+		return err
+	}
+	duration, took := float64(result.samples)/float64(info.SampleRate), time.Since(speaking).Seconds()
+	log.Info(fmt.Sprintf("Generated %.2f s of audio in %.2f s (%.1fx real time), first frame after %d ms, sandbox memory %.1f MB, weights %.1f MB",
+		duration, took, duration/took, result.first.Milliseconds(), float64(memory.Reserved)/1e6, float64(info.WeightBytes)/1e6))
+	if o.outputPath != "-" {
+		log.Info("Results written in " + o.outputPath)
+	}
+	return nil
+}
+
+func (o *options) speakOptions(voice *pockettts.Voice) pockettts.SpeakOptions {
+	steps := o.steps
+	if o.lsdSteps != nil {
+		steps = o.lsdSteps
+	}
+	return pockettts.SpeakOptions{
+		Voice: voice, Seed: o.seed, RNG: pockettts.RNG(o.rng), Temperature: o.temperature, NoiseClamp: o.noiseClamp,
+		EOSThreshold: o.eosThreshold, DecodeSteps: steps, FramesAfterEOS: o.framesAfterEOS, MaxTokens: o.maxTokens,
+		RequireEnd: os.Getenv("KPOCKET_TTS_ERROR_WITHOUT_EOS") == "1",
+	}
+}
+
+type spoken struct {
+	samples int
+	first   time.Duration // until the first frame was there
+}
+
+// write moves the frames of a stream into the output. What has gone out before a failure is left as good as it can be.
+func write(stream *pockettts.Stream, output *output, started time.Time) (spoken, error) {
+	var result spoken
+	for frame, err := range stream.Frames() {
+		if err == nil {
+			if result.samples == 0 {
+				result.first = time.Since(started)
+			}
+			result.samples += len(frame.Samples)
+			err = output.write(frame.Samples)
+		}
+		if err != nil {
+			output.abort()
+			return result, err
+		}
+	}
+	return result, output.close()
+}

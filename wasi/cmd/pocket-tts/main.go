@@ -1,0 +1,109 @@
+// Command pocket-tts speaks: `pocket-tts generate --text "Hello." --output-path hello.wav`.
+//
+// Its flags, exit codes, streams and WAV bytes are those of the Python program of the same name. Exit codes: 0 done,
+// 1 failed, 2 usage. Lines on stderr read `LEVEL: message`; nothing but WAV bytes goes to stdout.
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/internal/guest"
+)
+
+const version = "0.1.0"
+
+const (
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+func main() {
+	// Go ends a program that writes to a closed stdout with a signal; here it is an error like others.
+	signal.Ignore(syscall.SIGPIPE)
+	os.Exit(run(os.Args[1:]))
+}
+
+// usageError is a command line that cannot be understood.
+type usageError struct{ message string }
+
+func (e usageError) Error() string { return e.message }
+
+func usagef(format string, arguments ...any) error {
+	return usageError{fmt.Sprintf(format, arguments...)}
+}
+
+// interrupted is the end by a signal.
+type interrupted struct{ signal syscall.Signal }
+
+func (i interrupted) Error() string { return i.signal.String() }
+
+func run(args []string) int {
+	ctx, cancel := withSignals(context.Background())
+	defer cancel(nil)
+	err := command(ctx, args)
+	var usage usageError
+	var signalled interrupted
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &usage):
+		fmt.Fprintf(os.Stderr, "Usage: pocket-tts generate [OPTIONS]\nTry 'pocket-tts --help' for help.\n\nERROR: %s\n", usage.message)
+		return exitUsage
+	case errors.As(context.Cause(ctx), &signalled):
+		return 128 + int(signalled.signal)
+	case errors.Is(err, syscall.EPIPE):
+		return exitFailed // a reader that has heard enough is no news
+	}
+	fmt.Fprintf(os.Stderr, "ERROR: %s\n", oneLine(err.Error()))
+	return exitFailed
+}
+
+// withSignals cancels on SIGINT and SIGTERM, which takes effect within a frame; a second signal ends the program.
+func withSignals(parent context.Context) (context.Context, context.CancelCauseFunc) {
+	ctx, cancel := context.WithCancelCause(parent)
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		received, ok := (<-signals).(syscall.Signal)
+		if ok {
+			cancel(interrupted{received})
+		}
+		signal.Stop(signals)
+	}()
+	return ctx, cancel
+}
+
+func command(ctx context.Context, args []string) error {
+	if len(args) == 0 {
+		return usagef("Missing command.")
+	}
+	switch name := args[0]; {
+	case name == "generate":
+		return generate(ctx, args[1:])
+	case name == "--help" || name == "-h":
+		return printHelp(os.Stdout)
+	case name == "--version":
+		_, err := fmt.Printf("pocket-tts %s (engine module %x)\n", version, sha256.Sum256(guest.ModuleBytes()))
+		return err
+	case strings.HasPrefix(name, "-"):
+		return usagef("No such option: %s", name)
+	default:
+		return usagef("No such command: %s", name)
+	}
+}
+
+func printHelp(w io.Writer) error {
+	_, err := fmt.Fprintf(w, "Usage: pocket-tts generate [OPTIONS]\n       pocket-tts --help | --version\n\nSpeaks a text into a WAV file.\n\nOptions:\n%s",
+		newFlags(new(options)).FlagUsages())
+	return err
+}
+
+func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }

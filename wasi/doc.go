@@ -1,0 +1,31 @@
+// Package pockettts speaks: Pocket TTS text-to-speech, run in a WebAssembly sandbox inside the Go process. No cgo, no
+// Python, no native library, no network.
+//
+//	engine, err := pockettts.Load(ctx, pockettts.Options{PackFS: starter.FS()})
+//	if err != nil { ... }
+//	defer engine.Close()
+//	stream, err := engine.Speak(ctx, "Hello.", pockettts.SpeakOptions{})
+//	if err != nil { ... }
+//	defer stream.Close()
+//	_, err = io.Copy(file, stream) // a WAV file, written while it is spoken
+//
+// The model comes from a pack: a folder with a pack.json, its weights and its voices ([Options]). The subpackage
+// starter carries a small one inside the program.
+//
+// # Sandbox
+//
+// The engine is a WebAssembly module without a single import: it sees its own memory and nothing else, no files, no
+// environment, no clock, no network. Its memory is capped by [Options].MaxMemory. Hostile weights, voices or texts
+// can make a call fail; they cannot do anything else.
+//
+// # Concurrency
+//
+// An [Engine] may be used by any number of goroutines. It has one instance of the module, so calls take turns, in the
+// order in which they came: several streams advance frame by frame beside each other. A [Stream] belongs to one
+// goroutine at a time, except for its Close. A cancelled context takes effect before the next frame, 80 ms of sound.
+//
+// # Errors
+//
+// Errors wrap one of the sentinels of this package ([ErrVoice], [ErrTextEmpty], ...) for errors.Is; their text says
+// what was expected and what was found. The sentinels correspond to the codes of the JavaScript package.
+package pockettts

@@ -1,0 +1,406 @@
+// The functions of pocket_tts.h as Go methods, in the header's order.
+
+package guest
+
+import (
+	"context"
+	"encoding/binary"
+	"io"
+	"math"
+
+	"github.com/tetratelabs/wazero/api"
+)
+
+// feedBytes is the slice in which weights files go into the guest. Larger ones were not faster.
+const feedBytes = 256 << 10
+
+// Version is the engine's version.
+func (i *Instance) Version(ctx context.Context) (string, error) {
+	pointer, err := i.raw(ctx, i.abi.Version)
+	if err != nil {
+		return "", err
+	}
+	return i.text(uint32(pointer)), nil
+}
+
+// AllocatedBytes is what the engine holds for its objects right now.
+func (i *Instance) AllocatedBytes(ctx context.Context) (uint64, error) {
+	return i.raw(ctx, i.abi.AllocatedBytes)
+}
+
+// CloseHandle closes any object.
+func (i *Instance) CloseHandle(ctx context.Context, handle Handle) error {
+	_, err := i.call(ctx, i.abi.Close, uint64(handle))
+	return err
+}
+
+// PackOpen reads the configuration (JSON) and plans every tensor.
+func (i *Instance) PackOpen(ctx context.Context, config []byte, parts, precision uint32) (Handle, error) {
+	defer i.arena.release(ctx, i.arena.mark())
+	text, err := i.arena.put(ctx, config)
+	if err != nil {
+		return 0, err
+	}
+	return i.handle(ctx, i.abi.PackOpen, uint64(text), uint64(len(config)), uint64(parts), uint64(precision))
+}
+
+// PackTokenizer hands over the tokenizer file.
+func (i *Instance) PackTokenizer(ctx context.Context, pack Handle, kind uint32, data []byte) error {
+	defer i.arena.release(ctx, i.arena.mark())
+	pointer, err := i.arena.put(ctx, data)
+	if err != nil {
+		return err
+	}
+	_, err = i.call(ctx, i.abi.PackTokenizer, uint64(pack), uint64(kind), uint64(pointer), uint64(len(data)))
+	return err
+}
+
+// PackFile announces a weights file of `size` bytes and feeds it from the reader to its end. The bytes go from the
+// reader straight into the guest's memory; there is no second copy.
+func (i *Instance) PackFile(ctx context.Context, pack Handle, kind uint32, size uint64, r io.Reader) error {
+	defer i.arena.release(ctx, i.arena.mark())
+	buffer, err := i.arena.take(ctx, feedBytes)
+	if err != nil {
+		return err
+	}
+	if _, err := i.call(ctx, i.abi.PackFile, uint64(pack), uint64(kind), size); err != nil {
+		return err
+	}
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		view, err := i.view(buffer, feedBytes) // anew each time: a call may grow the memory
+		if err != nil {
+			return err
+		}
+		n, readErr := io.ReadFull(r, view)
+		if n > 0 {
+			if _, err := i.call(ctx, i.abi.PackFeed, uint64(pack), uint64(buffer), uint64(n)); err != nil {
+				return err
+			}
+		}
+		switch readErr {
+		case nil:
+		case io.EOF, io.ErrUnexpectedEOF:
+			return nil
+		default:
+			return readErr
+		}
+	}
+}
+
+// PackFeed hands over the next bytes of the announced file.
+func (i *Instance) PackFeed(ctx context.Context, pack Handle, data []byte) error {
+	defer i.arena.release(ctx, i.arena.mark())
+	pointer, err := i.arena.put(ctx, data)
+	if err != nil {
+		return err
+	}
+	_, err = i.call(ctx, i.abi.PackFeed, uint64(pack), uint64(pointer), uint64(len(data)))
+	return err
+}
+
+// PackClose completes the model. The pack is closed whether it succeeds or not.
+func (i *Instance) PackClose(ctx context.Context, pack Handle) (Handle, error) {
+	defer i.arena.release(ctx, i.arena.mark())
+	return i.handle(ctx, i.abi.PackClose, uint64(pack))
+}
+
+// ModelInfo describes a loaded model.
+func (i *Instance) ModelInfo(ctx context.Context, model Handle) (ModelInfo, error) {
+	defer i.arena.release(ctx, i.arena.mark())
+	var info ModelInfo
+	err := i.fill(ctx, &info, i.abi.ModelGetInfo, uint64(model))
+	return info, err
+}
+
+// Tokenize returns the token ids of a text as it is.
+func (i *Instance) Tokenize(ctx context.Context, model Handle, text string) ([]int32, error) {
+	defer i.arena.release(ctx, i.arena.mark())
+	pointer, err := i.arena.put(ctx, []byte(text))
+	if err != nil {
+		return nil, err
+	}
+	place, err := i.arena.take(ctx, 4)
+	if err != nil {
+		return nil, err
+	}
+	for room := uint32(len(text) + 16); ; {
+		ids, err := i.arena.take(ctx, int(4*room))
+		if err != nil {
+			return nil, err
+		}
+		if err := i.putWord(place, room); err != nil {
+			return nil, err
+		}
+		if _, err := i.call(ctx, i.abi.Tokenize, uint64(model), uint64(pointer), uint64(len(text)), uint64(ids), uint64(place)); err != nil {
+			return nil, err
+		}
+		count, err := i.word(place)
+		if err != nil {
+			return nil, err
+		}
+		if count > room {
+			room = count
+			continue
+		}
+		view, err := i.view(ids, 4*count)
+		return words(view), err
+	}
+}
+
+// Detokenize returns the text that ids stand for.
+func (i *Instance) Detokenize(ctx context.Context, model Handle, ids []int32) (string, error) {
+	defer i.arena.release(ctx, i.arena.mark())
+	encoded := make([]byte, 0, 4*len(ids))
+	for _, id := range ids {
+		encoded = binary.LittleEndian.AppendUint32(encoded, uint32(id))
+	}
+	pointer, err := i.arena.put(ctx, encoded)
+	if err != nil {
+		return "", err
+	}
+	text, err := i.owned(ctx, 1, i.abi.Detokenize, uint64(model), uint64(pointer), uint64(len(ids)))
+	return string(text), err
+}
+
+// Prepare returns a text as it would be spoken whole, and the frames after the end that its number of words suggests.
+func (i *Instance) Prepare(ctx context.Context, model Handle, text string) (string, uint32, error) {
+	defer i.arena.release(ctx, i.arena.mark())
+	pointer, err := i.arena.put(ctx, []byte(text))
+	if err != nil {
+		return "", 0, err
+	}
+	places, err := i.arena.take(ctx, 12)
+	if err != nil {
+		return "", 0, err
+	}
+	if _, err := i.call(ctx, i.abi.Prepare, uint64(model), uint64(pointer), uint64(len(text)), uint64(places), uint64(places+4), uint64(places+8)); err != nil {
+		return "", 0, err
+	}
+	guess, err := i.word(places + 8)
+	if err != nil {
+		return "", 0, err
+	}
+	prepared, err := i.takeOwned(ctx, 1, places)
+	return string(prepared), guess, err
+}
+
+// VoiceLoad reads a voice file.
+func (i *Instance) VoiceLoad(ctx context.Context, model Handle, data []byte) (Handle, error) {
+	defer i.arena.release(ctx, i.arena.mark())
+	pointer, err := i.arena.put(ctx, data)
+	if err != nil {
+		return 0, err
+	}
+	return i.handle(ctx, i.abi.VoiceLoad, uint64(model), uint64(pointer), uint64(len(data)))
+}
+
+// VoiceFromWAV makes a voice from an audio file; maxSeconds > 0 keeps only its beginning.
+func (i *Instance) VoiceFromWAV(ctx context.Context, model Handle, data []byte, maxSeconds float32) (Handle, error) {
+	defer i.arena.release(ctx, i.arena.mark())
+	pointer, err := i.arena.put(ctx, data)
+	if err != nil {
+		return 0, err
+	}
+	return i.handle(ctx, i.abi.VoiceFromWAV, uint64(model), uint64(pointer), uint64(len(data)), api.EncodeF32(maxSeconds))
+}
+
+// VoiceFromPCM makes a voice from mono samples.
+func (i *Instance) VoiceFromPCM(ctx context.Context, model Handle, samples []float32, rate uint32) (Handle, error) {
+	defer i.arena.release(ctx, i.arena.mark())
+	pointer, err := i.arena.putFloats(ctx, samples)
+	if err != nil {
+		return 0, err
+	}
+	return i.handle(ctx, i.abi.VoiceFromPCM, uint64(model), uint64(pointer), uint64(len(samples)), uint64(rate))
+}
+
+// VoiceLength is the number of key/value positions of a voice.
+func (i *Instance) VoiceLength(ctx context.Context, voice Handle) (uint32, error) {
+	defer i.arena.release(ctx, i.arena.mark())
+	return i.answer(ctx, i.abi.VoiceLength, uint64(voice))
+}
+
+// VoiceExport returns the voice as a safetensors file.
+func (i *Instance) VoiceExport(ctx context.Context, voice Handle) ([]byte, error) {
+	defer i.arena.release(ctx, i.arena.mark())
+	return i.owned(ctx, 1, i.abi.VoiceExport, uint64(voice))
+}
+
+// OptionsInit returns a model's defaults.
+func (i *Instance) OptionsInit(ctx context.Context, model Handle) (Options, error) {
+	defer i.arena.release(ctx, i.arena.mark())
+	var options Options
+	err := i.fill(ctx, &options, i.abi.OptionsInit, uint64(model))
+	return options, err
+}
+
+// SessionOpen prepares a text and cuts it into chunks.
+func (i *Instance) SessionOpen(ctx context.Context, model, voice Handle, text string, options Options) (Handle, error) {
+	defer i.arena.release(ctx, i.arena.mark())
+	pointer, err := i.arena.put(ctx, []byte(text))
+	if err != nil {
+		return 0, err
+	}
+	encoded, err := binary.Append(nil, binary.LittleEndian, options)
+	if err != nil {
+		return 0, err
+	}
+	optionsPointer, err := i.arena.put(ctx, encoded)
+	if err != nil {
+		return 0, err
+	}
+	return i.handle(ctx, i.abi.SessionOpen, uint64(model), uint64(voice), uint64(pointer), uint64(len(text)), uint64(optionsPointer))
+}
+
+// SessionChunkCount is the number of chunks of a session.
+func (i *Instance) SessionChunkCount(ctx context.Context, session Handle) (uint32, error) {
+	defer i.arena.release(ctx, i.arena.mark())
+	return i.answer(ctx, i.abi.SessionChunkCount, uint64(session))
+}
+
+// SessionChunk describes a chunk.
+func (i *Instance) SessionChunk(ctx context.Context, session Handle, index uint32) (Chunk, error) {
+	defer i.arena.release(ctx, i.arena.mark())
+	var chunk Chunk
+	err := i.fill(ctx, &chunk, i.abi.SessionChunk, uint64(session), uint64(index))
+	return chunk, err
+}
+
+// SessionChunkText returns the piece that was cut (which 0) or the prompt that is spoken (which 1).
+func (i *Instance) SessionChunkText(ctx context.Context, session Handle, index, which uint32) (string, error) {
+	defer i.arena.release(ctx, i.arena.mark())
+	view, err := i.borrowed(ctx, 1, i.abi.SessionChunkText, uint64(session), uint64(index), uint64(which))
+	return string(view), err
+}
+
+// SessionChunkIDs returns the token ids of a chunk's prompt.
+func (i *Instance) SessionChunkIDs(ctx context.Context, session Handle, index uint32) ([]int32, error) {
+	defer i.arena.release(ctx, i.arena.mark())
+	view, err := i.borrowed(ctx, 4, i.abi.SessionChunkIDs, uint64(session), uint64(index))
+	return words(view), err
+}
+
+// SessionSeek moves to the start of a chunk.
+func (i *Instance) SessionSeek(ctx context.Context, session Handle, chunk uint32) error {
+	_, err := i.call(ctx, i.abi.SessionSeek, uint64(session), uint64(chunk))
+	return err
+}
+
+// SessionStep makes one latent: OK, ChunkEnd or Done. latent must have room for the model's width; it is written on
+// OK only.
+func (i *Instance) SessionStep(ctx context.Context, session Handle, latent []float32) (Status, Event, error) {
+	return i.step(ctx, i.abi.SessionStep, latent, uint64(session))
+}
+
+// SessionStepForced is SessionStep with the previous latent and the noise given; nil leaves either to the session.
+func (i *Instance) SessionStepForced(ctx context.Context, session Handle, previous, noise, latent []float32) (Status, Event, error) {
+	defer i.arena.release(ctx, i.arena.mark())
+	var pointers [2]uint32
+	for n, values := range [][]float32{previous, noise} {
+		if values == nil {
+			continue
+		}
+		pointer, err := i.arena.putFloats(ctx, values)
+		if err != nil {
+			return 0, Event{}, err
+		}
+		pointers[n] = pointer
+	}
+	return i.step(ctx, i.abi.SessionStepForced, latent, uint64(session), uint64(pointers[0]), uint64(pointers[1]))
+}
+
+func (i *Instance) step(ctx context.Context, function api.Function, latent []float32, arguments ...uint64) (Status, Event, error) {
+	defer i.arena.release(ctx, i.arena.mark())
+	var event Event
+	place, err := i.arena.take(ctx, binary.Size(event))
+	if err != nil {
+		return 0, event, err
+	}
+	pointer, err := i.arena.take(ctx, 4*len(latent))
+	if err != nil {
+		return 0, event, err
+	}
+	status, err := i.call(ctx, function, append(arguments, uint64(pointer), uint64(place))...)
+	if err != nil {
+		return status, event, err
+	}
+	if status == OK {
+		if err := i.floats(pointer, latent); err != nil {
+			return status, event, err
+		}
+	}
+	return status, event, i.structure(place, &event)
+}
+
+// CodecOpen makes a decoder.
+func (i *Instance) CodecOpen(ctx context.Context, model Handle) (Handle, error) {
+	defer i.arena.release(ctx, i.arena.mark())
+	return i.handle(ctx, i.abi.CodecOpen, uint64(model))
+}
+
+// CodecReset starts a chunk.
+func (i *Instance) CodecReset(ctx context.Context, codec Handle) error {
+	_, err := i.call(ctx, i.abi.CodecReset, uint64(codec))
+	return err
+}
+
+// CodecDecode decodes `count` latents into pcm, which has room for exactly their samples.
+func (i *Instance) CodecDecode(ctx context.Context, codec Handle, latents []float32, count int, pcm []float32) error {
+	defer i.arena.release(ctx, i.arena.mark())
+	in, err := i.arena.putFloats(ctx, latents)
+	if err != nil {
+		return err
+	}
+	out, err := i.arena.take(ctx, 4*len(pcm))
+	if err != nil {
+		return err
+	}
+	if _, err := i.call(ctx, i.abi.CodecDecode, uint64(codec), uint64(in), uint64(count), uint64(out)); err != nil {
+		return err
+	}
+	return i.floats(out, pcm)
+}
+
+// CodecFade turns the fade-in of chunks on or off.
+func (i *Instance) CodecFade(ctx context.Context, codec Handle, on bool) error {
+	_, err := i.call(ctx, i.abi.CodecFade, uint64(codec), flag(on))
+	return err
+}
+
+// fill makes a call whose last argument is a place for a structure.
+func (i *Instance) fill(ctx context.Context, value any, function api.Function, arguments ...uint64) error {
+	place, err := i.arena.take(ctx, binary.Size(value))
+	if err != nil {
+		return err
+	}
+	if _, err := i.call(ctx, function, append(arguments, uint64(place))...); err != nil {
+		return err
+	}
+	return i.structure(place, value)
+}
+
+func flag(on bool) uint64 {
+	if on {
+		return 1
+	}
+	return 0
+}
+
+func words(view []byte) []int32 {
+	values := make([]int32, len(view)/4)
+	for n := range values {
+		values[n] = int32(binary.LittleEndian.Uint32(view[4*n:]))
+	}
+	return values
+}
+
+func toFloats(data []byte) []float32 {
+	values := make([]float32, len(data)/4)
+	for n := range values {
+		values[n] = math.Float32frombits(binary.LittleEndian.Uint32(data[4*n:]))
+	}
+	return values
+}

@@ -1,0 +1,129 @@
+// Package guest runs the WebAssembly engine under wazero: one Go method per function of pocket_tts.h, Go slices in
+// and out, statuses as errors.
+//
+//	module, err := guest.Compile(ctx, guest.Config{MaxMemory: 1 << 30})
+//	instance, err := module.Instantiate(ctx)
+//	pack, err := instance.PackOpen(ctx, config, guest.PartAll, guest.PrecisionF32)
+//	...                                          // the call sequence of pocket_tts.h
+//	instance.Close(ctx); module.Close(ctx)
+//
+// The guest gets nothing but its own memory: the module has no imports, so there is no file system, environment,
+// argument, clock, random source or socket that could be given. An Instance belongs to one goroutine at a time.
+package guest
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/experimental"
+)
+
+const pageSize = 1 << 16
+
+// Config says how to compile the guest and what an instance may take.
+type Config struct {
+	// CacheDir keeps compiled code between runs; empty compiles anew every time.
+	CacheDir string
+	// MaxMemory is the most linear memory of an instance in bytes, at most 4 GiB; rounded down to 64 KiB pages.
+	MaxMemory uint64
+	// Logger hears of a cache that cannot be used; nil is silence.
+	Logger *slog.Logger
+}
+
+// Module is the compiled guest. It can be instantiated any number of times.
+type Module struct {
+	runtime  wazero.Runtime
+	cache    wazero.CompilationCache
+	compiled wazero.CompiledModule
+	limit    uint64
+}
+
+// Compile compiles the embedded guest module, or takes the result of an earlier run out of the cache.
+func Compile(ctx context.Context, config Config) (*Module, error) {
+	if config.Logger == nil {
+		config.Logger = slog.New(slog.DiscardHandler)
+	}
+	if config.CacheDir != "" {
+		cache, err := wazero.NewCompilationCacheWithDir(config.CacheDir)
+		if err == nil {
+			var module *Module
+			if module, err = compile(ctx, config, cache); err == nil {
+				return module, nil
+			}
+		}
+		config.Logger.Warn("compiled code is not cached", "folder", config.CacheDir, "reason", err)
+	}
+	return compile(ctx, config, nil)
+}
+
+func compile(ctx context.Context, config Config, cache wazero.CompilationCache) (m *Module, err error) {
+	m = &Module{cache: cache, limit: config.MaxMemory / pageSize * pageSize}
+	defer func() {
+		// With the compiler asked for, wazero 1.12 panics on a machine that has none.
+		if refusal := recover(); refusal != nil {
+			err = fmt.Errorf("%w: %v", ErrUnsupported, refusal)
+		}
+		if err != nil {
+			_ = m.Close(ctx)
+			m = nil
+		}
+	}()
+	runtimeConfig := wazero.NewRuntimeConfigCompiler().
+		WithCoreFeatures(api.CoreFeaturesV2).
+		WithMemoryLimitPages(uint32(m.limit / pageSize))
+	if cache != nil {
+		runtimeConfig = runtimeConfig.WithCompilationCache(cache)
+	}
+	m.runtime = wazero.NewRuntimeWithConfig(ctx, runtimeConfig)
+	m.compiled, err = m.runtime.CompileModule(ctx, moduleBytes)
+	if err != nil {
+		return nil, fmt.Errorf("compiling the guest module: %w", err)
+	}
+	return m, nil
+}
+
+// Close frees the compiled code and every instance that is still open.
+func (m *Module) Close(ctx context.Context) error {
+	var err error
+	if m.runtime != nil {
+		err = m.runtime.Close(ctx)
+	}
+	if m.cache != nil {
+		if cacheErr := m.cache.Close(ctx); err == nil {
+			err = cacheErr
+		}
+	}
+	return err
+}
+
+// Instantiate makes a fresh instance: its own memory, nothing loaded.
+func (m *Module) Instantiate(ctx context.Context) (*Instance, error) {
+	// Memory is reserved where wazero asks for it, and given back when the instance closes.
+	withMemory := experimental.WithMemoryAllocator(ctx, allocator{limit: m.limit})
+	module, err := m.runtime.InstantiateModule(withMemory, m.compiled,
+		wazero.NewModuleConfig().WithName("").WithStartFunctions("_initialize"))
+	if err != nil {
+		return nil, crashed(err)
+	}
+	functions, err := bind(module)
+	if err != nil {
+		_ = module.Close(ctx)
+		return nil, err
+	}
+	instance := &Instance{module: module, memory: module.Memory(), abi: functions}
+	if err := instance.arena.open(ctx, instance); err != nil {
+		_ = module.Close(ctx)
+		return nil, err
+	}
+	return instance, nil
+}
+
+// firstLine leaves out the stack trace of the guest that wazero appends.
+func firstLine(err error) string {
+	line, _, _ := strings.Cut(err.Error(), "\n")
+	return line
+}

@@ -1,0 +1,180 @@
+// Configuration files of the reference (YAML), as packs without a manifest: the same fields as JSON, the files that
+// they name found on this machine.
+
+package pack
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// ErrConfig is wrapped by errors about a configuration file.
+var ErrConfig = errors.New("broken configuration")
+
+const configLimit = 1 << 20
+
+var remote = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]+://`)
+
+// IsRemote is true for what would have to be fetched: http://, https://, hf://.
+func IsRemote(path string) bool { return remote.MatchString(path) }
+
+// OpenConfig reads a configuration file. Paths in it are looked for beside the file first, then in the working
+// directory (the reference looks in the working directory only).
+func OpenConfig(path string) (*Pack, error) {
+	data, err := readLimited(path)
+	if err != nil {
+		return nil, err
+	}
+	var config map[string]any
+	if err := yaml.Unmarshal(data, &config); err != nil {
+		return nil, fmt.Errorf("%s: %w: %w", path, ErrConfig, err)
+	}
+	if config == nil {
+		return nil, fmt.Errorf("%s: %w: expected a mapping, found nothing", path, ErrConfig)
+	}
+	pack := &Pack{Where: path, files: paths{}}
+	pack.Format, pack.Name = 1, path
+	if pack.Config, err = json.Marshal(jsonValue(config)); err != nil {
+		return nil, fmt.Errorf("%s: %w: %w", path, ErrConfig, err)
+	}
+	if pack.Files, err = configFiles(config, filepath.Dir(path)); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return pack, nil
+}
+
+func readLimited(path string) ([]byte, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, notFound(path, err)
+	}
+	defer file.Close()
+	data, err := io.ReadAll(io.LimitReader(file, configLimit+1))
+	if err != nil {
+		return nil, notFound(path, err)
+	}
+	if len(data) > configLimit {
+		return nil, fmt.Errorf("%s: %w: expected at most %d bytes", path, ErrConfig, configLimit)
+	}
+	return data, nil
+}
+
+// jsonValue makes what the YAML parser returns fit for JSON: keys are strings there. Numbers that JSON has no form
+// for become strings, which the engine refuses with the name of the field.
+func jsonValue(value any) any {
+	switch v := value.(type) {
+	case map[string]any:
+		for key, inner := range v {
+			v[key] = jsonValue(inner)
+		}
+	case map[any]any:
+		out := make(map[string]any, len(v))
+		for key, inner := range v {
+			out[fmt.Sprint(key)] = jsonValue(inner)
+		}
+		return out
+	case []any:
+		for n, inner := range v {
+			v[n] = jsonValue(inner)
+		}
+	case float64:
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			return fmt.Sprint(v)
+		}
+	}
+	return value
+}
+
+// configFiles lists what a configuration names, in the reference's order of precedence.
+func configFiles(config map[string]any, folder string) ([]File, error) {
+	flowLM, mimi := section(config, "flow_lm"), section(config, "mimi")
+	table := section(flowLM, "lookup_table")
+	var files []File
+	add := func(field string, role Role, candidates ...string) error {
+		var missing error
+		for _, candidate := range candidates {
+			if candidate == "" {
+				continue
+			}
+			found, err := locate(candidate, folder)
+			if err == nil {
+				files = append(files, File{Path: found, Role: role})
+				return nil
+			}
+			if missing == nil {
+				missing = fmt.Errorf("%s: %w", field, err)
+			}
+		}
+		return missing
+	}
+	tokenizer := text(table, "tokenizer_path")
+	if err := add("flow_lm.lookup_table.tokenizer_path", RoleTokenizer, tokenizer); err != nil {
+		return nil, err
+	}
+	if len(files) == 1 {
+		files[0].Kind = KindSentencePiece
+		if text(table, "tokenizer") == "tokenizers" || strings.HasSuffix(withoutRevision(tokenizer), ".json") {
+			files[0].Kind = KindJSON
+		}
+	}
+	// The bundle goes before a FlowLM file of its own; a Mimi file of its own goes before the bundle's Mimi, which the
+	// engine sorts out.
+	var err error
+	if bundle := text(config, "weights_path"); bundle != "" {
+		err = add("weights_path", RoleWeights, bundle, text(config, "weights_path_without_voice_cloning"))
+	} else {
+		err = add("flow_lm.weights_path", RoleWeightsFlowLM, text(flowLM, "weights_path"))
+	}
+	if err != nil {
+		return nil, err
+	}
+	return files, add("mimi.weights_path", RoleWeightsMimi, text(mimi, "weights_path"))
+}
+
+func section(config map[string]any, name string) map[string]any {
+	inner, _ := config[name].(map[string]any)
+	return inner
+}
+
+func text(config map[string]any, name string) string {
+	value, _ := config[name].(string)
+	return value
+}
+
+func withoutRevision(path string) string {
+	if strings.HasPrefix(path, "hf://") {
+		path, _, _ = strings.Cut(path, "@")
+	}
+	return path
+}
+
+func locate(path, folder string) (string, error) {
+	if IsRemote(path) {
+		return "", fmt.Errorf("%w: %s would have to be downloaded; this version reads local files only", ErrUnsupported, path)
+	}
+	candidates := []string{path}
+	if !filepath.IsAbs(path) {
+		candidates = []string{filepath.Join(folder, path), path}
+	}
+	for _, candidate := range candidates {
+		if info, err := os.Stat(candidate); err == nil && info.Mode().IsRegular() {
+			return candidate, nil
+		}
+	}
+	return "", fmt.Errorf("%w: no such file: %s", ErrNotFound, strings.Join(candidates, " or "))
+}
+
+// paths opens files by their path on this machine.
+type paths struct{}
+
+func (paths) Open(name string) (fs.File, error) { return os.Open(name) }

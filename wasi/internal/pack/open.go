@@ -1,0 +1,107 @@
+// Opening files of a pack: sizes and sha256 are checked while the bytes go by, so that nothing is read twice.
+
+package pack
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"hash"
+	"io"
+	"io/fs"
+)
+
+// Open opens a file of the pack. Reading it to the end fails with ErrPack when size or sha256 are not the
+// manifest's. The size is known beforehand.
+func (p *Pack) Open(file File) (io.ReadCloser, int64, error) {
+	name := p.Where + ": " + file.Path
+	opened, err := p.files.Open(file.Path)
+	if err != nil {
+		return nil, 0, notFound(name, err)
+	}
+	info, err := opened.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fs.ErrInvalid
+	}
+	if err != nil {
+		opened.Close()
+		return nil, 0, notFound(name, err)
+	}
+	size := info.Size()
+	if file.Bytes != nil && size != *file.Bytes {
+		opened.Close()
+		return nil, 0, fmt.Errorf("%s: %w: expected %d bytes, found %d", name, ErrPack, *file.Bytes, size)
+	}
+	checked := &checkedFile{file: opened, name: name, size: size, want: file.SHA256}
+	if checked.want != "" {
+		checked.hash = sha256.New()
+	}
+	return checked, size, nil
+}
+
+// Read returns the whole of a file that is at most `limit` bytes long, checked.
+func (p *Pack) Read(file File, limit int64) ([]byte, error) {
+	r, size, err := p.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	if size > limit {
+		return nil, fmt.Errorf("%s: %s: %w: expected at most %d bytes, found %d", p.Where, file.Path, ErrPack, limit, size)
+	}
+	data := make([]byte, 0, size+1) // one more, so that the end is seen without growing
+	for {
+		n, err := r.Read(data[len(data):cap(data)])
+		data = data[:len(data)+n]
+		if err == io.EOF {
+			return data, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if len(data) == cap(data) {
+			data = append(data, 0)[:len(data)]
+		}
+	}
+}
+
+type checkedFile struct {
+	file fs.File
+	name string
+	size int64
+	read int64
+	hash hash.Hash
+	want string
+}
+
+func (c *checkedFile) Read(p []byte) (int, error) {
+	n, err := c.file.Read(p)
+	c.read += int64(n)
+	if c.hash != nil {
+		c.hash.Write(p[:n])
+	}
+	if err != nil && err != io.EOF {
+		return n, fmt.Errorf("%s: %w", c.name, err)
+	}
+	if err == io.EOF {
+		if problem := c.finish(); problem != nil {
+			return n, problem
+		}
+	}
+	return n, err
+}
+
+func (c *checkedFile) finish() error {
+	if c.read != c.size { // it changed while it was read
+		return fmt.Errorf("%s: %w: expected %d bytes, found %d", c.name, ErrPack, c.size, c.read)
+	}
+	if c.hash == nil {
+		return nil
+	}
+	if found := hex.EncodeToString(c.hash.Sum(nil)); found != c.want {
+		return fmt.Errorf("%s: %w: expected sha256 %s, found %s", c.name, ErrPack, c.want, found)
+	}
+	return nil
+}
+
+func (c *checkedFile) Close() error { return c.file.Close() }

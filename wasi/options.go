@@ -1,0 +1,189 @@
+// What can be asked for: Options of Load, SpeakOptions of Speak.
+
+package pockettts
+
+import (
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"math"
+	"os"
+	"path/filepath"
+
+	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/internal/guest"
+)
+
+// Precision is the working precision of the language model's large matrices.
+type Precision string
+
+// The precisions. Parity with the reference is stated for F32.
+const (
+	F32 Precision = "f32"
+	Q8  Precision = "q8" // 8-bit weights: a quarter of the memory
+)
+
+// Options says what to load and within which bounds. Exactly one of Pack, PackFS and Config names the model.
+type Options struct {
+	// Pack is a folder with a pack.json.
+	Pack string
+	// PackFS is such a folder in a file system, starter.FS() for instance.
+	PackFS fs.FS
+	// Config is a configuration file of the reference (.yaml, .yml) with local paths.
+	Config string
+
+	// Precision is the pack's own when empty.
+	Precision Precision
+	// NoCloning leaves the part of the model out that makes voices from audio: less to load, less memory.
+	// CloneVoice then fails with ErrCloning.
+	NoCloning bool
+
+	// MaxMemory caps the memory of the sandbox in bytes; 0 is 2 GiB, at most 4 GiB are possible. It is reserved as
+	// address space only: memory that was never used is never taken.
+	MaxMemory uint64
+	// CacheDir keeps the compiled engine between runs; empty is a folder in the user's cache folder, NoCache none.
+	// A cache that cannot be used costs time, nothing else: it is reported to Logger.
+	CacheDir string
+	// Logger hears of warnings, such as a sentence that had to be cut off; nil is silence.
+	Logger *slog.Logger
+}
+
+// NoCache as Options.CacheDir compiles the engine anew on every Load.
+const NoCache = "-"
+
+const (
+	defaultMaxMemory = 2 << 30
+	largestMemory    = 4 << 30
+	// The engine itself with nothing loaded needs about a megabyte.
+	smallestMemory = 8 << 20
+)
+
+// withDefaults fills in what is left open.
+func (o Options) withDefaults() (Options, error) {
+	named := 0
+	for _, is := range []bool{o.Pack != "", o.PackFS != nil, o.Config != ""} {
+		if is {
+			named++
+		}
+	}
+	if named != 1 {
+		return o, fmt.Errorf("%w: expected exactly one of Pack, PackFS and Config, found %d", ErrArgument, named)
+	}
+	if o.Precision != "" && o.Precision != F32 && o.Precision != Q8 {
+		return o, fmt.Errorf("%w: Precision: expected %q or %q, found %q", ErrArgument, F32, Q8, o.Precision)
+	}
+	if o.MaxMemory == 0 {
+		o.MaxMemory = defaultMaxMemory
+	}
+	if o.MaxMemory < smallestMemory || o.MaxMemory > largestMemory {
+		return o, fmt.Errorf("%w: MaxMemory: expected %d to %d bytes, found %d", ErrArgument, smallestMemory, uint64(largestMemory), o.MaxMemory)
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	switch o.CacheDir {
+	case NoCache:
+		o.CacheDir = ""
+	case "":
+		if folder, err := os.UserCacheDir(); err == nil {
+			o.CacheDir = filepath.Join(folder, "pocket-tts-wasm", "wazero")
+		} else {
+			o.Logger.Warn("compiled code is not cached", "reason", err)
+		}
+	}
+	return o, nil
+}
+
+// Format is what a Stream reads as.
+type Format string
+
+// The formats.
+const (
+	// WAV is a file: 16 bit, mono. It ends with 200 ms of silence. Read gives it a header with placeholder sizes, as
+	// the length is not known yet; WriteTo corrects the sizes where the destination can seek.
+	WAV Format = "wav"
+	// PCM is the samples alone, 16 bit, little-endian, without the silence.
+	PCM Format = "pcm"
+)
+
+// RNG selects the random streams.
+type RNG string
+
+// The random streams.
+const (
+	// RNGChunk draws every chunk of a text from a stream of its own.
+	RNGChunk RNG = "chunk"
+	// RNGTorch draws all chunks from one stream, as the reference does.
+	RNGTorch RNG = "torch"
+)
+
+// SpeakOptions says how to speak. The zero value speaks with the pack's default voice and the model's own settings;
+// a nil number is the model's default ([Value] makes a pointer).
+type SpeakOptions struct {
+	Voice  *Voice // nil: the pack's default voice
+	Format Format // empty: WAV
+
+	// Seed of the noise, 42 by default: the same seed, text, voice and options give the same samples.
+	Seed *uint64
+	RNG  RNG // empty: RNGChunk
+
+	Temperature    *float32 // variance of the noise, >= 0
+	NoiseClamp     *float32 // > 0 keeps the noise within [-x, x]; 0, the default, does not
+	EOSThreshold   *float32 // the speech ends when the model's logit exceeds it
+	DecodeSteps    *int     // steps of the sampler, 1 by default
+	FramesAfterEOS *int     // frames spoken after the end was found
+	MaxTokens      *int     // longest piece of text that is spoken in one go, 50 by default
+
+	// RequireEnd makes it an error (ErrNoEnd) when a piece is cut off at its length limit; otherwise it is a warning.
+	RequireEnd bool
+}
+
+// Value returns a pointer to v, for optional fields.
+func Value[T any](v T) *T { return &v }
+
+// apply writes what is set over the model's defaults.
+func (o SpeakOptions) apply(to *guest.Options) error {
+	switch o.Format {
+	case "", WAV, PCM:
+	default:
+		return fmt.Errorf("%w: Format: expected %q or %q, found %q", ErrArgument, WAV, PCM, o.Format)
+	}
+	switch o.RNG {
+	case "":
+	case RNGChunk:
+		to.RNG = guest.RNGChunk
+	case RNGTorch:
+		to.RNG = guest.RNGTorch
+	default:
+		return fmt.Errorf("%w: RNG: expected %q or %q, found %q", ErrArgument, RNGChunk, RNGTorch, o.RNG)
+	}
+	set(&to.Seed, o.Seed)
+	set(&to.Temperature, o.Temperature)
+	set(&to.NoiseClamp, o.NoiseClamp)
+	set(&to.EOSThreshold, o.EOSThreshold)
+	for _, number := range []struct {
+		name  string
+		to    *int32
+		value *int
+		least int
+	}{
+		{"DecodeSteps", &to.DecodeSteps, o.DecodeSteps, 1},
+		// -1 would ask for the default in the engine's own language; here, nil does.
+		{"FramesAfterEOS", &to.FramesAfterEOS, o.FramesAfterEOS, 0},
+		{"MaxTokens", &to.MaxTokens, o.MaxTokens, 1},
+	} {
+		if number.value == nil {
+			continue
+		}
+		if *number.value < number.least || *number.value > math.MaxInt32 {
+			return fmt.Errorf("%w: %s: expected at least %d, found %d", ErrArgument, number.name, number.least, *number.value)
+		}
+		*number.to = int32(*number.value)
+	}
+	return nil
+}
+
+func set[T any](to, value *T) {
+	if value != nil {
+		*to = *value
+	}
+}

@@ -1,0 +1,208 @@
+// Voices: those of the pack by name, others from files, new ones from audio.
+
+package pockettts
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync/atomic"
+
+	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/internal/guest"
+	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/internal/pack"
+)
+
+// Voice is a voice of an Engine. It stays good when the sandbox has to be replaced after a crash: it keeps what it
+// was made from.
+type Voice struct {
+	engine *Engine
+	name   string
+	file   *pack.File // of a voice in the pack
+	data   []byte     // a voice file, of every other voice
+	closed atomic.Bool
+}
+
+// VoiceInfo describes a voice of the pack.
+type VoiceInfo struct {
+	Name    string
+	License string // of the voice, when the pack says so
+	Default bool   // spoken when none is asked for
+}
+
+// Name is the voice's name in its pack, or what it was made from.
+func (v *Voice) Name() string { return v.name }
+
+// Close frees the memory that the voice takes in the sandbox; streams that speak with it go on. The voices of the
+// pack belong to the Engine: closing one does nothing.
+func (v *Voice) Close() error {
+	if v.file != nil || v.closed.Swap(true) {
+		return nil
+	}
+	ctx := context.Background()
+	err := v.engine.enter(ctx)
+	if errors.Is(err, ErrClosed) {
+		return nil
+	}
+	defer v.engine.leave()
+	l := v.engine.current
+	if l == nil {
+		return nil
+	}
+	handle, ok := l.voices[v]
+	if !ok {
+		return nil
+	}
+	delete(l.voices, v)
+	return explain(l.guest.CloseHandle(ctx, handle), "voice "+v.name)
+}
+
+// Voices lists the voices of the pack.
+func (e *Engine) Voices() []VoiceInfo {
+	files := e.pack.WithRole(pack.RoleVoice)
+	infos := make([]VoiceInfo, len(files))
+	for n, file := range files {
+		infos[n] = VoiceInfo{file.Name, file.License, file.Name == e.defaultVoice()}
+	}
+	return infos
+}
+
+// defaultVoice is the one that the manifest names, or the only one.
+func (e *Engine) defaultVoice() string {
+	if files := e.pack.WithRole(pack.RoleVoice); e.pack.DefaultVoice == "" && len(files) == 1 {
+		return files[0].Name
+	}
+	return e.pack.DefaultVoice
+}
+
+// Voice returns a voice of the pack; the empty name is the default voice.
+func (e *Engine) Voice(ctx context.Context, name string) (*Voice, error) {
+	var voice *Voice
+	err := e.do(ctx, func(l *loaded) (err error) {
+		voice, err = e.packVoice(ctx, l, name)
+		return err
+	})
+	return voice, err
+}
+
+func (e *Engine) packVoice(ctx context.Context, l *loaded, name string) (*Voice, error) {
+	if name == "" {
+		if name = e.defaultVoice(); name == "" {
+			return nil, fmt.Errorf("%w: %s has no default voice; %s", ErrNotFound, e.pack.Where, e.voiceNames())
+		}
+	}
+	file, ok := e.pack.Voice(name)
+	if !ok {
+		return nil, fmt.Errorf("%w: no voice %q in %s; %s", ErrNotFound, name, e.pack.Where, e.voiceNames())
+	}
+	for known := range l.voices {
+		if known.file != nil && known.name == name {
+			return known, nil
+		}
+	}
+	voice := &Voice{engine: e, name: name, file: &file}
+	_, err := e.voice(ctx, l, voice)
+	return voice, err
+}
+
+func (e *Engine) voiceNames() string {
+	infos := e.Voices()
+	if len(infos) == 0 {
+		return "it has no voices of its own"
+	}
+	names := make([]string, len(infos))
+	for n, info := range infos {
+		names[n] = info.Name
+	}
+	return "its voices: " + strings.Join(names, ", ")
+}
+
+// LoadVoice reads a voice file (.safetensors) of any generation, made for the loaded model.
+func (e *Engine) LoadVoice(ctx context.Context, r io.Reader) (*Voice, error) {
+	data, err := readLimited(r, voiceLimit, ErrVoice)
+	if err != nil {
+		return nil, err
+	}
+	voice := &Voice{engine: e, name: "from a file", data: data}
+	err = e.do(ctx, func(l *loaded) error {
+		_, err := e.voice(ctx, l, voice)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return voice, nil
+}
+
+// CloneOptions says how to make a voice from audio.
+type CloneOptions struct {
+	// MaxSeconds > 0 takes only the beginning. More than two minutes are never taken.
+	MaxSeconds float32
+}
+
+// CloneVoice makes a voice from speech in a WAV file (any rate, any number of channels). It fails with ErrCloning
+// where the model cannot do that.
+func (e *Engine) CloneVoice(ctx context.Context, r io.Reader, options CloneOptions) (*Voice, error) {
+	if cloning := e.pack.Cloning; cloning != nil && !cloning.Available {
+		return nil, fmt.Errorf("%w: %s: %s", ErrCloning, e.pack.Name, cloning.Reason)
+	}
+	audio, err := readLimited(r, audioLimit, ErrAudio)
+	if err != nil {
+		return nil, err
+	}
+	voice := &Voice{engine: e, name: "from audio"}
+	err = e.do(ctx, func(l *loaded) error {
+		handle, err := l.guest.VoiceFromWAV(ctx, l.model, audio, options.MaxSeconds)
+		if err != nil {
+			return err
+		}
+		// Kept as a file, should the sandbox have to be replaced.
+		if voice.data, err = l.guest.VoiceExport(ctx, handle); err != nil {
+			return errors.Join(err, l.guest.CloseHandle(ctx, handle))
+		}
+		l.voices[voice] = handle
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return voice, nil
+}
+
+// ExportVoice writes a voice as a voice file that LoadVoice, and the reference, can read.
+func (e *Engine) ExportVoice(ctx context.Context, voice *Voice, w io.Writer) error {
+	var data []byte
+	err := e.do(ctx, func(l *loaded) error {
+		handle, err := e.voice(ctx, l, voice)
+		if err != nil {
+			return err
+		}
+		data, err = l.guest.VoiceExport(ctx, handle)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(data)
+	return err
+}
+
+func readLimited(r io.Reader, limit int64, tooLong error) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(r, limit+1))
+	if err == nil && int64(len(data)) > limit {
+		err = fmt.Errorf("%w: expected at most %d bytes", tooLong, limit)
+	}
+	return data, err
+}
+
+// handleOf is the handle of the voice that a SpeakOptions asks for.
+func (e *Engine) handleOf(ctx context.Context, l *loaded, voice *Voice) (guest.Handle, error) {
+	if voice == nil {
+		var err error
+		if voice, err = e.packVoice(ctx, l, ""); err != nil {
+			return 0, err
+		}
+	}
+	return e.voice(ctx, l, voice)
+}
