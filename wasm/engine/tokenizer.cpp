@@ -289,8 +289,12 @@ ptts_status Tokenizer::load(uint32_t kind, std::span<const uint8_t> file, size_t
   auto impl = std::make_unique<Impl>();
   PTTS_TRY(kind == PTTS_TOKENIZER_JSON ? read_tokenizer_json(file, expected_size, &impl->vocabulary)
                                        : read_sentencepiece_model(file, expected_size, &impl->vocabulary));
+  std::vector<double> scores;
+  if (impl->vocabulary.json) {
+    for (const VocabularyPiece& piece : impl->vocabulary.pieces) scores.push_back(piece.score);
+  }
   std::string error;
-  impl->model = PieceModel::create(write_model_proto(impl->vocabulary), &error);
+  impl->model = PieceModel::create(write_model_proto(impl->vocabulary), std::move(scores), &error);
   if (impl->model == nullptr) {
     return fail(PTTS_ERROR_TOKENIZER, "tokenizer: the sentencepiece library refuses the vocabulary: %s",
                 error.c_str());

@@ -170,7 +170,7 @@ ptts_status read_piece(yyjson_val* entry, size_t i, VocabularyPiece* piece) {
     return fail(PTTS_ERROR_TOKENIZER, "%s: model.vocab[%zu]: expected a score within 1e30, found %g", kFile,
                 i, value);
   }
-  piece->score = static_cast<float>(value);
+  piece->score = value;
   if (byte_of_piece(piece->text) >= 0) piece->type = PieceType::kByte;
   return PTTS_OK;
 }

@@ -23,7 +23,7 @@ enum class PieceType : uint8_t { kNormal = 1, kUnknown, kControl, kUserDefined, 
 
 struct VocabularyPiece {
   std::string text;
-  float score = 0;
+  double score = 0;  // .model: a float
   PieceType type = PieceType::kNormal;
 };
 
