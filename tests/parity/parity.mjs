@@ -1,9 +1,10 @@
 #!/usr/bin/env node
-// The parity check:  node tests/parity/parity.mjs [--host native|node|go] [--quiet] DIR
+// The parity check:  node tests/parity/parity.mjs [--host native|node|go] [--door PROGRAM] [--audio DIR] [--quiet] DIR
 //
 // DIR is what tests/reference/make_fixtures.py wrote (its --out root), one fixture of it, or a folder that holds such folders.
 // Every golden found there is compared with this engine through one door; one line per check, and exit status 1 when one is out
-// of its tolerance or when there was nothing to check. Run by `make parity DIR=... HOST=...`, which builds the door first.
+// of its tolerance or when there was nothing to check. --door names another program that speaks PROTOCOL.md, such as the native door
+// built with sanitizers; --audio is where the real recordings lie that golden.json names. Run by `make parity DIR=... HOST=...`, which builds the door first.
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -37,10 +38,10 @@ function findFixtures(folder, depth = 0) {
     .flatMap((path) => findFixtures(path, depth + 1));
 }
 
-async function checkAll(engine, report, root) {
+async function checkAll(engine, report, root, audioFolder) {
   const fixtures = findFixtures(root);
   if (fixtures.length === 0) report.skip('fixtures', 'none in this folder');
-  for (const folder of fixtures) await checkFixture(engine, report, new Fixture(folder), join(GOLDEN, 'audio'));
+  for (const folder of fixtures) await checkFixture(engine, report, new Fixture(folder), audioFolder);
   if (fixtures[0] === root) return; // one fixture: the rest belongs to its root
   const base = (name) => new Fixture(join(GOLDEN, 'fixtures', name));
   const bases = { small: base('lsd6'), large: base('lsd_2026_01') };
@@ -53,11 +54,17 @@ async function checkAll(engine, report, root) {
 async function main() {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
-    options: { host: { type: 'string', default: 'native' }, quiet: { type: 'boolean', default: false } },
+    options: {
+      host: { type: 'string', default: 'native' },
+      door: { type: 'string' },
+      audio: { type: 'string', default: join(GOLDEN, 'audio') },
+      quiet: { type: 'boolean', default: false },
+    },
   });
-  const openDoor = Object.hasOwn(DOORS, values.host) ? DOORS[values.host] : undefined;
+  const known = Object.hasOwn(DOORS, values.host) ? DOORS[values.host] : undefined;
+  const openDoor = values.door === undefined ? known : () => openRemoteDoor(values.door, []);
   if (positionals.length !== 1 || openDoor === undefined) {
-    console.error(`usage: parity.mjs [--host ${Object.keys(DOORS).join('|')}] [--quiet] DIR`);
+    console.error(`usage: parity.mjs [--host ${Object.keys(DOORS).join('|')}] [--door PROGRAM] [--audio DIR] [--quiet] DIR`);
     return 2;
   }
   const root = resolve(positionals[0]);
@@ -68,10 +75,10 @@ async function main() {
   const report = new Report((line) => { if (!values.quiet || !/^(ok|skip) /.test(line)) console.log(line); });
   const door = await openDoor();
   const engine = new Engine(door);
-  const { version } = await engine.hello();
-  await checkAll(engine, report, root);
+  const { door: host, version } = await engine.hello();
+  await checkAll(engine, report, root, values.audio);
   await door.close();
-  console.log(`parity through ${values.host} (engine ${version}): ${report.summary()}`);
+  console.log(`parity through ${host} (engine ${version}): ${report.summary()}`);
   if (report.passed + report.out === 0) {
     console.error(`parity: there is nothing to check in ${root}`);
     return 1;
