@@ -61,29 +61,28 @@ func Compile(ctx context.Context, config Config) (*Module, error) {
 }
 
 func compile(ctx context.Context, config Config, cache wazero.CompilationCache) (m *Module, err error) {
-	m = &Module{cache: cache, limit: config.MaxMemory / pageSize * pageSize}
+	fresh := &Module{cache: cache, limit: config.MaxMemory / pageSize * pageSize}
 	defer func() {
 		// With the compiler asked for, wazero 1.12 panics on a machine that has none.
 		if refusal := recover(); refusal != nil {
-			err = fmt.Errorf("%w: %v", ErrUnsupported, refusal)
+			m, err = nil, fmt.Errorf("%w: %v", ErrUnsupported, refusal)
 		}
 		if err != nil {
-			_ = m.Close(ctx)
-			m = nil
+			_ = fresh.Close(ctx)
 		}
 	}()
 	runtimeConfig := wazero.NewRuntimeConfigCompiler().
 		WithCoreFeatures(api.CoreFeaturesV2).
-		WithMemoryLimitPages(uint32(m.limit / pageSize))
+		WithMemoryLimitPages(uint32(fresh.limit / pageSize))
 	if cache != nil {
 		runtimeConfig = runtimeConfig.WithCompilationCache(cache)
 	}
-	m.runtime = wazero.NewRuntimeWithConfig(ctx, runtimeConfig)
-	m.compiled, err = m.runtime.CompileModule(ctx, moduleBytes)
+	fresh.runtime = wazero.NewRuntimeWithConfig(ctx, runtimeConfig)
+	fresh.compiled, err = fresh.runtime.CompileModule(ctx, moduleBytes)
 	if err != nil {
 		return nil, fmt.Errorf("compiling the guest module: %w", err)
 	}
-	return m, nil
+	return fresh, nil
 }
 
 // Close frees the compiled code and every instance that is still open.
