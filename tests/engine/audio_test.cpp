@@ -33,10 +33,10 @@ struct WavSpec {
   uint32_t channels = 1;
   uint32_t rate = 24000;
   uint32_t bits = 16;
-  uint32_t block = 0;              // 0: the right one
+  uint32_t block = 0;  // 0: the right one
   uint32_t fmt_size = 16;
-  uint32_t valid_bits = 0;         // extensible: 0 = bits
-  uint32_t sub_tag = 1;            // extensible
+  uint32_t valid_bits = 0;           // extensible: 0 = bits
+  uint32_t sub_tag = 1;              // extensible
   uint32_t data_size = 0xFFFF'FFFE;  // that value: the right one
   std::vector<uint8_t> before_data = {};
 };
@@ -220,7 +220,8 @@ TEST(WavRead, RefusesLies) {
 TEST(WavRead, NamesTheSampleThatIsNotANumber) {
   const float nan = std::numeric_limits<float>::quiet_NaN();
   const float inf = std::numeric_limits<float>::infinity();
-  expect_refused(wav({.tag = 3, .bits = 32}, raw<float>({0, 0, nan})), "sample 2: expected a finite number, found NaN");
+  expect_refused(wav({.tag = 3, .bits = 32}, raw<float>({0, 0, nan})),
+                 "sample 2: expected a finite number, found NaN");
   expect_refused(wav({.tag = 3, .bits = 32}, raw<float>({0, -inf})), "sample 1");
   expect_refused(wav({.tag = 3, .bits = 64}, raw<double>({1e300})), "found infinity");
 }
@@ -332,14 +333,15 @@ TEST(Resample, RefusesBadInput) {
   EXPECT_NE(std::string(last_message()).find("sample 42"), std::string::npos);
   // Sizes are refused before a sample is read.
   EXPECT_EQ(resample(samples.data(), 10'000'000, 1000, 24000, &out), PTTS_ERROR_AUDIO);
-  EXPECT_EQ(resample(samples.data(), std::numeric_limits<size_t>::max() / 8, 48000, 24000, &out), PTTS_ERROR_AUDIO);
+  EXPECT_EQ(resample(samples.data(), std::numeric_limits<size_t>::max() / 8, 48000, 24000, &out),
+            PTTS_ERROR_AUDIO);
 }
 
 // ---- the end on a pause ---------------------------------------------------------------------------------------------
 
 TEST(EndOnPause, MatchesTheReference) {
-  for (const char* name : {"loud_end", "silent_tail", "tail_near_floor", "zeros", "ragged", "shorter_than_20ms",
-                           "one_frame", "loud_then_nothing"}) {
+  for (const char* name : {"loud_end", "silent_tail", "tail_near_floor", "zeros", "ragged",
+                           "shorter_than_20ms", "one_frame", "loud_then_nothing"}) {
     const std::vector<float>& in = goldens().at("pause." + std::string(name) + ".in").values;
     Buffer<float> out;
     ASSERT_EQ(end_on_pause(in.data(), in.size(), &out), PTTS_OK);

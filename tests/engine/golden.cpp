@@ -19,7 +19,8 @@ std::vector<uint8_t> read_file(std::string_view path) {
     return bytes;
   }
   uint8_t block[65536];
-  while (const size_t n = std::fread(block, 1, sizeof block, file)) bytes.insert(bytes.end(), block, block + n);
+  while (const size_t n = std::fread(block, 1, sizeof block, file))
+    bytes.insert(bytes.end(), block, block + n);
   std::fclose(file);
   return bytes;
 }

@@ -3,8 +3,9 @@
 //
 // DIR is what tests/reference/make_fixtures.py wrote (its --out root), one fixture of it, or a folder that holds such folders.
 // Every golden found there is compared with this engine through one door; one line per check, and exit status 1 when one is out
-// of its tolerance or when there was nothing to check. --door names another program that speaks PROTOCOL.md, such as the native door
-// built with sanitizers; --audio is where the real recordings lie that golden.json names. Run by `make parity DIR=... HOST=...`, which builds the door first.
+// of its tolerance or when there was nothing to check. --door names another program that speaks PROTOCOL.md, such as the native
+// door built with sanitizers; --audio is where the real recordings lie that golden.json names. `make parity DIR=... HOST=...`
+// builds the door first.
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';

@@ -68,7 +68,9 @@ std::string quoted(std::string_view text) {
 // The answer under construction: fields as JSON text, payloads as bytes.
 class Answer {
  public:
-  void add(const char* name, std::string_view json) { fields_ += "," + quoted(name) + ":" + std::string(json); }
+  void add(const char* name, std::string_view json) {
+    fields_ += "," + quoted(name) + ":" + std::string(json);
+  }
   void add(const char* name, uint64_t value) { add(name, std::string_view(std::to_string(value))); }
   void add_text(const char* name, std::string_view text) { add(name, std::string_view(quoted(text))); }
   void payload(const void* data, size_t size) {
@@ -102,10 +104,10 @@ class Answer {
   std::vector<Bytes> payloads_;
 };
 
-#define DOOR_TRY(expression)                               \
-  do {                                                     \
-    const ptts_status door_status = (expression);          \
-    if (door_status < 0) return door_status;               \
+#define DOOR_TRY(expression)                      \
+  do {                                            \
+    const ptts_status door_status = (expression); \
+    if (door_status < 0) return door_status;      \
   } while (0)
 
 // Floats in a latent of this session, samples in a frame of this codec.
@@ -128,7 +130,9 @@ size_t width_of(ptts_handle object) {
 
 ptts_status feed_file(ptts_handle pack, yyjson_val* entry) {
   const std::string_view kind = yyjson_get_str(yyjson_obj_get(entry, "kind"));
-  const uint32_t number = kind == "bundle" ? PTTS_FILE_BUNDLE : kind == "mimi" ? PTTS_FILE_MIMI : PTTS_FILE_FLOW_LM;
+  const uint32_t number = kind == "bundle" ? PTTS_FILE_BUNDLE
+                          : kind == "mimi" ? PTTS_FILE_MIMI
+                                           : PTTS_FILE_FLOW_LM;
   const char* path = yyjson_get_str(yyjson_obj_get(entry, "path"));
   std::FILE* file = path == nullptr ? nullptr : std::fopen(path, "rb");
   if (file == nullptr) {
@@ -150,7 +154,8 @@ ptts_status feed_file(ptts_handle pack, yyjson_val* entry) {
 }
 
 ptts_status fill_pack(const Request& request, ptts_handle pack) {
-  const uint32_t kind = request.text("tokenizerKind") == "json" ? PTTS_TOKENIZER_JSON : PTTS_TOKENIZER_SENTENCEPIECE;
+  const uint32_t kind =
+      request.text("tokenizerKind") == "json" ? PTTS_TOKENIZER_JSON : PTTS_TOKENIZER_SENTENCEPIECE;
   DOOR_TRY(ptts_pack_tokenizer(pack, kind, request.payload(1).data(), request.size(1)));
   size_t index = 0;
   size_t count = 0;
@@ -246,8 +251,8 @@ ptts_status plan(const Request& request, Answer* answer) {
   uint32_t count = 0;
   DOOR_TRY(ptts_options_init(request.handle("model"), &options));
   options.max_tokens = static_cast<int32_t>(request.number("maxTokens", 50));
-  DOOR_TRY(ptts_session_open(request.handle("model"), request.handle("voice"), request.chars(0), request.size(0),
-                             &options, &session));
+  DOOR_TRY(ptts_session_open(request.handle("model"), request.handle("voice"), request.chars(0),
+                             request.size(0), &options, &session));
   std::string json = "[";
   ptts_status status = ptts_session_chunk_count(session, &count);
   for (uint32_t i = 0; status >= 0 && i < count; ++i) {
@@ -297,17 +302,21 @@ ptts_status session_open(const Request& request, Answer* answer) {
   DOOR_TRY(ptts_options_init(request.handle("model"), &options));
   const Request given{yyjson_obj_get(request.fields, "options"), {}};
   options.seed = given.number("seed", options.seed);
-  options.temperature = static_cast<float>(given.real("temperature", static_cast<double>(options.temperature)));
-  options.eos_threshold = static_cast<float>(given.real("eosThreshold", static_cast<double>(options.eos_threshold)));
-  options.noise_clamp = static_cast<float>(given.real("noiseClamp", static_cast<double>(options.noise_clamp)));
+  options.temperature =
+      static_cast<float>(given.real("temperature", static_cast<double>(options.temperature)));
+  options.eos_threshold =
+      static_cast<float>(given.real("eosThreshold", static_cast<double>(options.eos_threshold)));
+  options.noise_clamp =
+      static_cast<float>(given.real("noiseClamp", static_cast<double>(options.noise_clamp)));
   options.decode_steps = static_cast<int32_t>(given.real("decodeSteps", options.decode_steps));
   options.frames_after_eos = static_cast<int32_t>(given.real("framesAfterEos", options.frames_after_eos));
   options.max_tokens = static_cast<int32_t>(given.real("maxTokens", options.max_tokens));
-  if (!given.text("rng").empty()) options.rng = given.text("rng") == "torch" ? PTTS_RNG_TORCH : PTTS_RNG_CHUNK;
+  if (!given.text("rng").empty())
+    options.rng = given.text("rng") == "torch" ? PTTS_RNG_TORCH : PTTS_RNG_CHUNK;
   options.discard_draws = static_cast<uint32_t>(given.number("discardDraws", options.discard_draws));
   ptts_handle session = 0;
-  DOOR_TRY(ptts_session_open(request.handle("model"), request.handle("voice"), request.chars(0), request.size(0),
-                             &options, &session));
+  DOOR_TRY(ptts_session_open(request.handle("model"), request.handle("voice"), request.chars(0),
+                             request.size(0), &options, &session));
   answer->add("session", session);
   return remember(request.handle("model"), session, false);
 }
@@ -394,7 +403,8 @@ ptts_status flow_velocity(const Request& request, Answer* answer) {
   const std::vector<float> condition = request.array<float>(0);
   const std::vector<float> x = request.array<float>(1);
   std::vector<float> velocity(x.size());
-  DOOR_TRY(ptts_flow_velocity(request.handle("model"), condition.data(), times.data(), x.data(), velocity.data()));
+  DOOR_TRY(
+      ptts_flow_velocity(request.handle("model"), condition.data(), times.data(), x.data(), velocity.data()));
   answer->payload(velocity.data(), velocity.size() * sizeof(float));
   return PTTS_OK;
 }
@@ -409,7 +419,8 @@ ptts_status normals(const Request& request, Answer* answer) {
   }
   std::vector<float> values(total);
   DOOR_TRY(ptts_normals(request.number("seed"), static_cast<float>(request.real("temperature")),
-                        static_cast<float>(request.real("clamp")), widths.data(), widths.size(), values.data()));
+                        static_cast<float>(request.real("clamp")), widths.data(), widths.size(),
+                        values.data()));
   answer->payload(values.data(), values.size() * sizeof(float));
   return PTTS_OK;
 }

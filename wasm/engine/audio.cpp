@@ -19,9 +19,9 @@ constexpr uint64_t kHalfLengthPerRate = 10;  // filter taps on each side, per un
 struct PolyphaseFilter {
   uint64_t up;
   uint64_t down;
-  size_t reach;          // input samples before the current one
-  size_t width;          // taps per phase
-  Buffer<float> taps;    // [up, width]
+  size_t reach;        // input samples before the current one
+  size_t width;        // taps per phase
+  Buffer<float> taps;  // [up, width]
 
   [[nodiscard]] ptts_status design();
 };
@@ -54,8 +54,8 @@ ptts_status PolyphaseFilter::design() {
     for (size_t i = 0; i < width; ++i) {
       // Tap i meets input sample q - reach + i, `distance` grid points from the output.
       const int64_t distance =
-          static_cast<int64_t>(phase) + (static_cast<int64_t>(reach) - static_cast<int64_t>(i)) *
-                                            static_cast<int64_t>(up);
+          static_cast<int64_t>(phase) +
+          (static_cast<int64_t>(reach) - static_cast<int64_t>(i)) * static_cast<int64_t>(up);
       const uint64_t n = static_cast<uint64_t>(distance < 0 ? -distance : distance);
       if (n > half) continue;  // the buffer is zero there
       // Rounded to float32 before the gain, as the reference does.
@@ -94,7 +94,8 @@ ptts_status resample(const float* samples, size_t count, uint32_t from_rate, uin
   }
   if (count == 0) return fail(PTTS_ERROR_AUDIO, "audio: expected at least 1 sample, found 0");
   const uint64_t divisor = std::gcd(from_rate, to_rate);
-  PolyphaseFilter filter{.up = to_rate / divisor, .down = from_rate / divisor, .reach = 0, .width = 0, .taps = {}};
+  PolyphaseFilter filter{
+      .up = to_rate / divisor, .down = from_rate / divisor, .reach = 0, .width = 0, .taps = {}};
   // count <= 2^50 or so on any machine, up <= 768000: no overflow before the check.
   if (count > kMaxSamples || count * filter.up > kMaxSamples * filter.down) {
     return fail(PTTS_ERROR_AUDIO, "audio: expected at most %llu samples at %u Hz, found %zu at %u Hz",
@@ -131,10 +132,10 @@ ptts_status resample(const float* samples, size_t count, uint32_t from_rate, uin
 }
 
 ptts_status end_on_pause(const float* samples, size_t count, Buffer<float>* out) {
-  constexpr size_t kFrame = 480;   // 20 ms
-  constexpr size_t kPause = 1920;  // 80 ms
+  constexpr size_t kFrame = 480;                   // 20 ms
+  constexpr size_t kPause = 1920;                  // 80 ms
   constexpr double kFloor = 0.017782794100389228;  // 10^(-35/20)
-  constexpr double kSilence = 1e-12;               // keeps the logarithm of the reference finite: all zeros are loud
+  constexpr double kSilence = 1e-12;  // keeps the logarithm of the reference finite: all zeros are loud
   if (count > kMaxSamples) {
     return fail(PTTS_ERROR_AUDIO, "audio: expected at most %llu samples, found %zu",
                 static_cast<unsigned long long>(kMaxSamples), count);

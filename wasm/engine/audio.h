@@ -28,8 +28,8 @@ inline constexpr uint64_t kMaxSamples = 50'000'000;
                                    Buffer<float>* samples, uint32_t* sample_rate);
 
 // ceil(count * to_rate / from_rate) samples; equal rates copy.
-[[nodiscard]] ptts_status resample(const float* samples, size_t count, uint32_t from_rate,
-                                   uint32_t to_rate, Buffer<float>* out);
+[[nodiscard]] ptts_status resample(const float* samples, size_t count, uint32_t from_rate, uint32_t to_rate,
+                                   Buffer<float>* out);
 
 // For 24 kHz. Frames of 20 ms (whole ones only) within 35 dB of the loudest are loud; the audio ends with the last
 // loud one. Less than one frame: a copy.

@@ -37,9 +37,7 @@ double from_bits(uint64_t bits) {
 }
 
 // 2^exponent for exponents of normal numbers.
-double power_of_two(int exponent) {
-  return from_bits(static_cast<uint64_t>(exponent + 1023) << 52);
-}
+double power_of_two(int exponent) { return from_bits(static_cast<uint64_t>(exponent + 1023) << 52); }
 
 // Nearest integer of |x| < 2^51, ties to even: adding and subtracting 1.5 * 2^52 leaves no fraction bits.
 double round_to_integer(double x) {

@@ -60,8 +60,7 @@ Generator::Generator(uint64_t seed) {
 void Generator::refill() {
   constexpr size_t kMiddle = 397;
   for (size_t i = 0; i < kStateSize; ++i) {
-    const uint32_t joined =
-        (state_[i] & 0x80000000u) | (state_[(i + 1) % kStateSize] & 0x7fffffffu);
+    const uint32_t joined = (state_[i] & 0x80000000u) | (state_[(i + 1) % kStateSize] & 0x7fffffffu);
     const uint32_t twist = (joined & 1u) != 0 ? 0x9908b0dfu : 0u;
     state_[i] = state_[(i + kMiddle) % kStateSize] ^ (joined >> 1) ^ twist;
   }
@@ -78,9 +77,7 @@ uint32_t Generator::next() {
   return y;
 }
 
-float Generator::next_float() {
-  return static_cast<float>(next() & 0xffffffu) * 0x1p-24f;
-}
+float Generator::next_float() { return static_cast<float>(next() & 0xffffffu) * 0x1p-24f; }
 
 double Generator::next_double() {
   const uint64_t first = next();
@@ -125,8 +122,7 @@ void Generator::uniform(float* out, size_t n, float from, float to) {
 
 ptts_status Generator::truncated_normal(float* out, size_t n, double std, double clamp) {
   if (!is_positive_and_finite(clamp)) {
-    return fail(PTTS_ERROR_ARGUMENT, "noise_clamp: expected a finite number above 0, found %g",
-                clamp);
+    return fail(PTTS_ERROR_ARGUMENT, "noise_clamp: expected a finite number above 0, found %g", clamp);
   }
   if (!is_positive_and_finite(std)) {
     return fail(PTTS_ERROR_ARGUMENT,
@@ -187,8 +183,7 @@ ptts_status Generator::accept_uniforms(float* out, size_t n, float std, float cl
   }
   return fail(PTTS_ERROR_ARGUMENT,
               "noise_clamp: expected draws inside [-%g, %g] within %d rounds of std %g, found none",
-              static_cast<double>(clamp), static_cast<double>(clamp), kMaxRounds,
-              static_cast<double>(std));
+              static_cast<double>(clamp), static_cast<double>(clamp), kMaxRounds, static_cast<double>(std));
 }
 
 uint32_t chunk_seed(uint64_t seed, uint32_t chunk) {

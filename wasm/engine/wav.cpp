@@ -21,8 +21,8 @@ constexpr uint8_t kGuidTail[14] = {0x00, 0x00, 0x00, 0x00, 0x10, 0x00, 0x80,
 uint16_t read_u16(const uint8_t* p) { return static_cast<uint16_t>(p[0] | p[1] << 8); }
 
 uint32_t read_u32(const uint8_t* p) {
-  return static_cast<uint32_t>(p[0]) | static_cast<uint32_t>(p[1]) << 8 |
-         static_cast<uint32_t>(p[2]) << 16 | static_cast<uint32_t>(p[3]) << 24;
+  return static_cast<uint32_t>(p[0]) | static_cast<uint32_t>(p[1]) << 8 | static_cast<uint32_t>(p[2]) << 16 |
+         static_cast<uint32_t>(p[3]) << 24;
 }
 
 uint64_t read_u64(const uint8_t* p) {
@@ -66,7 +66,8 @@ ptts_status parse_format(const uint8_t* p, uint32_t size, Format* format) {
     }
     const uint32_t valid_bits = read_u16(p + 18);
     if (valid_bits > bits) {
-      return fail(PTTS_ERROR_AUDIO, "WAV: valid bits per sample: expected at most %u, found %u", bits, valid_bits);
+      return fail(PTTS_ERROR_AUDIO, "WAV: valid bits per sample: expected at most %u, found %u", bits,
+                  valid_bits);
     }
     tag = read_u16(p + 24);
     if (std::memcmp(p + 26, kGuidTail, sizeof(kGuidTail)) != 0) {
@@ -80,8 +81,8 @@ ptts_status parse_format(const uint8_t* p, uint32_t size, Format* format) {
   if (tag != kTagInteger && tag != kTagFloat) {
     return fail(PTTS_ERROR_AUDIO, "WAV: format: expected 1 (integer PCM) or 3 (IEEE float), found %u", tag);
   }
-  const bool known_width = format->is_float ? bits == 32 || bits == 64
-                                            : bits == 8 || bits == 16 || bits == 24 || bits == 32;
+  const bool known_width =
+      format->is_float ? bits == 32 || bits == 64 : bits == 8 || bits == 16 || bits == 24 || bits == 32;
   if (!known_width) {
     return fail(PTTS_ERROR_AUDIO, "WAV: bits per sample: expected %s, found %u",
                 format->is_float ? "32 or 64 (float)" : "8, 16, 24 or 32 (integer)", bits);
@@ -111,7 +112,8 @@ ptts_status find_data(const uint8_t* bytes, size_t length, Wav* wav) {
     const uint8_t* body = name + 8;
     const size_t left = length - at - 8;
     if (std::memcmp(name, "data", 4) == 0) {
-      if (!have_format) return fail(PTTS_ERROR_AUDIO, "WAV: expected a fmt chunk before the data chunk, found none");
+      if (!have_format)
+        return fail(PTTS_ERROR_AUDIO, "WAV: expected a fmt chunk before the data chunk, found none");
       const size_t block = static_cast<size_t>(wav->format.channels) * wav->format.bytes;
       wav->data = body;
       wav->data_bytes = size;
@@ -122,16 +124,18 @@ ptts_status find_data(const uint8_t* bytes, size_t length, Wav* wav) {
         wav->data_bytes = left - left % block;
       }
       if (wav->data_bytes % block != 0) {
-        return fail(PTTS_ERROR_AUDIO, "WAV: data chunk: expected whole frames of %zu bytes, found %zu bytes", block,
-                    wav->data_bytes);
+        return fail(PTTS_ERROR_AUDIO, "WAV: data chunk: expected whole frames of %zu bytes, found %zu bytes",
+                    block, wav->data_bytes);
       }
       return PTTS_OK;
     }
     if (size > left) {
-      return fail(PTTS_ERROR_AUDIO, "WAV: chunk at byte %zu: expected %u bytes, file has %zu", at, size, left);
+      return fail(PTTS_ERROR_AUDIO, "WAV: chunk at byte %zu: expected %u bytes, file has %zu", at, size,
+                  left);
     }
     if (std::memcmp(name, "fmt ", 4) == 0) {
-      if (have_format) return fail(PTTS_ERROR_AUDIO, "WAV: expected one fmt chunk, found a second at byte %zu", at);
+      if (have_format)
+        return fail(PTTS_ERROR_AUDIO, "WAV: expected one fmt chunk, found a second at byte %zu", at);
       PTTS_TRY(parse_format(body, size, &wav->format));
       have_format = true;
     }
@@ -182,7 +186,8 @@ ptts_status wav_read(const void* data, size_t length, double max_seconds, Buffer
     const double wanted = max_seconds * format.rate;  // the reference truncates it to whole samples
     if (wanted < static_cast<double>(frames)) frames = static_cast<uint64_t>(wanted);
     if (frames == 0) {
-      return fail(PTTS_ERROR_AUDIO, "WAV: expected at least 1 sample in the first %g s, found 0", max_seconds);
+      return fail(PTTS_ERROR_AUDIO, "WAV: expected at least 1 sample in the first %g s, found 0",
+                  max_seconds);
     }
   }
   const double seconds = static_cast<double>(frames) / format.rate;
@@ -192,8 +197,8 @@ ptts_status wav_read(const void* data, size_t length, double max_seconds, Buffer
   }
   if (frames > kMaxSamples) {
     return fail(PTTS_ERROR_AUDIO, "WAV: expected at most %llu samples, found %llu (%.1f s at %u Hz)",
-                static_cast<unsigned long long>(kMaxSamples), static_cast<unsigned long long>(frames), seconds,
-                format.rate);
+                static_cast<unsigned long long>(kMaxSamples), static_cast<unsigned long long>(frames),
+                seconds, format.rate);
   }
   Buffer<float> mono;
   PTTS_TRY(mono.allocate(static_cast<size_t>(frames), "audio samples"));
