@@ -177,7 +177,7 @@ ptts_status read_piece(yyjson_val* entry, size_t i, VocabularyPiece* piece) {
 
 ptts_status read_unigram(yyjson_val* model, size_t expected_size, Vocabulary* out) {
   if (!yyjson_is_obj(model)) return refuse("model", "an object", model);
-  if (type_of(model) != "Unigram") return refuse("model.type", "\"Unigram\"", model);
+  if (type_of(model) != "Unigram") return refuse("model.type", "\"Unigram\"", yyjson_obj_get(model, "type"));
   PTTS_TRY(check_keys(model, "model.",
                       std::to_array<std::string_view>({"type", "unk_id", "vocab", "byte_fallback"})));
   PTTS_TRY(read_flag(model, "byte_fallback", "model.byte_fallback", false, &out->byte_fallback));
@@ -272,6 +272,7 @@ ptts_status read_document(yyjson_val* root, size_t expected_size, Vocabulary* ou
 }  // namespace
 
 ptts_status read_tokenizer_json(std::span<const uint8_t> file, size_t expected_size, Vocabulary* out) {
+  if (file.empty()) return fail(PTTS_ERROR_TOKENIZER, "%s: expected JSON, found an empty file", kFile);
   yyjson_read_err error{};
   // Without YYJSON_READ_INSITU the library copies the bytes: it never writes to them.
   const std::unique_ptr<yyjson_doc, FreeDocument> document(
