@@ -664,6 +664,9 @@ def make_fixture(name, out_root, args, texts):
         Path("config.yaml").write_text(
             "# Seeded random weights, made by make_fixtures.py. Paths are relative to this folder.\n"
             + yaml.safe_dump(config, sort_keys=False, allow_unicode=True), encoding="utf-8")
+        # The same for tests that read no YAML.
+        Path("config.json").write_text(json.dumps(config, ensure_ascii=False, separators=(",", ":")) + "\n",
+                                       encoding="utf-8")
 
         # weights
         bare = copy.deepcopy(config)
