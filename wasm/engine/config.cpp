@@ -2,13 +2,22 @@
 #include "config.h"
 
 #include <cmath>
-#include <cstring>
+#include <cstdio>
 
 #include "json.h"
 
 namespace ptts {
 
 namespace {
+
+// A whole number within bounds, however it is spelled (6, 6.0).
+bool read_whole(yyjson_val* value, size_t low, size_t high, size_t* out) {
+  if (!yyjson_is_num(value)) return false;
+  const double number = yyjson_get_num(value);
+  if (!(number >= static_cast<double>(low) && number <= static_cast<double>(high))) return false;
+  *out = static_cast<size_t>(number);
+  return static_cast<double>(*out) == number;
+}
 
 // One JSON object that must be read completely.  The first error is kept and later calls do nothing.
 class Object {
@@ -35,14 +44,12 @@ class Object {
   size_t integer(const char* key, size_t low, size_t high) {
     yyjson_val* value = get(key);
     if (*status_ != PTTS_OK) return low;
-    const double number = yyjson_is_num(value) ? yyjson_get_num(value) : -1;
-    if (!yyjson_is_num(value) || number != std::floor(number) || number < static_cast<double>(low) ||
-        number > static_cast<double>(high)) {
+    size_t number = low;
+    if (!read_whole(value, low, high, &number)) {
       *status_ = fail(PTTS_ERROR_CONFIG, "config %s: expected a whole number from %zu to %zu, found %s",
                       name(key).c_str(), low, high, show(value).c_str());
-      return low;
     }
-    return static_cast<size_t>(number);
+    return number;
   }
   size_t integer_or(const char* key, size_t low, size_t high, size_t otherwise) {
     return has(key) ? integer(key, low, high) : otherwise;
@@ -162,12 +169,8 @@ TransformerConfig read_codec_transformer(Object o, const std::string& path, ptts
   t.layer_scale = true;
   yyjson_val* outputs = o.get("output_dimensions");
   if (*status == PTTS_OK && (!yyjson_is_arr(outputs) || yyjson_arr_size(outputs) != 1 ||
-                             !yyjson_is_uint(yyjson_arr_get_first(outputs)) ||
-                             yyjson_get_uint(yyjson_arr_get_first(outputs)) < 1 ||
-                             yyjson_get_uint(yyjson_arr_get_first(outputs)) > kMaxWidth)) {
+                             !read_whole(yyjson_arr_get_first(outputs), 1, kMaxWidth, &t.output_dim))) {
     *status = fail(PTTS_ERROR_CONFIG, "config %s.output_dimensions: expected a list of one width", path.c_str());
-  } else if (*status == PTTS_OK) {
-    t.output_dim = static_cast<size_t>(yyjson_get_uint(yyjson_arr_get_first(outputs)));
   }
   o.finish();
   check_heads(t, path, status);
@@ -198,11 +201,9 @@ SeanetConfig read_seanet(Object o, const std::string& path, ptts_status* status)
   }
   for (size_t i = 0; i < count && *status == PTTS_OK; ++i) {
     yyjson_val* ratio = yyjson_arr_get(ratios, i);
-    if (!yyjson_is_uint(ratio) || yyjson_get_uint(ratio) < 1 || yyjson_get_uint(ratio) > 64) {
+    if (!read_whole(ratio, 1, 64, &s.ratios.emplace_back())) {
       *status = fail(PTTS_ERROR_CONFIG, "config %s.ratios: expected whole numbers from 1 to 64, found %s",
                      path.c_str(), Object::show(ratio).c_str());
-    } else {
-      s.ratios.push_back(static_cast<size_t>(yyjson_get_uint(ratio)));
     }
   }
   o.finish();

@@ -35,9 +35,15 @@ void gemm_f32(const float* a, size_t lda, size_t m, const float* panels, size_t 
               size_t ldy) {
   for (size_t i = 0; i < m; ++i) {
     for (size_t j = 0; j < n; ++j) {
-      float sum = 0;
-      for (size_t p = 0; p < k; ++p) sum = sum + a[i * lda + p] * panels[panel_offset(n, k, j, p)];
-      y[i * ldy + j] = sum;
+      float total = 0;
+      for (size_t begin = 0; begin < k; begin += kSumBlock) {
+        float sum = 0;
+        for (size_t p = begin; p < k && p < begin + kSumBlock; ++p) {
+          sum = sum + a[i * lda + p] * panels[panel_offset(n, k, j, p)];
+        }
+        total = begin == 0 ? sum : total + sum;
+      }
+      y[i * ldy + j] = total;
     }
   }
 }

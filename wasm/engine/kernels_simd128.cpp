@@ -76,20 +76,27 @@ inline void map(const float* x, size_t n, float* y, Op op) {
 template <size_t R, size_t V>
 inline void gemm_tile(const float* a, size_t lda, const float* panel, size_t k, size_t columns, float* y,
                       size_t ldy) {
-  F32x4 sum[R][V] = {};
-  for (size_t p = 0; p < k; ++p) {
-    F32x4 w[V];
-    for (size_t v = 0; v < V; ++v) w[v] = load<F32x4>(panel + p * (V * 4) + v * 4);
+  F32x4 total[R][V] = {};
+  for (size_t begin = 0; begin < k; begin += kSumBlock) {
+    const size_t end = k - begin < kSumBlock ? k : begin + kSumBlock;
+    F32x4 sum[R][V] = {};
+    for (size_t p = begin; p < end; ++p) {
+      F32x4 w[V];
+      for (size_t v = 0; v < V; ++v) w[v] = load<F32x4>(panel + p * (V * 4) + v * 4);
+      for (size_t r = 0; r < R; ++r) {
+        const F32x4 x = splat(a[r * lda + p]);
+        for (size_t v = 0; v < V; ++v) sum[r][v] = sum[r][v] + x * w[v];
+      }
+    }
     for (size_t r = 0; r < R; ++r) {
-      const F32x4 x = splat(a[r * lda + p]);
-      for (size_t v = 0; v < V; ++v) sum[r][v] = sum[r][v] + x * w[v];
+      for (size_t v = 0; v < V; ++v) total[r][v] = begin == 0 ? sum[r][v] : total[r][v] + sum[r][v];
     }
   }
   for (size_t r = 0; r < R; ++r) {
     if (columns == V * 4) {
-      for (size_t v = 0; v < V; ++v) store(y + r * ldy + v * 4, sum[r][v]);
+      for (size_t v = 0; v < V; ++v) store(y + r * ldy + v * 4, total[r][v]);
     } else {
-      std::memcpy(y + r * ldy, sum[r], columns * sizeof(float));
+      std::memcpy(y + r * ldy, total[r], columns * sizeof(float));
     }
   }
 }
