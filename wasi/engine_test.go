@@ -1,0 +1,301 @@
+package pockettts
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"testing/fstest"
+	"time"
+)
+
+func TestLoadDescribesTheModel(t *testing.T) {
+	e := load(t, Options{PackFS: fixturePack(t, "lsd6")})
+	info := e.Info()
+	if info.Name != "lsd6" || info.SampleRate != 24000 || info.SamplesPerFrame != 1920 || info.Precision != F32 ||
+		!info.CanClone || info.WeightBytes == 0 || info.EngineVersion == "" {
+		t.Errorf("unexpected %+v", info)
+	}
+	if voices := e.Voices(); len(voices) != 1 || voices[0] != (VoiceInfo{"ann", "MIT", true}) {
+		t.Errorf("voices %+v", voices)
+	}
+	memory, err := e.Memory(t.Context())
+	if err != nil || memory.Allocated < info.WeightBytes || memory.Reserved < memory.Allocated {
+		t.Errorf("memory %+v with weights of %d bytes, %v", memory, info.WeightBytes, err)
+	}
+}
+
+func TestPackFolderAndConfigGiveTheSameSpeech(t *testing.T) {
+	files, folder := fixturePack(t, "lsd6"), t.TempDir()
+	if err := os.CopyFS(folder, files); err != nil {
+		t.Fatal(err)
+	}
+	want := speech(t, load(t, Options{PackFS: files}), sentence, SpeakOptions{})
+	if !bytes.Equal(want, speech(t, load(t, Options{Pack: folder}), sentence, SpeakOptions{})) {
+		t.Error("a folder speaks differently")
+	}
+	byConfig := load(t, Options{Config: filepath.Join(fixtures, "lsd6", "config.yaml")})
+	if _, err := byConfig.Speak(t.Context(), sentence, SpeakOptions{}); !errors.Is(err, ErrNotFound) {
+		t.Errorf("speaking without any voice: %v", err)
+	}
+	voice, err := byConfig.LoadVoice(t.Context(), bytes.NewReader(files["voice.safetensors"].Data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(want, speech(t, byConfig, sentence, SpeakOptions{Voice: voice})) {
+		t.Error("a configuration file speaks differently")
+	}
+}
+
+func TestPrecisionIsThePacksOwnOrAskedFor(t *testing.T) {
+	files := fixturePack(t, "lsd6")
+	quantized := load(t, Options{PackFS: files, Precision: Q8})
+	if got := quantized.Info().Precision; got != Q8 {
+		t.Errorf("precision %q, want q8", got)
+	}
+	manifest := files["pack.json"].Data
+	files["pack.json"] = &fstest.MapFile{Data: bytes.Replace(manifest, []byte(`"format":1`), []byte(`"format":1,"precision":"q8"`), 1)}
+	own := load(t, Options{PackFS: files})
+	if got := own.Info().Precision; got != Q8 {
+		t.Errorf("the pack asks for q8, loaded is %q", got)
+	}
+	if full, small := load(t, Options{PackFS: files, Precision: F32}).Info().WeightBytes, own.Info().WeightBytes; small >= full {
+		t.Errorf("q8 takes %d bytes, f32 %d", small, full)
+	}
+}
+
+func TestLoadRefusesImpossibleOptions(t *testing.T) {
+	files := fixturePack(t, "lsd6")
+	for name, options := range map[string]Options{
+		"nothing":     {},
+		"two packs":   {PackFS: files, Pack: "pack"},
+		"precision":   {PackFS: files, Precision: "q3"},
+		"no memory":   {PackFS: files, MaxMemory: 1 << 20},
+		"huge memory": {PackFS: files, MaxMemory: 1 << 40},
+	} {
+		if _, err := tryLoad(t, options); !errors.Is(err, ErrArgument) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := tryLoad(t, Options{Pack: filepath.Join(t.TempDir(), "none")}); !errors.Is(err, ErrNotFound) {
+		t.Errorf("missing folder: %v", err)
+	}
+}
+
+func TestLoadStopsWithItsContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := Load(ctx, Options{PackFS: fixturePack(t, "lsd6"), CacheDir: testCache}); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestCloseEndsEverything(t *testing.T) {
+	e := load(t, Options{PackFS: fixturePack(t, "lsd6")})
+	voice, err := e.Voice(t.Context(), "ann")
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream, err := e.Speak(t.Context(), sentence, SpeakOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := stream.Read(make([]byte, 100)); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := e.Close(); err != nil {
+			t.Errorf("closing: %v", err)
+		}
+	}
+	_, memoryErr := e.Memory(t.Context())
+	_, speakErr := e.Speak(t.Context(), sentence, SpeakOptions{})
+	_, voiceErr := e.Voice(t.Context(), "ann")
+	_, loadErr := e.LoadVoice(t.Context(), bytes.NewReader(nil))
+	_, readErr := stream.next()
+	for name, err := range map[string]error{
+		"Memory": memoryErr, "Speak": speakErr, "Voice": voiceErr, "LoadVoice": loadErr, "a stream": readErr,
+	} {
+		if !errors.Is(err, ErrClosed) {
+			t.Errorf("%s after Close: %v", name, err)
+		}
+	}
+	if err := errors.Join(stream.Close(), voice.Close()); err != nil {
+		t.Errorf("closing what is closed: %v", err)
+	}
+}
+
+func TestCallersTakeTurns(t *testing.T) {
+	e := load(t, Options{PackFS: fixturePack(t, "lsd6")})
+	want := speech(t, e, sentence, SpeakOptions{})
+	var group sync.WaitGroup
+	for range 8 {
+		group.Go(func() {
+			got, err := trySpeech(e, sentence, SpeakOptions{})
+			if err != nil || !bytes.Equal(got, want) {
+				t.Errorf("%d bytes beside others, %d alone, %v", len(got), len(want), err)
+			}
+		})
+		group.Go(func() {
+			if _, err := e.Voice(context.Background(), "ann"); err != nil {
+				t.Error(err)
+			}
+		})
+		group.Go(func() {
+			ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
+			defer cancel()
+			if stream, err := e.Speak(ctx, sentence, SpeakOptions{}); err == nil {
+				for _, err := range stream.Frames() {
+					if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+						t.Error(err)
+					}
+				}
+			} else if !errors.Is(err, context.DeadlineExceeded) {
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
+}
+
+func TestStreamsAdvanceBesideEachOther(t *testing.T) {
+	e := load(t, Options{PackFS: fixturePack(t, "lsd6")})
+	first, err := e.Speak(t.Context(), sentence, SpeakOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer first.Close()
+	if _, err := first.next(); err != nil {
+		t.Fatal(err)
+	}
+	// The first stream is in the middle of its text, and holds nobody up.
+	if len(speech(t, e, sentence, SpeakOptions{})) == 0 {
+		t.Error("silence")
+	}
+}
+
+// crash makes the instance of an engine trap: a count of latents far beyond what was handed over is outside of the
+// engine's contract.
+func crash(t *testing.T, e *Engine) error {
+	t.Helper()
+	return e.do(t.Context(), func(l *loaded) error {
+		codec, err := l.guest.CodecOpen(t.Context(), l.model)
+		if err != nil {
+			return err
+		}
+		return l.guest.CodecDecode(t.Context(), codec, make([]float32, l.info.LatentWidth), 1<<20, nil)
+	})
+}
+
+func TestCrashedInstanceIsReplaced(t *testing.T) {
+	e := load(t, Options{PackFS: fixturePack(t, "lsd6")})
+	want := speech(t, e, sentence, SpeakOptions{})
+	cloned, err := e.CloneVoice(t.Context(), bytes.NewReader(read(t, fixtures, "lsd6", "voice.wav")), CloneOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantCloned := speech(t, e, sentence, SpeakOptions{Voice: cloned})
+	stream, err := e.Speak(t.Context(), sentence, SpeakOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := stream.next(); err != nil {
+		t.Fatal(err)
+	}
+	if err := crash(t, e); !errors.Is(err, ErrCrashed) {
+		t.Fatalf("the crash is reported as %v", err)
+	}
+	for range 2 {
+		if _, err := stream.next(); !errors.Is(err, ErrCrashed) {
+			t.Errorf("the stream that was open: %v", err)
+		}
+	}
+	if err := stream.Close(); err != nil {
+		t.Error(err)
+	}
+	if !bytes.Equal(want, speech(t, e, sentence, SpeakOptions{})) {
+		t.Error("the new instance speaks differently")
+	}
+	if !bytes.Equal(wantCloned, speech(t, e, sentence, SpeakOptions{Voice: cloned})) {
+		t.Error("the voice made from audio was lost")
+	}
+}
+
+func TestMemoryIsCappedForHostileRequests(t *testing.T) {
+	e := load(t, Options{PackFS: fixturePack(t, "lsd6"), MaxMemory: smallestMemory})
+	want := speech(t, e, sentence, SpeakOptions{})
+	// One piece of thousands of tokens: the length limit of its speech, and with it the cache, grows beyond the cap.
+	long := strings.Repeat("word ", 200_000)
+	_, err := trySpeech(e, long, SpeakOptions{MaxTokens: Value(4096)})
+	if !errors.Is(err, ErrMemory) && !errors.Is(err, ErrCrashed) {
+		t.Errorf("got %v, want ErrMemory", err)
+	}
+	if memory, err := e.Memory(t.Context()); err != nil || memory.Reserved > smallestMemory {
+		t.Errorf("%d bytes of memory, the cap is %d, %v", memory.Reserved, smallestMemory, err)
+	}
+	if !bytes.Equal(want, speech(t, e, sentence, SpeakOptions{})) {
+		t.Error("afterwards it speaks differently")
+	}
+}
+
+func TestRoundsOfLoadAndCloseLeaveNothingBehind(t *testing.T) {
+	files := fixturePack(t, "pointwise2m")
+	goroutines := runtime.NumGoroutine()
+	var early, start uint64
+	for round := range 100 {
+		e, err := Load(t.Context(), Options{PackFS: files, CacheDir: testCache})
+		if err != nil {
+			t.Fatal(err)
+		}
+		memory, err := e.Memory(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := trySpeech(e, "Hi.", SpeakOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		if err := e.Close(); err != nil {
+			t.Fatal(err)
+		}
+		switch {
+		case round == 0:
+			start = memory.Allocated
+		case memory.Allocated != start:
+			t.Fatalf("round %d starts with %d bytes, the first with %d", round, memory.Allocated, start)
+		case round == 10:
+			early = mappedBytes(t)
+		}
+	}
+	if late := mappedBytes(t); late > early+256<<20 {
+		t.Errorf("%d bytes of address space after 10 rounds, %d after 100", early, late)
+	}
+	for range 100 {
+		if runtime.NumGoroutine() <= goroutines {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	if left := runtime.NumGoroutine(); left > goroutines {
+		t.Errorf("%d goroutines at the start, %d at the end", goroutines, left)
+	}
+}
+
+// mappedBytes is the address space of the process, in which a memory that was not given back would show at once.
+func mappedBytes(t *testing.T) uint64 {
+	t.Helper()
+	if runtime.GOOS != "linux" {
+		return 0
+	}
+	runtime.GC()
+	var pages uint64
+	data := string(read(t, "/proc/self/statm"))
+	for _, digit := range strings.Fields(data)[0] {
+		pages = 10*pages + uint64(digit-'0')
+	}
+	return pages * uint64(os.Getpagesize())
+}
