@@ -140,6 +140,11 @@ export class Runtime {
     }
   }
 
+  /** False after closeVoice() and close(). */
+  holds(voice: LoadedVoice): boolean {
+    return this.#open.has(voice);
+  }
+
   closeVoice(voice: LoadedVoice): void {
     if (!voice.shared && this.#open.delete(voice)) this.engine.release(voice.handle);
   }

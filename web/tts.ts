@@ -352,7 +352,8 @@ export abstract class PocketTTSBase {
   async #resolveVoice(voice: string | Voice | undefined, signal: AbortSignal | undefined): Promise<LoadedVoice> {
     const runtime = await this.#current(signal);
     if (voice instanceof Voice) {
-      if (voice.loaded.runtime === runtime) return voice.loaded;
+      if (voice.loaded.runtime === runtime && runtime.holds(voice.loaded)) return voice.loaded;
+      if (voice.loaded.runtime === runtime) throw new PocketTTSError('disposed', `The voice ${voice.name} was disposed of`);
       throw new PocketTTSError('voice', `The voice ${voice.name} belongs to another engine; load it into this one`);
     }
     const wanted = voice ?? this.#voice ?? defaultVoiceName(runtime);
