@@ -1,0 +1,61 @@
+# Every target does its own set-up on a fresh Debian 12 machine (git, make, Node >= 20 and Go >= 1.25 must be there).
+# `make help` lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help speak test build wasm wasi native web guest lint parity reference voice-pack clean
+
+TEXT ?= The quick brown fox jumps over the lazy dog.
+HOST ?= native
+# Building takes the memory of a few compilers at most.
+JOBS ?= $(shell nproc)
+GO ?= $(shell command -v go || echo /usr/local/go/bin/go)
+export GO
+
+help: ## This list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
+
+speak: web ## Speak TEXT="..." through Node and through Go (wazero): hello.wav, both hashes, speed
+	scripts/speak.sh "$(TEXT)"
+
+test: ## All tests: native (with sanitizers), Node, Go, Chromium, parity with the reference's goldens
+	scripts/test.sh
+
+build: native wasm wasi web ## Everything that can be built
+
+native: setup ## The native library, its tests and tools (build/native)
+	cmake --preset native > build/native.log && cmake --build --preset native -j $(JOBS)
+
+wasm: setup ## The module for browsers and Node (build/wasm)
+	cmake --preset wasm > build/wasm.log && cmake --build --preset wasm -j $(JOBS)
+
+wasi: setup ## The module for Go (build/wasi)
+	cmake --preset wasi > build/wasi.log && cmake --build --preset wasi -j $(JOBS)
+
+guest: wasi ## Put the built module for Go in its place (commit it with the change that made it)
+	cp build/wasi/pocket_tts.wasm wasi/internal/guest/pocket_tts.wasm
+
+web: wasm node_modules/.ok ## The npm package (dist)
+	npm run --silent build
+
+node_modules/.ok: package-lock.json
+	npm ci --no-audit --no-fund --loglevel=error
+	touch $@
+
+.PHONY: setup
+setup:
+	@mkdir -p build
+	scripts/setup.sh
+
+lint: web ## Formatting and static analysis of C++, TypeScript and Go
+	scripts/lint.sh
+
+parity: web native ## Every check of the reference's fixtures: DIR=<folder> [HOST=native|node|go]
+	@test -n "$(DIR)" || { echo 'make parity DIR=<folder> [HOST=native|node|go]' >&2; exit 2; }
+	node tests/parity/parity.mjs --host $(HOST) $(DIR)
+
+reference: ## Install the Python reference (several GB) and record fresh fixtures: OUT=<folder> [ARGS=...]
+	tests/reference/make_reference.sh "$(OUT)" $(ARGS)
+
+clean: ## Remove what was built (the toolchain stays)
+	rm -rf build dist node_modules
