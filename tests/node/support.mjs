@@ -4,7 +4,7 @@ import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { PocketTTS } from '../../dist/node.js';
 
@@ -121,4 +121,3 @@ export function run(args, { input, ...options } = {}) {
 /** Arguments that speak with a fixture. */
 export const withFixture = (name) => ['--config', fixture(name).config, '--voice', fixture(name).voice];
 
-export { basename };

@@ -1,0 +1,264 @@
+// The command line, as its callers know it: flags, exit codes, streams, and every byte of the WAV.
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { closeSync, existsSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { cli, fixture, root, run, temporary, withFixture } from './support.mjs';
+
+const TEXT = ['--text', 'Hello world.'];
+const STREAM_HEADER = Buffer.from(
+  '524946462494357757415645666d7420100000000100010' + '0c05d000080bb000002001000646174610094357' + '7', 'hex');
+const FAST = withFixture('lsd6');
+
+test('a pipe gets the fixed header and whole frames, and stderr nothing', async () => {
+  const { code, stdout, stderr } = await run(['generate', '--text', '-', '--output-path', '-', '-q', ...FAST], { input: 'Hello world.' });
+  assert.equal(code, 0);
+  assert.equal(stderr, '');
+  assert.deepEqual(stdout.subarray(0, 44), STREAM_HEADER);
+  assert.equal((stdout.length - 44 - 9600) % 3840, 0);
+  assert.ok(stdout.subarray(-9600).every((byte) => byte === 0));
+  assert.ok(stdout.length > 44 + 9600 + 3840);
+});
+
+/** Both sizes are true. */
+function checkSizes(file) {
+  assert.equal(file.readUInt32LE(4), file.length - 8);
+  assert.equal(file.readUInt32LE(40), file.length - 44);
+  assert.equal((file.length - 44 - 9600) % 3840, 0);
+}
+
+test('a file gets its true sizes; the log ends with where it is', async (t) => {
+  const cwd = temporary(t);
+  const path = join(cwd, 'out.wav');
+  const { code, stdout, stderr } = await run(['generate', ...TEXT, '--output-path', path, ...FAST], { cwd });
+  assert.equal(code, 0);
+  assert.equal(stdout.length, 0);
+  assert.ok(stderr.endsWith(`INFO: Results written in ${path}\n`), stderr);
+  assert.ok(stderr.trim().split('\n').every((line) => /^(INFO|WARNING): /.test(line)), stderr);
+  checkSizes(readFileSync(path));
+  // The default name, and a file that was longer before.
+  writeFileSync(join(cwd, 'tts_output.wav'), Buffer.alloc(1 << 20));
+  assert.equal((await run(['generate', ...TEXT, ...FAST, '-q'], { cwd })).code, 0);
+  assert.deepEqual(readFileSync(join(cwd, 'tts_output.wav')), readFileSync(path));
+});
+
+test('stdout into a file is patched; appended to a file it is a stream', async (t) => {
+  const path = join(temporary(t), 'out.wav');
+  const speak = (flags) => {
+    const fd = openSync(path, flags);
+    return run(['generate', ...TEXT, '--output-path', '-', '-q', ...FAST], { stdio: ['ignore', fd, 'pipe'] }).finally(() => closeSync(fd));
+  };
+  assert.equal((await speak('w')).code, 0);
+  const first = readFileSync(path);
+  checkSizes(first);
+  assert.equal((await speak('a')).code, 0);
+  const both = readFileSync(path);
+  assert.deepEqual(both.subarray(0, first.length), first);
+  assert.deepEqual(both.subarray(first.length, first.length + 44), STREAM_HEADER);
+  // After other output in the same file, the header is where the WAV begins.
+  execFileSync('sh', ['-c', `{ echo before; "$0" "$@"; } > "${path}"`, process.execPath, cli, 'generate', ...TEXT, '--output-path', '-', '-q', ...FAST]);
+  const after = readFileSync(path);
+  assert.equal(after.subarray(0, 7).toString(), 'before\n');
+  assert.deepEqual(after.subarray(7), first);
+});
+
+test('/dev/null and named pipes', async (t) => {
+  assert.equal((await run(['generate', ...TEXT, '--output-path', '/dev/null', ...FAST])).code, 0);
+  const fifo = join(temporary(t), 'pipe');
+  execFileSync('mkfifo', [fifo]);
+  const speaking = run(['generate', ...TEXT, '--output-path', fifo, '-q', ...FAST]);
+  const bytes = execFileSync('cat', [fifo], { maxBuffer: 1 << 24 });
+  assert.equal((await speaking).code, 0);
+  assert.deepEqual(bytes.subarray(0, 44), STREAM_HEADER);
+});
+
+test('empty and blank texts end before anything is loaded', async () => {
+  for (const [args, input] of [[['--text', '-'], ' \n'], [['--text', '-'], ''], [['--text', ' ']], [['--text', '']], [['--text=']]]) {
+    for (const quiet of [[], ['-q']]) {
+      const { code, stdout, stderr } = await run(['generate', ...args, ...quiet, '--output-path', '-', '--pack', '/nowhere'], { input });
+      assert.equal(code, 1);
+      assert.equal(stdout.length, 0);
+      assert.equal(stderr, 'ERROR: No input received from stdin.\n');
+    }
+  }
+});
+
+test('usage errors are exit 2 with nothing on stdout', async () => {
+  const cases = [
+    [], ['--bogus'], ['speak'], ['generate', '--bogus'], ['generate', '--json-events'], ['generate', '--speed', '2'],
+    ['generate', 'extra'], ['generate', '--'], ['generate', '--text'], ['generate', '--max-tokens', 'x'], ['generate', '--max-tokens', '1.5'],
+    ['generate', '--temperature', 'warm'], ['generate', '--seed', 'x'], ['generate', '--seed', '-1'], ['generate', '--rng', 'dice'],
+    ['generate', '--precision', 'q2'], ['generate', '--quiet=yes'], ['generate', '-x'], ['generate', '--sampler-decode-steps', ''],
+  ];
+  for (const args of cases) {
+    const { code, stdout, stderr } = await run(args);
+    assert.equal(code, 2, args.join(' '));
+    assert.equal(stdout.length, 0);
+    assert.match(stderr, /^Usage: [^]*\nERROR: .+\n$/);
+  }
+});
+
+test('failures are exit 1 with one line', async (t) => {
+  const cwd = temporary(t);
+  const model = fixture('lsd6');
+  const cases = [
+    [['--language', 'klingon'], /Available languages: .*english_2026-10.*spanish_24l/],
+    [['--language', 'english'], /weights are not on this machine/],
+    [['--language', 'french', '--config', 'x.yaml'], /^ERROR: ValueError: Cannot specify both config and language, please choose one or the other\.$/m],
+    [['--config', 'x.json'], /^ERROR: ValueError: Config should be a path to a YAML file ending with \.yaml$/m],
+    [['--config', 'x.yaml'], /x\.yaml: no such file/],
+    [['--config', 'https://example.invalid/x.yaml'], /x\.yaml/],
+    [['--checkpoint', 'x.pt'], /checkpoint/],
+    [['--device', 'cuda'], /only cpu/],
+    [['--precision', 'q4'], /q4/],
+    [['--pack', '/nowhere'], /pack\.json/],
+    [['--voice', 'nobody'], /nobody.*slt/],
+    [['--voice', 'nowhere.safetensors'], /nowhere\.safetensors: no such file/],
+    [['--voice', 'hf://a/b/c.safetensors'], /download/],
+    [['--voice', 'https://example.invalid/voice.wav'], /download/],
+    [['--voice', model.file('voice.wav')], /cannot make voices from audio/],
+    [['--voice', model.voice], /voice/],
+    [['--config', model.config], /voice/],
+    [['--temperature', '-1'], /temperature/],
+    [['--temperature', 'nan'], /temperature/],
+    [['--sampler-decode-steps', '0'], /steps/],
+    [['--max-tokens', '0'], /tokens/],
+    [['--output-path', '/nowhere/out.wav'], /\/nowhere\/out\.wav: no such file/],
+  ];
+  for (const [args, message] of cases) {
+    const { code, stdout, stderr } = await run(['generate', ...TEXT, '-q', ...args], { cwd });
+    assert.equal(code, 1, `${args.join(' ')}: ${stderr}`);
+    assert.equal(stdout.length, 0);
+    assert.match(stderr, /^ERROR: [^\n]+\n$/);
+    assert.match(stderr, message);
+  }
+  assert.equal(existsSync(join(cwd, 'tts_output.wav')), false, 'no output before the first frame');
+});
+
+test('values may start with a dash, and stand behind = or a space', async () => {
+  const speak = async (...args) => (await run(['generate', ...TEXT, '--output-path', '-', ...FAST, ...args])).stdout;
+  const plain = await speak('--eos-threshold', '-4');
+  assert.ok(plain.length > 10000);
+  assert.deepEqual(await speak('--eos-threshold=-4.0'), plain);
+});
+
+test('the old name of the steps works, wins, and is announced unless quiet', async () => {
+  const speak = (...args) => run(['generate', ...TEXT, '--output-path', '-', ...FAST, ...args]);
+  const [now, old, both] = [
+    await speak('--sampler-decode-steps', '2'), await speak('--lsd-decode-steps', '2'), await speak('--lsd-decode-steps', '2', '--sampler-decode-steps', '3'),
+  ];
+  assert.deepEqual(old.stdout, now.stdout);
+  assert.deepEqual(both.stdout, now.stdout);
+  assert.match(old.stderr, /--lsd-decode-steps is deprecated, use --sampler-decode-steps/);
+  assert.equal((await speak('--lsd-decode-steps', '2', '-q')).stderr, '');
+});
+
+test('seeds: 42 by default, the same sound for the same, random on request', async () => {
+  const speak = (...args) => run(['generate', ...TEXT, '--output-path', '-', ...FAST, ...args]);
+  const plain = await speak();
+  assert.deepEqual((await speak('--seed', '42')).stdout, plain.stdout);
+  assert.notDeepEqual((await speak('--seed', '1')).stdout, plain.stdout);
+  const drawn = await speak('--seed', 'random');
+  const seed = /Seed: (\d+)/.exec(drawn.stderr)[1];
+  assert.deepEqual((await speak('--seed', seed)).stdout, drawn.stdout);
+});
+
+test('precisions and random streams', async () => {
+  const speak = async (...args) => {
+    const { code, stdout, stderr } = await run(['generate', ...TEXT, '--output-path', '-', ...FAST, ...args]);
+    assert.equal(code, 0, stderr);
+    return stdout;
+  };
+  const f32 = await speak('--precision', 'f32');
+  assert.deepEqual(await speak('--no-quantize'), f32);
+  const q8 = await speak('--quantize');
+  assert.notDeepEqual(q8, f32);
+  assert.deepEqual(await speak('--precision', 'q8'), q8);
+  assert.deepEqual(await speak('--rng', 'torch'), await speak('--rng', 'chunk'));
+});
+
+test('a run that finds no end warns, or fails and leaves a file with true sizes', async (t) => {
+  const path = join(temporary(t), 'out.wav');
+  const args = ['generate', '--text', 'No.', '--eos-threshold', '1000000', '--output-path', path, ...FAST];
+  const warned = await run(args);
+  assert.equal(warned.code, 0);
+  assert.match(warned.stderr, /^WARNING: .*without finding its end$/m);
+  const failed = await run([...args, '-q'], { env: { ...process.env, KPOCKET_TTS_ERROR_WITHOUT_EOS: '1' } });
+  assert.equal(failed.code, 1);
+  assert.match(failed.stderr, /^ERROR: [^\n]+\n$/);
+  const file = readFileSync(path);
+  assert.equal(file.readUInt32LE(4), file.length - 8);
+  assert.equal(file.readUInt32LE(40), file.length - 44);
+  assert.equal((file.length - 44) % 3840, 0, 'no silence at the end of a failed run');
+});
+
+const LONG = 'This sentence is here to take a while. '.repeat(300);
+
+test('the first bytes leave before the last frame is made', async () => {
+  const speaking = run(['generate', '--text', '-', '--output-path', '-', '-q', ...FAST], { input: LONG });
+  const first = await new Promise((resolve) => speaking.child.stdout.once('data', () => resolve(performance.now())));
+  const { code, stdout } = await speaking;
+  assert.equal(code, 0);
+  assert.ok(performance.now() - first > 200, `${performance.now() - first} ms after the first byte`);
+  assert.ok(stdout.length > 1e6);
+});
+
+test('a reader that leaves ends the program at once, silently', async () => {
+  const speaking = run(['generate', '--text', '-', '--output-path', '-', ...FAST], { input: LONG.repeat(20) });
+  speaking.child.stdout.once('data', () => speaking.child.stdout.destroy());
+  const started = performance.now();
+  const { code, stderr } = await speaking;
+  assert.equal(code, 1);
+  assert.doesNotMatch(stderr, /ERROR|EPIPE/);
+  assert.ok(performance.now() - started < 20000);
+});
+
+test('an interrupt leaves a file with true sizes', async (t) => {
+  const path = join(temporary(t), 'out.wav');
+  const speaking = run(['generate', '--text', '-', '--output-path', path, ...FAST], { input: LONG.repeat(20) });
+  while (!existsSync(path) || readFileSync(path).length < 100000) await new Promise((resolve) => setTimeout(resolve, 20));
+  speaking.child.kill('SIGINT');
+  assert.equal((await speaking).code, 130);
+  const file = readFileSync(path);
+  assert.equal(file.readUInt32LE(40), file.length - 44);
+});
+
+test('FIRST_CHUNK_LENGTH_SECONDS holds the beginning back', async () => {
+  const speak = async (seconds) => {
+    const speaking = run(['generate', ...TEXT, '--output-path', '-', '-q', ...FAST], { env: { ...process.env, FIRST_CHUNK_LENGTH_SECONDS: seconds } });
+    const first = await new Promise((resolve) => speaking.child.stdout.once('data', (bytes) => resolve(bytes.length)));
+    return { first, ...(await speaking) };
+  };
+  const plain = await speak('0');
+  const held = await speak('0.4');
+  assert.deepEqual(held.stdout, plain.stdout);
+  assert.ok(held.first >= 44 + 5 * 3840, `${held.first} bytes at first`);
+  const longer = await speak('1000');
+  assert.deepEqual(longer.stdout, plain.stdout);
+  assert.equal((await run(['generate', ...TEXT, ...FAST], { env: { ...process.env, FIRST_CHUNK_LENGTH_SECONDS: 'x' } })).code, 1);
+});
+
+test('a recording as the voice', async () => {
+  const { code, stdout, stderr } = await run(['generate', ...TEXT, '--output-path', '-', '--config', fixture('lsd6').config, '--voice', fixture('lsd6').file('voice.wav')]);
+  assert.equal(code, 0, stderr);
+  assert.ok(stdout.length > 10000);
+});
+
+test('the starter voice needs no flags and no network', async (t) => {
+  const cwd = temporary(t);
+  const { code, stderr } = await run(['generate', ...TEXT], { cwd });
+  assert.equal(code, 0, stderr);
+  checkSizes(readFileSync(join(cwd, 'tts_output.wav')));
+});
+
+test('help and version', async () => {
+  for (const args of [['--help'], ['generate', '--help']]) {
+    const { code, stdout } = await run(args);
+    assert.equal(code, 0);
+    assert.match(stdout.toString(), /--sampler-decode-steps/);
+    assert.doesNotMatch(stdout.toString(), /lsd-decode-steps/);
+  }
+  const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+  assert.equal((await run(['--version'])).stdout.toString(), `pocket-tts-wasm ${version}\n`);
+});

@@ -1,0 +1,98 @@
+// pack.json: what it must say, and files that are not what it says.
+import assert from 'node:assert/strict';
+import { cpSync, readFileSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { PocketTTS } from '../../dist/node.js';
+import { refused, starter, temporary } from './support.mjs';
+
+/** A copy of the starter pack, its manifest changed. */
+function copy(t, change = () => undefined) {
+  const folder = temporary(t);
+  for (const path of ['model.safetensors', 'tokenizer.model', 'voices']) cpSync(join(starter, path), join(folder, path), { recursive: true });
+  const pack = JSON.parse(readFileSync(join(starter, 'pack.json'), 'utf8'));
+  writeFileSync(join(folder, 'pack.json'), JSON.stringify(change(pack) ?? pack));
+  return folder;
+}
+
+test('the manifest is checked field by field', async (t) => {
+  const cases = [
+    [(p) => { p.format = 2; }, /format.*expected 1.*found 2/],
+    [(p) => { delete p.name; }, /name/],
+    [(p) => { delete p.config; }, /config/],
+    [(p) => { p.files = {}; }, /files/],
+    [(p) => { p.files[0].path = '../secret'; }, /files\[0\]\.path.*inside the pack/],
+    [(p) => { p.files[0].path = '/etc/passwd'; }, /files\[0\]\.path/],
+    [(p) => { p.files[0].path = 'http://elsewhere/model'; }, /files\[0\]\.path/],
+    [(p) => { p.files[0].role = 'payload'; }, /files\[0\]\.role/],
+    [(p) => { p.files[0].bytes = -1; }, /files\[0\]\.bytes/],
+    [(p) => { p.files[0].sha256 = 'abc'; }, /files\[0\]\.sha256/],
+    [(p) => { delete p.files[2].name; }, /files\[2\]\.name/],
+    [(p) => { p.default_voice = 'nobody'; }, /default_voice.*nobody/],
+    [(p) => { p.precision = 'q4'; }, /precision/],
+    [() => [], /object.*array/],
+  ];
+  for (const [change, message] of cases) await refused(PocketTTS.load({ pack: copy(t, change) }), 'pack', message);
+});
+
+test('a pack.json that is not there, not JSON, or a web page', async (t) => {
+  await refused(PocketTTS.load({ pack: '/nowhere' }), 'not-found', /pack\.json/);
+  const folder = copy(t);
+  writeFileSync(join(folder, 'pack.json'), '{"format":');
+  await refused(PocketTTS.load({ pack: folder }), 'pack', /JSON/);
+  writeFileSync(join(folder, 'pack.json'), '<!doctype html>');
+  await refused(PocketTTS.load({ pack: folder }), 'pack', /HTML/);
+});
+
+test('files that are not what the manifest says', async (t) => {
+  const cases = [
+    [(p) => { p.files[0].bytes += 1; }, /model\.safetensors: expected 6216229 bytes, found 6216228/],
+    [(p) => { p.files[0].sha256 = '0'.repeat(64); }, /model\.safetensors: expected sha256 0{64}, found [0-9a-f]{64}/],
+    [(p) => { p.files[1].sha256 = '0'.repeat(64); }, /tokenizer\.model: expected sha256/],
+    [(p) => { p.files[2].sha256 = '0'.repeat(64); }, /slt\.safetensors: expected sha256/],
+  ];
+  for (const [change, message] of cases) await refused(PocketTTS.load({ pack: copy(t, change) }), 'pack', message);
+  const folder = copy(t);
+  const path = join(folder, 'model.safetensors');
+  const bytes = readFileSync(path);
+  bytes[bytes.length - 5] ^= 1;
+  writeFileSync(path, bytes);
+  await refused(PocketTTS.load({ pack: folder }), 'pack', /sha256/);
+  await refused(PocketTTS.load({ pack: copy(t, (p) => { p.files[0].path = 'gone.safetensors'; }) }), 'not-found', /gone/);
+});
+
+test('a pack over HTTP, and servers that misbehave', async (t) => {
+  let misbehave = '';
+  const server = createServer((request, response) => {
+    const path = request.url.replace(/^\/voice\//, '');
+    if (misbehave === 'missing') response.writeHead(404).end();
+    else if (misbehave === 'broken') response.writeHead(500).end();
+    else {
+      const bytes = readFileSync(join(starter, path));
+      if (misbehave === 'cut' && path === 'model.safetensors') {
+        response.writeHead(200, { 'content-length': bytes.length });
+        response.write(bytes.subarray(0, 100000), () => response.destroy());
+      } else if (misbehave === 'short' && path === 'model.safetensors') response.end(bytes.subarray(0, 100000));
+      else response.end(bytes);
+    }
+  }).listen(0, '127.0.0.1');
+  await new Promise((resolve) => server.once('listening', resolve));
+  t.after(() => server.close());
+  const pack = `http://127.0.0.1:${server.address().port}/voice`;
+  const tts = await PocketTTS.load({ pack });
+  const here = await PocketTTS.load();
+  assert.deepEqual((await tts.generate('Yes.')).samples, (await here.generate('Yes.')).samples);
+  await tts.dispose();
+  await here.dispose();
+  misbehave = 'missing';
+  await refused(PocketTTS.load({ pack }), 'not-found', /404/);
+  misbehave = 'broken';
+  await refused(PocketTTS.load({ pack }), 'network', /500/);
+  misbehave = 'cut';
+  await refused(PocketTTS.load({ pack }), 'network', /broke off/);
+  misbehave = 'short';
+  await refused(PocketTTS.load({ pack }), 'pack', /expected 6216228 bytes, found 100000/);
+  server.close();
+  await refused(PocketTTS.load({ pack: 'http://127.0.0.1:1/voice' }), 'network');
+});
