@@ -261,6 +261,7 @@ TEST_F(PackTest, Configurations) {
       {"\"frame_rate\":12.5", "\"frame_rate\":13", "frame"},
       {"\"ratios\":[6,5,4]", "\"ratios\":[6,5,0]", "ratios"},
       {"\"pad_mode\":\"constant\"", "\"pad_mode\":\"reflect\"", "pad_mode"},
+      {"\"n_filters\":4", "\"n_filters\":5000", "filters"},
       {"\"rank\":24", "\"rank\":-1", "rank"},
       {"\"outer_dim\":24", "\"outer_dim\":25", "outer_dim"},
   };

@@ -230,28 +230,29 @@ ptts_status Pack::match(const TensorEntry& entry, Slot* slot, Target* target) {
   return PTTS_OK;
 }
 
-// Prepares for the tensor at entry_, passing over empty ones.
+// Prepares for the tensor at entry_; one without elements is complete at once.
 ptts_status Pack::begin_tensor() {
-  element_ = 0;
-  carried_ = 0;
-  target_ = Target();
-  if (entry_ == entries_.size()) return PTTS_OK;
-  const TensorEntry& entry = entries_[entry_];
-  PTTS_TRY(resolve(entry, &target_));
-  if (target_.slot == nullptr) return PTTS_OK;
-  if (target_.norm != nullptr) return target_.norm->allocate(shape_count(entry.shape), entry.name.c_str());
-  if (target_.slot->present && kind_ != PTTS_FILE_MIMI) {
-    return fail(PTTS_ERROR_WEIGHTS, "%s: %.200s: came already", file_name(), entry.name.c_str());
+  for (; entry_ < entries_.size(); ++entry_) {
+    const TensorEntry& entry = entries_[entry_];
+    element_ = 0;
+    carried_ = 0;
+    target_ = Target();
+    PTTS_TRY(resolve(entry, &target_));
+    if (target_.norm != nullptr) {
+      PTTS_TRY(target_.norm->allocate(shape_count(entry.shape), entry.name.c_str()));
+    } else if (target_.slot != nullptr) {
+      if (target_.slot->present && kind_ != PTTS_FILE_MIMI) {
+        return fail(PTTS_ERROR_WEIGHTS, "%s: %.200s: came already", file_name(), entry.name.c_str());
+      }
+      target_.slot->present = true;
+      PTTS_TRY(target_.slot->create(model_->precision));
+    }
+    if (entry.begin != entry.end) break;
   }
-  target_.slot->present = true;
-  return target_.slot->create(model_->precision);
+  return PTTS_OK;
 }
 
 ptts_status Pack::take_tensor_bytes(std::span<const uint8_t>* bytes) {
-  while (entry_ < entries_.size() && entries_[entry_].begin == entries_[entry_].end) {
-    ++entry_;
-    PTTS_TRY(begin_tensor());
-  }
   if (entry_ == entries_.size()) return fail(PTTS_ERROR_WEIGHTS, "%s: bytes behind the last tensor", file_name());
   const TensorEntry& entry = entries_[entry_];
   const size_t size = dtype_size(entry.dtype);
@@ -316,7 +317,7 @@ ptts_status Pack::take_values(const float* values, size_t count) {
 ptts_status Pack::finish_weight_norms() {
   for (auto& [name, norm] : weight_norms_) {
     Slot& slot = *norm.slot;
-    if ((slot.part & model_->parts) == 0) continue;
+    if ((slot.part & model_->parts) == 0 || shape_count(slot.shape) == 0) continue;
     const size_t rows = slot.shape[0], width = shape_count(slot.shape) / rows;
     if (norm.v_filled != rows * width || norm.g_filled != rows) {
       return fail(PTTS_ERROR_WEIGHTS, "%s: %.200s: expected both weight_g and weight_v, found one", file_name(),
