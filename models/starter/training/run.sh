@@ -1,0 +1,39 @@
+#!/bin/sh
+# The starter voice from nothing: run.sh WORK [LM_MINUTES] [CODEC_MINUTES]   (PY: python with pocket-tts, soundfile, scipy, sentencepiece)
+# apt: flite1-dev gcc libc6-dev python3-pocketsphinx pocketsphinx-en-us + the texts named in make_text.py
+# Every step can be run alone and continues where it stopped.  A CUDA device is used by the two trainings where present.
+set -e
+D=$1 H=$(cd "$(dirname "$0")" && pwd) PY=${PY:-python3} SHARDS=${SHARDS:-18}
+export PYTHONPATH="$H" OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
+mkdir -p "$D"
+# 1 prompts, 2 tokenizer
+[ -f "$D/train.txt" ] || /usr/bin/python3 "$H/make_text.py" "$D" 160000
+[ -f "$D/tokenizer.model" ] || $PY "$H/tokenizer.py" "$D"
+# 3 the teacher's parameters, 4 latents; the PCA of the committed codec is reused
+cc "$H/flitedump.c" -O2 -o "$D/flitedump" -lflite_cmu_us_slt -lflite_usenglish -lflite_cmulex -lflite -lm
+[ -f "$D/pca.npz" ] || cp "$H/checkpoints/pca.npz" "$D/pca.npz"
+[ -f "$D/align.json" ] || cp "$H/checkpoints/align.json" "$D/align.json" # made by: align.py WORK shard_00
+(cd "$D" && split -l 4000 -d -a 2 train.txt shard_)
+cp "$H/heldout.txt" "$D/heldout"
+cp "$H/harvard.txt" "$D/harvard"
+n=0
+for s in heldout harvard $(cd "$D" && ls | grep -E '^shard_[0-9][0-9]$'); do
+  [ $n -lt $((SHARDS + 2)) ] || break
+  n=$((n + 1))
+  [ -f "$D/$s.npz" ] && continue
+  "$D/flitedump" <"$D/$s" >"$D/$s.bin"
+  $PY "$H/make_latents.py" "$D" "$s"
+  rm "$D/$s.bin"
+done
+# 5 decoder (the committed one unless minutes are given), 6 flow LM
+if [ "${3:-0}" != 0 ]; then $PY "$H/train_codec.py" "$D" "$3"; else cp "$H/checkpoints/codec.pt" "$D/codec.pt"; fi
+$PY "$H/train_lm.py" "$D" "${2:-104}" --muon 0.02 --tokens 2000
+# 7 pack, 8 evaluation
+$PY "$H/export.py" "$D" "$D/pack"
+for t in heldout harvard; do
+  $PY "$H/say.py" "$D/pack" "$H/$t.txt" "$D/said_$t"
+  /usr/bin/python3 "$H/asr.py" "$D/said_$t" "$H/$t.txt"
+  mkdir -p "$D/teacher_$t"
+  "$D/flitedump" "$D/teacher_$t" <"$H/$t.txt"
+  /usr/bin/python3 "$H/asr.py" "$D/teacher_$t" "$H/$t.txt"
+done

@@ -1,0 +1,162 @@
+"""Step 5: decoder.  train_codec.py WORK MINUTES [--lr 2e-3] [--fresh] [--from codec.pt]
+
+Trains the Mimi decoder of the pack on frame-locked synthesis (frames.py) by regression: multi-resolution magnitude,
+relative complex spectrum and relative waveform error.  The waveform term is what locks the phase; without it the
+decoder stays at -0.3 dB.  Continues WORK/codec.state (weights, optimiser, counters) when it exists; --from takes the
+weights of a codec.pt only.  Uses the first shard; the log is WORK/codec.csv.
+"""
+
+import argparse
+import os
+import time
+
+import numpy as np
+import torch
+
+from frames import HOP, LDIM, N_BIN, N_PCA, pitch_bins, synth
+from model import config, decode
+
+CROP, BATCH, SENTENCES = 12, 8, 900
+
+
+def build():
+    from pocket_tts.models.mimi import build_mimi
+    from pocket_tts.utils.config import MimiConfig
+
+    return build_mimi(MimiConfig(**config("", 1)["mimi"]))
+
+
+def load(path, pca, count):
+    """[(PCA coefficients, pitch, target audio)] of the first sentences of a shard."""
+    z = {k: v for k, v in np.load(path).items()}
+    o, out = 0, []
+    for k in z["fl"][:count]:
+        l, u = z["lat"][o : o + k].astype("f4"), z["u"][o : o + k]
+        o += k
+        out.append((l, u, (synth((l * pca["std"]) @ pca["V"] + pca["mu"], u) / 24000).astype("f2")))
+    return out
+
+
+def latent(l, u, noise=0.0, pitch_noise=0.0, rng=None):
+    z = np.zeros((len(l), LDIM), "f4")
+    z[:, :N_PCA] = l
+    z[:, N_PCA : N_PCA + N_BIN] = pitch_bins(u)
+    if rng is not None:
+        z[:, :N_PCA] += noise * rng.randn(len(l), N_PCA)
+        z[:, N_PCA : N_PCA + N_BIN] += pitch_noise * rng.randn(len(l), N_BIN)
+    z[:, N_PCA + N_BIN] = 1
+    return z
+
+
+def stft(x, n):
+    return torch.stft(x, n, n // 4, n, torch.hann_window(n, device=x.device), return_complex=True)
+
+
+def losses(y, x):
+    wave, mag, cpx = 0, 0, 0
+    for a, b in ((y, x), (y[:, 1:] - 0.9 * y[:, :-1], x[:, 1:] - 0.9 * x[:, :-1])):
+        v = (b**2).mean(1)
+        wave = wave + (((a - b) ** 2).mean(1) / (v + 0.1 * v.mean() + 1e-6)).mean()
+    for n in (256, 600, 1440):
+        Y, X = stft(y, n), stft(x, n)
+        s = n**0.5
+        ay, ax = (Y.real**2 + Y.imag**2 + 1e-9 * n).sqrt() / s, X.abs() / s
+        mag = mag + ((ay + 1e-3).log() - (ax + 1e-3).log()).abs().mean()
+        e = ((Y - X).real ** 2 + (Y - X).imag ** 2 + 1e-9 * n).sqrt() / s
+        cpx = cpx + (e / (ax + 3e-3) ** 0.7).mean()
+    return dict(mag=mag, cpx=cpx, wave=wave)
+
+
+@torch.no_grad()
+def initialise(mimi, std):
+    for m in mimi.decoder.modules():
+        if isinstance(m, torch.nn.Conv1d):
+            torch.nn.init.kaiming_normal_(m.weight, nonlinearity="relu")
+        elif isinstance(m, torch.nn.ConvTranspose1d):
+            torch.nn.init.normal_(m.weight, std=(1.4 / m.in_channels) ** 0.5)
+        else:
+            continue
+        if m.bias is not None:
+            torch.nn.init.zeros_(m.bias)
+    torch.nn.init.normal_(mimi.decoder.model[-1].conv.weight, std=0.02)
+    torch.nn.init.normal_(mimi.upsample.convtr.convtr.weight, std=0.7)
+    w = torch.full((LDIM,), 1.0)
+    w[:N_PCA] = torch.tensor(std / std[0]) ** 0.5
+    w[N_PCA : N_PCA + N_BIN] = 1.5
+    w[N_PCA + N_BIN] = 2.0
+    torch.nn.init.normal_(mimi.quantizer.output_proj.weight, std=0.5)
+    mimi.quantizer.output_proj.weight.mul_(w[None, :, None])
+
+
+def main():
+    ap = argparse.ArgumentParser()
+    ap.add_argument("work")
+    ap.add_argument("minutes", type=float)
+    ap.add_argument("--lr", type=float, default=2e-3)
+    ap.add_argument("--fresh", action="store_true")
+    ap.add_argument("--from", dest="start")
+    o = ap.parse_args()
+    work, device = o.work, "cuda" if torch.cuda.is_available() else "cpu"
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    torch.manual_seed(0)
+    rng = np.random.RandomState(0)
+    pca = {k: v for k, v in np.load(work + "/pca.npz").items()}
+    data = [d for d in load(work + "/shard_00.npz", pca, SENTENCES) if len(d[0]) > CROP]
+    mimi = build().to(device)
+    initialise(mimi, pca["std"])
+    params = [p for n, p in mimi.named_parameters() if not n.startswith(("encoder", "downsample"))]
+    opt = torch.optim.Adam(params, betas=(0.9, 0.98))
+    count, state = dict(step=0, spent=0.0), work + "/codec.state"
+    if o.start:
+        mimi.load_state_dict({k: v.float() for k, v in torch.load(o.start).items()})
+    elif os.path.exists(state) and not o.fresh:
+        s = torch.load(state, weights_only=False)
+        mimi.load_state_dict(s["net"])
+        opt.load_state_dict(s["opt"])
+        count = s["count"]
+        rng.set_state(s["numpy"])
+
+    def save():
+        torch.save(dict(net=mimi.state_dict(), opt=opt.state_dict(), count=count, numpy=rng.get_state()), state + ".tmp")
+        os.replace(state + ".tmp", state)
+        torch.save(mimi.state_dict(), work + "/codec.pt.tmp")
+        os.replace(work + "/codec.pt.tmp", work + "/codec.pt")
+
+    log = open(work + "/codec.csv", "a")
+    if log.tell() == 0:
+        log.write("step,seconds,lr,mag,cpx,wave\n")
+    acc, first, saved = {}, count["step"], time.time()
+    while count["spent"] < o.minutes * 60:
+        t0 = time.time()
+        f = count["spent"] / (o.minutes * 60)
+        for g in opt.param_groups:
+            g["lr"] = o.lr * min(1, (count["step"] - first + 1) / 50) * (0.5 * (1 + np.cos(np.pi * f)) * 0.97 + 0.03)
+        Z, X = [], []
+        for _ in range(BATCH):
+            l, u, x = data[rng.randint(len(data))]
+            k = rng.randint(0, len(l) - CROP + 1) if rng.rand() > 0.1 else 0
+            noise = rng.choice([0, 0.1, 0.2])
+            Z.append(latent(l[k : k + CROP], u[k : k + CROP], noise * np.minimum(1, 0.5 / pca["std"]), noise / 2, rng))
+            X.append(x[k * HOP : (k + CROP) * HOP].astype("f4"))
+        y = decode(mimi, torch.tensor(np.stack(Z)).to(device))[:, 0]
+        x = torch.tensor(np.stack(X)).to(device)
+        l = losses(y[:, HOP:], x[:, HOP:])
+        opt.zero_grad()
+        (l["mag"] + 2 * l["cpx"] + 2 * l["wave"]).backward()
+        torch.nn.utils.clip_grad_norm_(params, 5.0)
+        opt.step()
+        count["step"] += 1
+        count["spent"] += time.time() - t0
+        for k, v in l.items():
+            acc[k] = 0.95 * acc.get(k, v.item()) + 0.05 * v.item()
+        if count["step"] % 25 == 0:
+            log.write(f"{count['step']},{count['spent']:.0f},{opt.param_groups[0]['lr']:.2e}," + ",".join(f"{v:.4f}" for v in acc.values()) + "\n")
+            log.flush()
+        if time.time() - saved > 240:
+            save()
+            saved = time.time()
+    save()
+
+
+if __name__ == "__main__":
+    main()
