@@ -39,7 +39,7 @@ struct Format {
 struct Wav {
   Format format;
   const uint8_t* data = nullptr;
-  size_t data_bytes = 0;
+  uint64_t frames = 0;  // of all channels
 };
 
 // What the bytes look like instead, for the message.
@@ -104,7 +104,7 @@ ptts_status find_data(const uint8_t* bytes, size_t length, Wav* wav) {
   if (std::memcmp(bytes, "RIFF", 4) != 0 || std::memcmp(bytes + 8, "WAVE", 4) != 0) {
     return fail(PTTS_ERROR_AUDIO, "audio: expected a RIFF WAVE file, found %s", guess_kind(bytes));
   }
-  bool have_format = false;
+  size_t block = 0;  // bytes of a frame, once the format is known
   size_t at = 12;
   while (length - at >= 8) {
     const uint8_t* name = bytes + at;
@@ -112,21 +112,22 @@ ptts_status find_data(const uint8_t* bytes, size_t length, Wav* wav) {
     const uint8_t* body = name + 8;
     const size_t left = length - at - 8;
     if (std::memcmp(name, "data", 4) == 0) {
-      if (!have_format)
+      if (block == 0) {
         return fail(PTTS_ERROR_AUDIO, "WAV: expected a fmt chunk before the data chunk, found none");
-      const size_t block = static_cast<size_t>(wav->format.channels) * wav->format.bytes;
-      wav->data = body;
-      wav->data_bytes = size;
+      }
+      size_t bytes_of_data = size;
       if (size > left) {
         if (size < kStreamSize) {
           return fail(PTTS_ERROR_AUDIO, "WAV: data chunk: expected %u bytes, file has %zu", size, left);
         }
-        wav->data_bytes = left - left % block;
+        bytes_of_data = left - left % block;
       }
-      if (wav->data_bytes % block != 0) {
+      if (bytes_of_data % block != 0) {
         return fail(PTTS_ERROR_AUDIO, "WAV: data chunk: expected whole frames of %zu bytes, found %zu bytes",
-                    block, wav->data_bytes);
+                    block, bytes_of_data);
       }
+      wav->data = body;
+      wav->frames = bytes_of_data / block;
       return PTTS_OK;
     }
     if (size > left) {
@@ -134,10 +135,10 @@ ptts_status find_data(const uint8_t* bytes, size_t length, Wav* wav) {
                   left);
     }
     if (std::memcmp(name, "fmt ", 4) == 0) {
-      if (have_format)
+      if (block != 0)
         return fail(PTTS_ERROR_AUDIO, "WAV: expected one fmt chunk, found a second at byte %zu", at);
       PTTS_TRY(parse_format(body, size, &wav->format));
-      have_format = true;
+      block = static_cast<size_t>(wav->format.channels) * wav->format.bytes;
     }
     at += 8 + size;
     if (size % 2 != 0 && at < length) ++at;
@@ -179,8 +180,7 @@ ptts_status wav_read(const void* data, size_t length, double max_seconds, Buffer
   Wav wav;
   PTTS_TRY(find_data(static_cast<const uint8_t*>(data), length, &wav));
   const Format& format = wav.format;
-  const size_t block = static_cast<size_t>(format.channels) * format.bytes;
-  uint64_t frames = wav.data_bytes / block;
+  uint64_t frames = wav.frames;
   if (frames == 0) return fail(PTTS_ERROR_AUDIO, "WAV: expected at least 1 sample, found 0");
   if (max_seconds > 0.0) {
     const double wanted = max_seconds * format.rate;  // the reference truncates it to whole samples
