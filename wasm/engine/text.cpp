@@ -70,7 +70,7 @@ class Planner {
   ptts_status split_at_commas(Segment segment, const std::vector<bool>& is_comma,
                               std::vector<Segment>* out) const;
   std::vector<Segment> join(std::vector<Segment> segments) const;
-  ptts_status speak(size_t index, Segment piece, Chunk* chunk) const;
+  ptts_status speak(size_t index, const Segment& piece, Chunk* chunk) const;
   void trace_back(const std::vector<Segment>& pieces, std::vector<Chunk>* chunks) const;
 
   const Tokenizer& tokenizer_;
@@ -195,7 +195,7 @@ std::vector<Segment> Planner::join(std::vector<Segment> segments) const {
 }
 
 // A piece is prepared again, on its own: that is what is spoken.
-ptts_status Planner::speak(size_t index, Segment piece, Chunk* chunk) const {
+ptts_status Planner::speak(size_t index, const Segment& piece, Chunk* chunk) const {
   chunk->text = stripped(piece.text);
   PTTS_TRY(tokenizer_.encode(chunk->text, &chunk->ids));
   chunk->over_limit = chunk->ids.size() > max_tokens_;
