@@ -10,7 +10,7 @@ export default tseslint.config(
     languageOptions: {
       globals: Object.fromEntries(
         ['process', 'console', 'Buffer', 'URL', 'fetch', 'performance', 'crypto', 'TextEncoder', 'TextDecoder',
-          'WebAssembly', 'AbortController', 'AbortSignal', 'document', 'setTimeout', 'clearTimeout', 'setImmediate']
+          'WebAssembly', 'AbortController', 'AbortSignal', 'document', 'self', 'Worker', 'setTimeout', 'clearTimeout', 'setImmediate']
           .map((name) => [name, 'readonly']),
       ),
     },

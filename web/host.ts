@@ -19,6 +19,11 @@ export interface Source {
   open(path: string, signal?: AbortSignal): Promise<OpenFile>;
 }
 
+/** A file of a source, for messages. */
+export function label(source: Source, path: string): string {
+  return /^([/\\]|[a-z]:)/i.test(path) ? path : `${source.where}: ${path}`;
+}
+
 export interface Sha256 {
   update(bytes: Uint8Array): void;
   hex(): string;

@@ -2,7 +2,7 @@
 // Sizes and sha256 are checked on the way; nothing is spoken with a file that is not the one that was named.
 import { PocketTTSError, throwIfAborted } from './errors.js';
 import type { Engine, DoorModel } from './engine.js';
-import { readAll } from './host.js';
+import { label, readAll } from './host.js';
 import type { Host, OpenFile, Source } from './host.js';
 
 /** Working precision of the language model's large matrices. */
@@ -138,7 +138,7 @@ export async function readManifest(source: Source, signal?: AbortSignal): Promis
 
 /** The slices of a file, with its size and hash checked against the manifest at the end. */
 async function* checked(host: Host, source: Source, entry: PackFile, file: OpenFile): AsyncGenerator<Uint8Array> {
-  const name = `${source.where}: ${entry.path}`;
+  const name = label(source, entry.path);
   const hash = entry.sha256 === undefined ? undefined : host.sha256();
   let total = 0;
   for await (const slice of file.slices) {
@@ -162,14 +162,14 @@ async function openChecked(host: Host, source: Source, entry: PackFile, signal?:
   const file = await source.open(entry.path, signal);
   if (entry.bytes !== undefined && file.size !== undefined && file.size !== entry.bytes) {
     await file.close();
-    throw new PocketTTSError('pack', `${source.where}: ${entry.path}: expected ${entry.bytes} bytes, found ${file.size}`);
+    throw new PocketTTSError('pack', `${label(source, entry.path)}: expected ${entry.bytes} bytes, found ${file.size}`);
   }
   return { size: entry.bytes ?? file.size, slices: checked(host, source, entry, file), close: () => file.close() };
 }
 
 /** The whole of a small file of a pack, checked. */
 export async function readPackFile(host: Host, source: Source, entry: PackFile, limit: number, signal?: AbortSignal): Promise<Uint8Array> {
-  return readAll(await openChecked(host, source, entry, signal), `${source.where}: ${entry.path}`, limit);
+  return readAll(await openChecked(host, source, entry, signal), label(source, entry.path), limit);
 }
 
 export interface LoadModelOptions {
@@ -202,7 +202,7 @@ export async function loadModel(host: Host, engine: Engine, source: Source, mani
       const bytes = await readPackFile(host, source, entry, TOKENIZER_LIMIT, signal);
       const kind = entry.kind ?? (entry.path.endsWith('.json') ? 'json' : 'sentencepiece');
       engine.withBytes(bytes, (memory, door) =>
-        engine.check(pack.tokenizer(kind === 'json' ? door.TOKENIZER_JSON : door.TOKENIZER_SENTENCEPIECE, memory), `${source.where}: ${entry.path}`));
+        engine.check(pack.tokenizer(kind === 'json' ? door.TOKENIZER_JSON : door.TOKENIZER_SENTENCEPIECE, memory), label(source, entry.path)));
       progress(entry.path, bytes.length);
     }
     for (const entry of entries.filter((file) => file.role !== 'tokenizer')) {
@@ -235,7 +235,7 @@ interface Sink {
 }
 
 async function feedFile(host: Host, engine: Engine, source: Source, entry: PackFile, signal: AbortSignal | undefined, sink: Sink): Promise<void> {
-  const name = `${source.where}: ${entry.path}`;
+  const name = label(source, entry.path);
   const file = await openChecked(host, source, entry, signal);
   let staging: ReturnType<Engine['memory']> | undefined;
   try {

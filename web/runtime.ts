@@ -119,7 +119,7 @@ export class Runtime {
     if (this.#closed) throw new PocketTTSError('disposed', 'This PocketTTS was disposed of');
     const handle = this.engine.run((door) => new door.Voice());
     try {
-      this.engine.call(() => fill(handle), `voice ${name}`);
+      this.engine.call(() => fill(handle), name);
       const voice = { runtime: this, name, handle, positions: this.engine.run(() => handle.positions()), shared };
       this.#open.add(voice);
       return voice;
@@ -133,7 +133,7 @@ export class Runtime {
   exportVoice(voice: LoadedVoice): Uint8Array<ArrayBuffer> {
     const memory = this.engine.memory(0);
     try {
-      this.engine.call(() => voice.handle.exportTo(memory), `voice ${voice.name}`);
+      this.engine.call(() => voice.handle.exportTo(memory), voice.name);
       return this.engine.run(() => memory.bytes().slice());
     } finally {
       this.engine.release(memory);
