@@ -118,7 +118,7 @@ TEST(Text, PlansEveryTextAsTheReferenceDoes) {
 
 // ---- what the goldens do not cover -------------------------------------------------------------------------------
 
-class Plan : public testing::Test {
+class TextPlan : public testing::Test {
  protected:
   std::unique_ptr<Tokenizer> english_ = load_model("english");
   std::unique_ptr<Tokenizer> german_ = load_model("german");
@@ -135,7 +135,7 @@ class Plan : public testing::Test {
 
 using Strings = std::vector<std::string>;
 
-TEST_F(Plan, CutsAtTheObservedPlaces) {
+TEST_F(TextPlan, CutsAtTheObservedPlaces) {
   EXPECT_EQ(texts("Wait... what?! No. Yes", 5), (Strings{"Wait... what?!", "No. Yes."}));
   EXPECT_EQ(texts("Wait... what?! No. Yes", 1), (Strings{"Wait...", "what?!", "No.", "Yes."}));
   EXPECT_EQ(texts("one, two, three", 5), (Strings{"One, two,", "three."}));
@@ -145,7 +145,7 @@ TEST_F(Plan, CutsAtTheObservedPlaces) {
   EXPECT_EQ(texts("Version 1.2.3 is out. A", 50), (Strings{"Version 1.2.3 is out. A."}));
 }
 
-TEST_F(Plan, SourceRangesAreTheCallersOwnWords) {
+TEST_F(TextPlan, SourceRangesAreTheCallersOwnWords) {
   const std::string text = "  First one here.\n\nSecond (really) one!   Third,\tlast \xE2\x80\x94 ";
   std::vector<Chunk> chunks;
   ASSERT_EQ(plan_chunks(*english_, text, rules_, 10, &chunks), PTTS_OK);
@@ -153,7 +153,7 @@ TEST_F(Plan, SourceRangesAreTheCallersOwnWords) {
             (Strings{"First one here.", "Second (really) one!", "Third,\tlast \xE2\x80\x94"}));
 }
 
-TEST_F(Plan, DeletedCharactersStayWithTheirWords) {
+TEST_F(TextPlan, DeletedCharactersStayWithTheirWords) {
   rules_.replace_characters = {{"\xC2\xAB", ""}, {"\xC2\xBB", ""}};
   const std::string text = "\xC2\xABGuten Tag.\xC2\xBB Sagte er dann. \xC2\xABGut gesagt.\xC2\xBB";
   std::vector<Chunk> chunks;
@@ -162,7 +162,7 @@ TEST_F(Plan, DeletedCharactersStayWithTheirWords) {
             (Strings{"\xC2\xABGuten Tag.\xC2\xBB", "Sagte er dann.", "\xC2\xABGut gesagt.\xC2\xBB"}));
 }
 
-TEST_F(Plan, SourceRangesOfCommaPiecesFollowTheText) {
+TEST_F(TextPlan, SourceRangesOfCommaPiecesFollowTheText) {
   const std::string text = "\xC3\x84pfel, Birnen, Kirschen, Pflaumen, Trauben, Orangen und viel mehr";
   std::vector<Chunk> chunks;
   ASSERT_EQ(plan_chunks(*german_, text, rules_, 12, &chunks), PTTS_OK);
@@ -171,7 +171,7 @@ TEST_F(Plan, SourceRangesOfCommaPiecesFollowTheText) {
   for (size_t i = 0; i + 1 < chunks.size(); ++i) EXPECT_EQ(found[i], chunks[i].text);
 }
 
-TEST_F(Plan, RecommendedFramesReplaceTheGuess) {
+TEST_F(TextPlan, RecommendedFramesReplaceTheGuess) {
   std::vector<Chunk> chunks;
   ASSERT_EQ(plan_chunks(*english_, "Hi there.", rules_, 50, &chunks), PTTS_OK);
   EXPECT_EQ(chunks[0].frames_after_eos, 5);
@@ -180,7 +180,7 @@ TEST_F(Plan, RecommendedFramesReplaceTheGuess) {
   EXPECT_EQ(chunks[0].frames_after_eos, 0);
 }
 
-TEST_F(Plan, AnUnbreakablePieceIsSpokenWholeAndSaysSo) {
+TEST_F(TextPlan, AnUnbreakablePieceIsSpokenWholeAndSaysSo) {
   std::vector<Chunk> chunks;
   ASSERT_EQ(plan_chunks(*english_, "one two three four five six seven eight nine ten", rules_, 5, &chunks), PTTS_OK);
   ASSERT_EQ(chunks.size(), 1u);
@@ -191,7 +191,7 @@ TEST_F(Plan, AnUnbreakablePieceIsSpokenWholeAndSaysSo) {
 
 // ---- bad input ---------------------------------------------------------------------------------------------------
 
-TEST_F(Plan, RefusesWhatIsNotText) {
+TEST_F(TextPlan, RefusesWhatIsNotText) {
   std::vector<Chunk> chunks;
   EXPECT_EQ(plan_chunks(*english_, "ok \xC3(", rules_, 50, &chunks), PTTS_ERROR_TEXT_ENCODING);
   EXPECT_STREQ(last_message(), "text: expected UTF-8, byte 3 (0xC3) is not");
@@ -202,14 +202,14 @@ TEST_F(Plan, RefusesWhatIsNotText) {
   EXPECT_EQ(plan_chunks(*english_, "text", rules_, 0, &chunks), PTTS_ERROR_ARGUMENT);
 }
 
-TEST_F(Plan, RefusesMoreThanFourMebibytes) {
+TEST_F(TextPlan, RefusesMoreThanFourMebibytes) {
   std::vector<Chunk> chunks;
   const std::string text(kMaxTextBytes + 1, ' ');
   EXPECT_EQ(plan_chunks(*english_, text, rules_, 50, &chunks), PTTS_ERROR_TEXT_TOO_LONG);
   EXPECT_STREQ(last_message(), "text: expected at most 4194304 bytes, found 4194305");
 }
 
-TEST_F(Plan, ControlCharactersAreKept) {
+TEST_F(TextPlan, ControlCharactersAreKept) {
   std::vector<Chunk> chunks;
   ASSERT_EQ(plan_chunks(*english_, std::string("a\0b\x01 c", 6), rules_, 50, &chunks), PTTS_OK);
   EXPECT_EQ(chunks[0].prompt, std::string("A\0b\x01 c.", 7));
@@ -221,7 +221,7 @@ std::string repeated(std::string_view part, size_t bytes) {
   return text;
 }
 
-TEST_F(Plan, AMegabyteOfSentencesIsPlannedInTime) {
+TEST_F(TextPlan, AMegabyteOfSentencesIsPlannedInTime) {
   const std::string text = repeated("It costs 3.50 euros, or so. Come in! \"Why?\" he said; nobody knew. ", 1 << 20);
   std::vector<Chunk> chunks;
   ASSERT_EQ(plan_chunks(*english_, text, rules_, 50, &chunks), PTTS_OK);
@@ -229,7 +229,7 @@ TEST_F(Plan, AMegabyteOfSentencesIsPlannedInTime) {
   sources(text, chunks);
 }
 
-TEST_F(Plan, AMegabyteWithoutAPlaceToCutIsRefused) {
+TEST_F(TextPlan, AMegabyteWithoutAPlaceToCutIsRefused) {
   std::vector<Chunk> chunks;
   for (const char* part : {"a", "\xF0\x9F\x98\x80", ".", "\"", ",", "-", "1.", "\xE2\x96\x81", "word "}) {
     SCOPED_TRACE(part);
@@ -243,7 +243,7 @@ TEST_F(Plan, AMegabyteWithoutAPlaceToCutIsRefused) {
   }
 }
 
-TEST_F(Plan, ReplacementKeysAreSingleCharacters) {
+TEST_F(TextPlan, ReplacementKeysAreSingleCharacters) {
   rules_.replace_characters = {{"ab", "c"}};
   std::string prepared;
   EXPECT_EQ(prepare_text("text", rules_, &prepared, nullptr), PTTS_ERROR_CONFIG);
