@@ -247,7 +247,11 @@ func TestRoundsOfLoadAndCloseLeaveNothingBehind(t *testing.T) {
 	files := fixturePack(t, "pointwise2m")
 	goroutines := runtime.NumGoroutine()
 	var early, start uint64
-	for round := range 100 {
+	rounds := 100
+	if testing.Short() {
+		rounds = 20
+	}
+	for round := range rounds {
 		e, err := Load(t.Context(), Options{PackFS: files, CacheDir: testCache})
 		if err != nil {
 			t.Fatal(err)

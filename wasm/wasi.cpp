@@ -14,10 +14,8 @@
 //
 // One forwarding function each: an export_name on a mere declaration has no effect (clang 19), and exporting by a
 // linker flag would move the list of the ABI into the build.
-#define PTTS_EXPORT(result, name, parameters, arguments)                        \
-  extern "C" __attribute__((export_name(#name))) result wasi_##name parameters { \
-    return name arguments;                                                      \
-  }
+#define PTTS_EXPORT(result, name, parameters, arguments) \
+  extern "C" __attribute__((export_name(#name))) result wasi_##name parameters { return name arguments; }
 
 // clang-format off
 PTTS_EXPORT(const char*, ptts_status_name, (ptts_status status), (status))
@@ -100,7 +98,7 @@ static_assert(sizeof(ptts_chunk) == 6 * sizeof(uint32_t));
 namespace {
 constexpr int32_t kBadFile = 8;    // __WASI_ERRNO_BADF: no file is open, not even the standard ones
 constexpr int32_t kNotThere = 52;  // __WASI_ERRNO_NOSYS
-}
+}  // namespace
 
 extern "C" {
 int32_t __imported_wasi_snapshot_preview1_fd_write(int32_t, int32_t, int32_t, int32_t) { return kBadFile; }

@@ -74,7 +74,7 @@ func readText(o *options, stdin io.Reader) (string, error) {
 		text = string(data)
 	}
 	if strings.TrimSpace(text) == "" {
-		return "", errors.New("No input received from stdin.")
+		return "", failf("No input received from stdin.")
 	}
 	return text, nil
 }
@@ -83,25 +83,25 @@ func readText(o *options, stdin io.Reader) (string, error) {
 func checkOptions(o *options) error {
 	switch {
 	case o.configGiven && o.languageGiven:
-		return errors.New("ValueError: Cannot specify both config and language, please choose one or the other.")
+		return failf("ValueError: Cannot specify both config and language, please choose one or the other.")
 	case o.packGiven && (o.configGiven || o.languageGiven):
-		return errors.New("Cannot specify both pack and config or language, please choose one or the other.")
+		return failf("Cannot specify both pack and config or language, please choose one or the other.")
 	case o.checkpointGiven:
-		return errors.New("--checkpoint: training checkpoints are not supported; export the model to safetensors and use --config.")
+		return failf("--checkpoint: training checkpoints are not supported; export the model to safetensors and use --config.")
 	case o.device != "cpu":
-		return fmt.Errorf("--device %s: only cpu is supported.", o.device)
+		return failf("--device %s: only cpu is supported.", o.device)
 	case o.precision == "q4":
-		return errors.New("--precision q4: this version has f32 and q8 only.")
+		return failf("--precision q4: this version has f32 and q8 only.")
 	case o.configGiven && !isYAML(o.config):
-		return errors.New("ValueError: Config should be a path to a YAML file ending with .yaml")
+		return failf("ValueError: Config should be a path to a YAML file ending with .yaml")
 	case o.configGiven && pack.IsRemote(o.config):
-		return fmt.Errorf("--config %s: this version fetches no configurations; download it and its files and name the local path.", o.config)
+		return failf("--config %s: this version fetches no configurations; download it and its files and name the local path.", o.config)
 	case o.packGiven && pack.IsRemote(o.pack):
-		return fmt.Errorf("--pack %s: this version fetches no packs; download it and name the local folder.", o.pack)
+		return failf("--pack %s: this version fetches no packs; download it and name the local folder.", o.pack)
 	case o.languageGiven && !slices.Contains(languages, o.language):
-		return fmt.Errorf("Unknown language '%s'. Available languages: %s.", o.language, strings.Join(languages, ", "))
+		return failf("Unknown language '%s'. Available languages: %s.", o.language, strings.Join(languages, ", "))
 	case o.languageGiven:
-		return fmt.Errorf("--language %s: its weights are not on this machine, and this version fetches none. "+
+		return failf("--language %s: its weights are not on this machine, and this version fetches none. "+
 			"Download model.safetensors, the tokenizer and a voice of '%[1]s' and use --config or --pack.", o.language)
 	}
 	return nil
@@ -123,7 +123,7 @@ func holdSeconds(value string) (float64, error) {
 	}
 	seconds, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
 	if err != nil || math.IsNaN(seconds) {
-		return 0, fmt.Errorf("FIRST_CHUNK_LENGTH_SECONDS: expected a number, found '%s'.", value)
+		return 0, failf("FIRST_CHUNK_LENGTH_SECONDS: expected a number, found '%s'.", value)
 	}
 	return max(0, min(seconds, 24*3600)), nil
 }
@@ -142,12 +142,12 @@ func findVoice(o *options) (voiceChoice, error) {
 		return choice, nil
 	}
 	if pack.IsRemote(o.voice) {
-		return choice, fmt.Errorf("--voice %s: this version fetches no voices; download the file and name the local path.", o.voice)
+		return choice, failf("--voice %s: this version fetches no voices; download the file and name the local path.", o.voice)
 	}
 	info, err := os.Stat(o.voice)
 	choice.missing = err != nil || info.IsDir()
 	if choice.voiceFile && choice.missing {
-		return choice, fmt.Errorf("--voice %s: no such file", o.voice)
+		return choice, failf("--voice %s: no such file", o.voice)
 	}
 	return choice, nil
 }
@@ -165,7 +165,7 @@ func (c voiceChoice) load(ctx context.Context, engine *pockettts.Engine) (*pocke
 		if len(names) == 0 {
 			names = []string{"it has none"}
 		}
-		return nil, fmt.Errorf("--voice %s: neither a voice of this pack (%s) nor a file.", c.arg, strings.Join(names, ", "))
+		return nil, failf("--voice %s: neither a voice of this pack (%s) nor a file.", c.arg, strings.Join(names, ", "))
 	}
 	data, err := os.ReadFile(c.arg)
 	if err != nil {

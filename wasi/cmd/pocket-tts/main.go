@@ -40,6 +40,15 @@ func usagef(format string, arguments ...any) error {
 	return usageError{fmt.Sprintf(format, arguments...)}
 }
 
+// failure is an end that was foreseen: a sentence for the user.
+type failure struct{ message string }
+
+func (f failure) Error() string { return f.message }
+
+func failf(format string, arguments ...any) error {
+	return failure{fmt.Sprintf(format, arguments...)}
+}
+
 // interrupted is the end by a signal.
 type interrupted struct{ signal syscall.Signal }
 

@@ -1,5 +1,5 @@
 // The guest module itself: wasm/ compiled with the preset `wasi`, committed so that users need no toolchain.
-// `make wasi` at the top of the repository rebuilds it; a check there proves that a fresh build has the same bytes.
+// `make guest` rebuilds it, and `make test` proves that a fresh build has the same bytes.
 
 package guest
 

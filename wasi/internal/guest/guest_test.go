@@ -170,7 +170,11 @@ func TestMemoryReturnsAfterEveryRound(t *testing.T) {
 		t.Fatal(err)
 	}
 	var second uint64
-	for round := range 100 {
+	rounds := 100
+	if testing.Short() {
+		rounds = 20
+	}
+	for round := range rounds {
 		model := loadFixture(t, i, "pointwise2m")
 		if err := i.CloseHandle(ctx, model); err != nil {
 			t.Fatal(err)

@@ -1,0 +1,371 @@
+package main
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// The tests run the program itself: its exit codes, its streams, its bytes.
+var program string
+
+const (
+	streamHeader = "524946462494357757415645666d74201000000001000100c05d000080bb0000020010006461746100943577"
+	fixture      = "../../../tests/golden/fixtures/lsd6"
+)
+
+// model is a configuration with random weights and a voice; what is spoken does not matter here.
+var model = []string{"--config", fixture + "/config.yaml", "--voice", fixture + "/voice.safetensors"}
+
+func TestMain(m *testing.M) {
+	folder, err := os.MkdirTemp("", "pocket-tts")
+	if err != nil {
+		panic(err)
+	}
+	program = filepath.Join(folder, "pocket-tts")
+	if output, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput(); err != nil {
+		panic(string(output))
+	}
+	code := m.Run()
+	os.RemoveAll(folder)
+	os.Exit(code)
+}
+
+type result struct {
+	code           int
+	stdout, stderr []byte
+}
+
+func process(t *testing.T, args ...string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), program, args...)
+	// Nobody's settings, and a cache of compiled code that the tests share.
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.TempDir(), "XDG_CACHE_HOME=" + filepath.Join(os.TempDir(), "pocket-tts-wasm-tests")}
+	return cmd
+}
+
+func runWith(t *testing.T, stdin string, args ...string) result {
+	t.Helper()
+	return finish(t, process(t, args...), stdin)
+}
+
+func finish(t *testing.T, cmd *exec.Cmd, stdin string) result {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	cmd.Stdin, cmd.Stderr = strings.NewReader(stdin), &stderr
+	if cmd.Stdout == nil {
+		cmd.Stdout = &stdout
+	}
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	return result{cmd.ProcessState.ExitCode(), stdout.Bytes(), stderr.Bytes()}
+}
+
+// say generates into stdout with the random model.
+func say(t *testing.T, args ...string) []byte {
+	t.Helper()
+	r := runWith(t, "", append(append([]string{"generate", "--output-path", "-", "-q"}, model...), args...)...)
+	if r.code != 0 || len(r.stderr) != 0 {
+		t.Fatalf("%v: exit %d, stderr %q", args, r.code, r.stderr)
+	}
+	return r.stdout
+}
+
+func TestStdoutIsAStreamOfWAV(t *testing.T) {
+	r := runWith(t, "Hello world.", append([]string{"generate", "--text", "-", "--output-path", "-", "-q"}, model...)...)
+	if r.code != 0 || len(r.stderr) != 0 {
+		t.Fatalf("exit %d, stderr %q", r.code, r.stderr)
+	}
+	if got := hex.EncodeToString(r.stdout[:44]); got != streamHeader {
+		t.Errorf("header %s, want %s", got, streamHeader)
+	}
+	if (len(r.stdout)-44-9600)%3840 != 0 || !bytes.Equal(r.stdout[len(r.stdout)-9600:], make([]byte, 9600)) {
+		t.Errorf("%d bytes, want a header, whole frames and 4800 zero samples", len(r.stdout))
+	}
+	if !bytes.Equal(r.stdout, say(t, "--text", "Hello world.")) {
+		t.Error("--text speaks something else than stdin")
+	}
+}
+
+// sizes checks that a file declares its true length.
+func sizes(t *testing.T, path string) []byte {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	riff, samples := binary.LittleEndian.Uint32(data[4:]), binary.LittleEndian.Uint32(data[40:])
+	if int(riff) != len(data)-8 || int(samples) != len(data)-44 {
+		t.Errorf("%d bytes declare %d and %d", len(data), riff, samples)
+	}
+	return data
+}
+
+func TestFilesDeclareTheirTrueSizes(t *testing.T) {
+	folder := t.TempDir()
+	stream := say(t, "--text", "Hello world.")
+	named := filepath.Join(folder, "named.wav")
+	r := runWith(t, "", append([]string{"generate", "--text=Hello world.", "--output-path=" + named}, model...)...)
+	if r.code != 0 || len(r.stdout) != 0 || !bytes.HasSuffix(r.stderr, []byte("\nINFO: Results written in "+named+"\n")) {
+		t.Errorf("exit %d, stdout %d bytes, stderr %q", r.code, len(r.stdout), r.stderr)
+	}
+	redirected, err := os.Create(filepath.Join(folder, "redirected.wav"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer redirected.Close()
+	cmd := process(t, append([]string{"generate", "--text", "Hello world.", "--output-path", "-"}, model...)...)
+	cmd.Stdout = redirected
+	if r := finish(t, cmd, ""); r.code != 0 || bytes.Contains(r.stderr, []byte("Results written")) {
+		t.Errorf("exit %d, stderr %q", r.code, r.stderr)
+	}
+	for _, path := range []string{named, redirected.Name()} {
+		if data := sizes(t, path); !bytes.Equal(data[44:], stream[44:]) {
+			t.Errorf("%s differs from the stream", path)
+		}
+	}
+	if runtime.GOOS != "windows" {
+		if r := runWith(t, "", append([]string{"generate", "--text", "Hi.", "--output-path", "/dev/null"}, model...)...); r.code != 0 {
+			t.Errorf("/dev/null: exit %d, %s", r.code, r.stderr)
+		}
+	}
+}
+
+func TestBlankTextEndsBeforeAnythingIsLoaded(t *testing.T) {
+	for _, c := range []struct{ stdin, text string }{{"", ""}, {"", " \t"}, {" \n", "-"}, {"", "-"}} {
+		r := runWith(t, c.stdin, "generate", "-q", "--pack", "missing", "--text", c.text, "--output-path", "-")
+		if r.code != 1 || len(r.stdout) != 0 || string(r.stderr) != "ERROR: No input received from stdin.\n" {
+			t.Errorf("%q: exit %d, stdout %d bytes, stderr %q", c, r.code, len(r.stdout), r.stderr)
+		}
+	}
+}
+
+func TestUsageErrors(t *testing.T) {
+	for name, args := range map[string]string{
+		"no command":       "",
+		"unknown command":  "speak",
+		"unknown option":   "generate --bogus",
+		"option of later":  "generate --speed 2",
+		"short option":     "generate -x",
+		"program option":   "--bogus",
+		"bad integer":      "generate --max-tokens x",
+		"bad integer 2":    "generate --max-tokens 1.5",
+		"bad float":        "generate --temperature warm",
+		"bad float 2":      "generate --temperature 0x1p-2",
+		"bad seed":         "generate --seed -1",
+		"bad precision":    "generate --precision f16",
+		"bad rng":          "generate --rng dice",
+		"missing argument": "generate --text",
+		"extra argument":   "generate Hello",
+		"value of a flag":  "generate --quantize=no",
+		"no version here":  "generate --version",
+	} {
+		r := runWith(t, "", strings.Fields(args)...)
+		if r.code != 2 || len(r.stdout) != 0 || !bytes.Contains(r.stderr, []byte("\nERROR: ")) {
+			t.Errorf("%s: exit %d, stdout %d bytes, stderr %q", name, r.code, len(r.stdout), r.stderr)
+		}
+	}
+}
+
+func TestFailuresAreOneLine(t *testing.T) {
+	folder := t.TempDir()
+	notes := filepath.Join(folder, "notes.txt")
+	if err := os.WriteFile(notes, []byte("no audio"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	config := model[1]
+	for name, c := range map[string]struct {
+		args []string
+		want string
+	}{
+		"language and config": {[]string{"--language", "english", "--config", config}, "ValueError: Cannot specify both config and language, please choose one or the other."},
+		"unknown language":    {[]string{"--language", "klingon"}, "Unknown language 'klingon'. Available languages: dutch, dutch_24l, english,"},
+		"known language":      {[]string{"--language", "french_24l"}, "its weights are not on this machine"},
+		"config not YAML":     {[]string{"--config", notes}, "ValueError: Config should be a path to a YAML file ending with .yaml"},
+		"config missing":      {[]string{"--config", filepath.Join(folder, "c.yaml")}, "c.yaml: not found: no such file"},
+		"config far away":     {[]string{"--config", "https://example.com/c.yaml"}, "fetches no configurations"},
+		"config on hf":        {[]string{"--config", "hf://a/b/c.yaml@main"}, "fetches no configurations"},
+		"pack missing":        {[]string{"--pack", filepath.Join(folder, "p")}, "not found"},
+		"pack not one":        {[]string{"--pack", folder}, "pack.json: not found"},
+		"pack far away":       {[]string{"--pack", "https://example.com/pack/"}, "fetches no packs"},
+		"pack and config":     {[]string{"--pack", folder, "--config", config}, "Cannot specify both pack and config"},
+		"checkpoint":          {[]string{"--checkpoint", "x.pt"}, "training checkpoints are not supported"},
+		"device":              {[]string{"--device", "cuda"}, "only cpu is supported"},
+		"q4":                  {[]string{"--precision", "q4"}, "this version has f32 and q8 only"},
+		"voice missing":       {[]string{"--config", config, "--voice", "bob"}, "--voice bob: neither a voice of this pack (it has none) nor a file"},
+		"voice file missing":  {[]string{"--config", config, "--voice", "bob.safetensors"}, "--voice bob.safetensors: no such file"},
+		"voice far away":      {[]string{"--voice", "hf://a/b/c.safetensors@main"}, "fetches no voices"},
+		"voice no audio":      {[]string{"--config", config, "--voice", notes}, "--voice " + notes},
+		"no voice":            {[]string{"--config", config}, "has no default voice; it has no voices of its own"},
+		"voice of another":    {[]string{"--config", config, "--voice", "../../../tests/golden/fixtures/drifting/voice.safetensors"}, "drifting/voice.safetensors: "},
+		"temperature":         {append([]string{"--temperature", "-1"}, model...), "temperature"},
+		"steps":               {append([]string{"--sampler-decode-steps", "0"}, model...), "DecodeSteps: expected at least 1, found 0"},
+		"output":              {append([]string{"--output-path", filepath.Join(folder, "none", "out.wav")}, model...), "no such file or directory"},
+		"starter cannot":      {[]string{"--voice", fixture + "/voice.wav"}, "no voice cloning: starter: its Mimi encoder is an untrained filler"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := runWith(t, "", append([]string{"generate", "-q", "--text", "a", "--output-path", "-"}, c.args...)...)
+			if r.code != 1 || len(r.stdout) != 0 || !bytes.HasPrefix(r.stderr, []byte("ERROR: ")) ||
+				!bytes.Contains(r.stderr, []byte(c.want)) || bytes.Count(r.stderr, []byte("\n")) != 1 {
+				t.Errorf("exit %d, stdout %d bytes, stderr %q, want one line with %q", r.code, len(r.stdout), r.stderr, c.want)
+			}
+		})
+	}
+}
+
+func TestEquivalentOptions(t *testing.T) {
+	same := func(a, b []string) {
+		t.Helper()
+		if !bytes.Equal(say(t, a...), say(t, b...)) {
+			t.Errorf("%v and %v differ", a, b)
+		}
+	}
+	same([]string{"--text", "a", "--lsd-decode-steps", "2"}, []string{"--text", "a", "--sampler-decode-steps", "2"})
+	same([]string{"--text", "a", "--lsd-decode-steps", "2", "--sampler-decode-steps", "5"}, []string{"--text", "a", "--sampler-decode-steps=2"})
+	same([]string{"--text", "a"}, []string{"--text=a", "--seed", "42", "--rng", "chunk", "--device", "cpu", "--no-quantize"})
+	same([]string{"--text", "a", "--quantize"}, []string{"--text", "a", "--precision", "q8"})
+	same([]string{"--text", "a", "--quantize", "--precision", "f32"}, []string{"--text", "a", "--precision", "f32"})
+	same([]string{"--text", "a", "--eos-threshold", "-4", "--max-tokens", "050"}, []string{"--text", "a", "--eos-threshold=-4.0"})
+	if bytes.Equal(say(t, "--text", "a"), say(t, "--text", "a", "--seed", "7")) {
+		t.Error("the seed changes nothing")
+	}
+	if bytes.Equal(say(t, "--text", "a"), say(t, "--text", "a", "--temperature", "0")) {
+		t.Error("the temperature changes nothing")
+	}
+}
+
+func TestRandomSeedIsPrintedAndCanBeRepeated(t *testing.T) {
+	r := runWith(t, "", append([]string{"generate", "--text", "a", "--output-path", "-", "--seed", "random"}, model...)...)
+	seed := regexp.MustCompile(`INFO: Seed: (\d+)\n`).FindSubmatch(r.stderr)
+	if r.code != 0 || seed == nil {
+		t.Fatalf("exit %d, stderr %q", r.code, r.stderr)
+	}
+	if !bytes.Equal(r.stdout, say(t, "--text", "a", "--seed", string(seed[1]))) {
+		t.Error("the printed seed speaks differently")
+	}
+}
+
+func TestRecordingAsVoice(t *testing.T) {
+	r := runWith(t, "", "generate", "-q", "--text", "a", "--output-path", "-", "--config", model[1], "--voice", fixture+"/voice.wav")
+	if r.code != 0 || len(r.stdout) < 44+9600+3840 {
+		t.Errorf("exit %d, %d bytes, %s", r.code, len(r.stdout), r.stderr)
+	}
+}
+
+const longText = "This sentence is said again and again, until somebody stops it. "
+
+// start runs the program on a text of half an hour, with its stdout in our hands.
+func start(t *testing.T, args ...string) (*exec.Cmd, *os.File, *bytes.Buffer) {
+	t.Helper()
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := process(t, append(append([]string{"generate", "--text", strings.Repeat(longText, 500)}, model...), args...)...)
+	stderr := new(bytes.Buffer)
+	cmd.Stdout, cmd.Stderr = write, stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	write.Close()
+	t.Cleanup(func() { read.Close() })
+	return cmd, read, stderr
+}
+
+func TestSoundArrivesWhileItIsMade(t *testing.T) {
+	cmd, stdout, stderr := start(t, "--output-path", "-", "-q")
+	first := make([]byte, 44+3840)
+	if _, err := io.ReadFull(stdout, first); err != nil {
+		t.Fatal(err)
+	}
+	// The rest does not fit into the pipe: the program is still speaking. Now the reader leaves.
+	stdout.Close()
+	if err := cmd.Wait(); err == nil || cmd.ProcessState.ExitCode() != 1 || stderr.Len() != 0 {
+		t.Errorf("a closed pipe: %v, stderr %q", err, stderr)
+	}
+}
+
+func TestInterruptLeavesAGoodFile(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("no signals")
+	}
+	path := filepath.Join(t.TempDir(), "out.wav")
+	cmd, _, stderr := start(t, "--output-path", path)
+	for range 1000 {
+		if info, err := os.Stat(path); err == nil && info.Size() > 10_000 {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	begin := time.Now()
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err == nil || cmd.ProcessState.ExitCode() != 128+int(syscall.SIGINT) {
+		t.Errorf("%v", err)
+	}
+	if took := time.Since(begin); took > 2*time.Second {
+		t.Errorf("it took %s to stop", took)
+	}
+	if data := sizes(t, path); (len(data)-44)%3840 != 0 || bytes.Contains(stderr.Bytes(), []byte("Results written")) {
+		t.Errorf("%d bytes, stderr %q", len(data), stderr)
+	}
+}
+
+func TestSpeechWithoutAnEnd(t *testing.T) {
+	args := append([]string{"generate", "--text", "Hi.", "--eos-threshold", "1e9", "--output-path", "-"}, model...)
+	if r := runWith(t, "", args...); r.code != 0 || !bytes.Contains(r.stderr, []byte("WARNING: ")) {
+		t.Errorf("exit %d, stderr %q", r.code, r.stderr)
+	}
+	cmd := process(t, args...)
+	cmd.Env = append(cmd.Env, "KPOCKET_TTS_ERROR_WITHOUT_EOS=1")
+	r := finish(t, cmd, "")
+	if r.code != 1 || !bytes.Contains(r.stderr, []byte("ERROR: no end of speech")) || hex.EncodeToString(r.stdout[:44]) != streamHeader {
+		t.Errorf("exit %d, stdout %d bytes, stderr %q", r.code, len(r.stdout), r.stderr)
+	}
+}
+
+func TestFirstChunkLength(t *testing.T) {
+	for value, code := range map[string]int{"": 0, "0.5": 0, "-1": 0, "1000": 0, "soon": 1, "nan": 1} {
+		cmd := process(t, append([]string{"generate", "--text", "a", "--output-path", "-", "-q"}, model...)...)
+		cmd.Env = append(cmd.Env, "FIRST_CHUNK_LENGTH_SECONDS="+value)
+		r := finish(t, cmd, "")
+		if r.code != code || code == 0 && !bytes.Equal(r.stdout, say(t, "--text", "a")) {
+			t.Errorf("%q: exit %d, %d bytes, stderr %q", value, r.code, len(r.stdout), r.stderr)
+		}
+	}
+}
+
+func TestStarterSpeaksByDefault(t *testing.T) {
+	r := runWith(t, "", "generate", "--output-path", "-")
+	if r.code != 0 || len(r.stdout) < 44+9600+10*3840 || !bytes.Contains(r.stderr, []byte("INFO: Pack starter")) {
+		t.Errorf("exit %d, %d bytes, stderr %q", r.code, len(r.stdout), r.stderr)
+	}
+}
+
+func TestHelpAndVersion(t *testing.T) {
+	for args, want := range map[string]string{
+		"--help":          "--sampler-decode-steps N",
+		"generate --help": "--output-path PATH",
+		"--version":       "pocket-tts " + version + " (engine module ",
+	} {
+		r := runWith(t, "", strings.Fields(args)...)
+		if r.code != 0 || len(r.stderr) != 0 || !bytes.Contains(r.stdout, []byte(want)) || bytes.Contains(r.stdout, []byte("lsd-decode-steps")) {
+			t.Errorf("%s: exit %d, stdout %q, stderr %q", args, r.code, r.stdout, r.stderr)
+		}
+	}
+}
