@@ -42,6 +42,7 @@ section "WebAssembly for Node and browsers, npm package" web
 section "native tests" preset native
 build/native/engine_tests --gtest_brief=1
 section "native tests with sanitizers" sanitized
+section "the same samples: native" node --test tests/hosts/native.test.mjs
 section "Node tests" npm test --silent
 section "Chromium" npm run --silent test:browser
 section "Go tests" go_tests
