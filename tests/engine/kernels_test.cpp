@@ -36,7 +36,8 @@ void expect_same_bits(const std::vector<float>& a, const std::vector<float>& b, 
 
 TEST_F(KernelTest, GemmF32) {
   for (int round = 0; round < 60; ++round) {
-    const size_t m = size(1, 9), n = size(1, 70), k = round % 5 == 0 ? size(200, 1200) : size(1, 90), lda = k + size(0, 5), ldy = n + size(0, 3);
+    const size_t m = size(1, 9), n = size(1, 70), k = round % 5 == 0 ? size(200, 1200) : size(1, 90),
+                 lda = k + size(0, 5), ldy = n + size(0, 3);
     const std::vector<float> a = floats(m * lda), w = floats(n * k);
     std::vector<float> panels(panel_floats(n, k));
     for (size_t j = 0; j < n; ++j) {
@@ -54,7 +55,8 @@ TEST_F(KernelTest, GemmF32) {
 
 TEST_F(KernelTest, OverlappingRowsAreAConvolution) {
   const size_t channels = 5, kernel = 3, steps = 20, n = 7;
-  const std::vector<float> a = floats((steps + kernel - 1) * channels), w = floats(panel_floats(n, kernel * channels));
+  const std::vector<float> a = floats((steps + kernel - 1) * channels),
+                           w = floats(panel_floats(n, kernel * channels));
   std::vector<float> y(steps * n), expected(steps * n);
   scalar::gemm_f32(a.data(), channels, steps, w.data(), n, kernel * channels, expected.data(), n);
   simd128::gemm_f32(a.data(), channels, steps, w.data(), n, kernel * channels, y.data(), n);
@@ -111,7 +113,8 @@ TEST_F(KernelTest, LayerNorm) {
 
 TEST_F(KernelTest, Activations) {
   std::vector<float> x = floats(100003, 6);
-  const float edges[] = {0.0f, -0.0f, 1e-30f, -1e-30f, 88.5f, -88.5f, 1e30f, -1e30f, -87.3f, 3.4e38f, -3.4e38f};
+  const float edges[] = {0.0f,  -0.0f,  1e-30f, -1e-30f, 88.5f,   -88.5f,
+                         1e30f, -1e30f, -87.3f, 3.4e38f, -3.4e38f};
   std::copy(std::begin(edges), std::end(edges), x.begin());
   const struct {
     void (*scalar)(const float*, size_t, float*);
@@ -121,7 +124,8 @@ TEST_F(KernelTest, Activations) {
   } rows[] = {
       {scalar::elu, simd128::elu, [](double v) { return v > 0 ? v : std::expm1(v); }, "elu"},
       {scalar::gelu_tanh, simd128::gelu_tanh,
-       [](double v) { return 0.5 * v * (1 + std::tanh(std::sqrt(2 / M_PI) * (v + 0.044715 * v * v * v))); }, "gelu"},
+       [](double v) { return 0.5 * v * (1 + std::tanh(std::sqrt(2 / M_PI) * (v + 0.044715 * v * v * v))); },
+       "gelu"},
       {scalar::silu, simd128::silu, [](double v) { return v / (1 + std::exp(-v)); }, "silu"},
   };
   for (const auto& row : rows) {
@@ -131,7 +135,8 @@ TEST_F(KernelTest, Activations) {
     expect_same_bits(y, expected, row.name);
     for (size_t i = 11; i < x.size(); ++i) {
       const double truth = row.truth(static_cast<double>(x[i]));
-      ASSERT_NEAR(static_cast<double>(y[i]), truth, 2.5e-7 * std::max(1.0, std::fabs(truth))) << row.name << "(" << x[i] << ")";
+      ASSERT_NEAR(static_cast<double>(y[i]), truth, 2.5e-7 * std::max(1.0, std::fabs(truth)))
+          << row.name << "(" << x[i] << ")";
     }
   }
 }

@@ -17,7 +17,8 @@ Parts read_parts(const std::string& fixture) {
   parts.config = config_json(fixture);
   const bool json = parts.config.find("\"tokenizer\":\"tokenizers\"") != std::string::npos;
   parts.tokenizer_kind = json ? PTTS_TOKENIZER_JSON : PTTS_TOKENIZER_SENTENCEPIECE;
-  parts.tokenizer = golden::read_file("fixtures/" + fixture + (json ? "/tokenizer.json" : "/tokenizer.model"));
+  parts.tokenizer =
+      golden::read_file("fixtures/" + fixture + (json ? "/tokenizer.json" : "/tokenizer.model"));
   parts.weights = golden::read_file("fixtures/" + fixture + "/model.safetensors");
   return parts;
 }
@@ -32,7 +33,8 @@ ptts_status load(const Parts& parts, ptts_handle* model) {
   }
   if (status >= 0) status = ptts_pack_file(pack, PTTS_FILE_BUNDLE, parts.weights.size());
   for (size_t at = 0; status >= 0 && at < parts.weights.size(); at += parts.slice) {
-    status = ptts_pack_feed(pack, parts.weights.data() + at, std::min(parts.slice, parts.weights.size() - at));
+    status =
+        ptts_pack_feed(pack, parts.weights.data() + at, std::min(parts.slice, parts.weights.size() - at));
   }
   if (status < 0) {
     (void)ptts_close(pack);
@@ -51,7 +53,8 @@ Container open_container(const Bytes& file) {
 
 Bytes close_container(const Container& container) {
   Bytes file(8);
-  for (size_t i = 0; i < 8; ++i) file[i] = static_cast<uint8_t>(static_cast<uint64_t>(container.header.size()) >> 8 * i);
+  for (size_t i = 0; i < 8; ++i)
+    file[i] = static_cast<uint8_t>(static_cast<uint64_t>(container.header.size()) >> 8 * i);
   file.insert(file.end(), container.header.begin(), container.header.end());
   file.insert(file.end(), container.data.begin(), container.data.end());
   return file;

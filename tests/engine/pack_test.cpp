@@ -21,7 +21,8 @@ class PackTest : public testing::Test {
     const ptts_status status = load(parts_, &model);
     ASSERT_EQ(ptts_status_name(status), std::string(ptts_status_name(expected))) << ptts_message();
     for (const char* word : words) {
-      EXPECT_NE(std::string(ptts_message()).find(word), std::string::npos) << word << " in: " << ptts_message();
+      EXPECT_NE(std::string(ptts_message()).find(word), std::string::npos)
+          << word << " in: " << ptts_message();
     }
   }
   // Changes the header of the weights.
@@ -139,7 +140,8 @@ TEST_F(PackTest, AFileThatEndsEarlyOrLateIsRefused) {
 }
 
 TEST_F(PackTest, HeaderLengthLies) {
-  for (const uint64_t lie : {uint64_t{0}, uint64_t{1}, uint64_t{5}, uint64_t{1} << 30, ~uint64_t{0}, ~uint64_t{7}}) {
+  for (const uint64_t lie :
+       {uint64_t{0}, uint64_t{1}, uint64_t{5}, uint64_t{1} << 30, ~uint64_t{0}, ~uint64_t{7}}) {
     for (size_t i = 0; i < 8; ++i) parts_.weights[i] = static_cast<uint8_t>(lie >> 8 * i);
     expect_refusal(PTTS_ERROR_WEIGHTS, {"header"});
   }
@@ -280,7 +282,8 @@ TEST_F(PackTest, CallsOutOfOrder) {
   EXPECT_EQ(ptts_pack_feed(pack, "x", 1), PTTS_ERROR_HANDLE);    // closed by that
   EXPECT_EQ(ptts_pack_open(parts_.config.data(), parts_.config.size(), 0, 0, &pack), PTTS_ERROR_ARGUMENT);
   EXPECT_EQ(ptts_pack_open(parts_.config.data(), parts_.config.size(), 8, 0, &pack), PTTS_ERROR_ARGUMENT);
-  EXPECT_EQ(ptts_pack_open(parts_.config.data(), parts_.config.size(), PTTS_PART_ALL, 9, &pack), PTTS_ERROR_ARGUMENT);
+  EXPECT_EQ(ptts_pack_open(parts_.config.data(), parts_.config.size(), PTTS_PART_ALL, 9, &pack),
+            PTTS_ERROR_ARGUMENT);
   EXPECT_EQ(ptts_pack_open(nullptr, 0, PTTS_PART_ALL, 0, &pack), PTTS_ERROR_ARGUMENT);
 }
 

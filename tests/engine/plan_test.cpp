@@ -46,7 +46,8 @@ TEST(TensorPlan, EveryShippedConfigurationHasTheReferencesTensors) {
   yyjson_obj_foreach(yyjson_obj_get(root, "configs"), index, count, name, entry) {
     SCOPED_TRACE(yyjson_get_str(name));
     Model model;
-    ASSERT_EQ(parse_config(to_json(yyjson_obj_get(entry, "config")), &model.config), PTTS_OK) << last_message();
+    ASSERT_EQ(parse_config(to_json(yyjson_obj_get(entry, "config")), &model.config), PTTS_OK)
+        << last_message();
     const std::vector<Slot> slots = plan_model(&model);
     yyjson_val* tensors = yyjson_arr_get(lists, yyjson_get_uint(yyjson_obj_get(entry, "tensors")));
     ASSERT_EQ(slots.size(), yyjson_obj_size(tensors));

@@ -52,7 +52,8 @@ std::string speak_and_hash(ptts_handle model, const std::string& fixture, std::s
   const Bytes file = read_voice(fixture);
   ptts_handle voice = 0;
   ptts_options options;
-  if (ptts_voice_load(model, file.data(), file.size(), &voice) < 0 || ptts_options_init(model, &options) < 0) return "";
+  if (ptts_voice_load(model, file.data(), file.size(), &voice) < 0 || ptts_options_init(model, &options) < 0)
+    return "";
   const Speech speech = speak(model, voice, text, options);
   (void)ptts_close(voice);
   if (speech.status < 0) return "";

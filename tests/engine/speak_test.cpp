@@ -33,7 +33,8 @@ class SpeakTest : public testing::Test {
   }
   void expect_message(std::initializer_list<const char*> words) {
     for (const char* word : words) {
-      EXPECT_NE(std::string(ptts_message()).find(word), std::string::npos) << word << " in: " << ptts_message();
+      EXPECT_NE(std::string(ptts_message()).find(word), std::string::npos)
+          << word << " in: " << ptts_message();
     }
   }
 
@@ -62,14 +63,17 @@ TEST_F(SpeakTest, ChunksHaveStreamsOfTheirOwn) {
   ASSERT_EQ(whole.chunks, 2u);
   // The second chunk alone, by seeking: what speaking chunks in parallel rests on.
   ptts_handle session = 0;
-  ASSERT_EQ(ptts_session_open(model_, voice_, kTwoChunks.data(), kTwoChunks.size(), &options_, &session), PTTS_OK);
+  ASSERT_EQ(ptts_session_open(model_, voice_, kTwoChunks.data(), kTwoChunks.size(), &options_, &session),
+            PTTS_OK);
   ASSERT_EQ(ptts_session_seek(session, 1), PTTS_OK) << ptts_message();
   std::vector<float> latents;
   float latent[32];
   ptts_event event;
-  while (ptts_session_step(session, latent, &event) == PTTS_OK) latents.insert(latents.end(), latent, latent + 32);
+  while (ptts_session_step(session, latent, &event) == PTTS_OK)
+    latents.insert(latents.end(), latent, latent + 32);
   ASSERT_LT(latents.size(), whole.latents.size());
-  EXPECT_TRUE(std::equal(latents.begin(), latents.end(), whole.latents.end() - static_cast<std::ptrdiff_t>(latents.size())));
+  EXPECT_TRUE(std::equal(latents.begin(), latents.end(),
+                         whole.latents.end() - static_cast<std::ptrdiff_t>(latents.size())));
   EXPECT_EQ(ptts_session_step(session, latent, &event), PTTS_DONE);
   EXPECT_EQ(ptts_session_step(session, latent, &event), PTTS_DONE);
   EXPECT_EQ(ptts_session_seek(session, 3), PTTS_ERROR_ARGUMENT);
@@ -77,7 +81,8 @@ TEST_F(SpeakTest, ChunksHaveStreamsOfTheirOwn) {
   // One chunk sounds the same with both kinds of random streams.
   ptts_options torch = options_;
   torch.rng = PTTS_RNG_TORCH;
-  EXPECT_EQ(speak(model_, voice_, "Thank you.", options_).pcm, speak(model_, voice_, "Thank you.", torch).pcm);
+  EXPECT_EQ(speak(model_, voice_, "Thank you.", options_).pcm,
+            speak(model_, voice_, "Thank you.", torch).pcm);
   EXPECT_NE(speak(model_, voice_, kTwoChunks, torch).pcm, whole.pcm);
 }
 
@@ -182,24 +187,27 @@ TEST_F(SpeakTest, VoicesRoundTrip) {
   ASSERT_EQ(ptts_voice_export(voice_, &data, &size), PTTS_OK);
   ptts_handle again = 0;
   ASSERT_EQ(ptts_voice_load(model_, data, size, &again), PTTS_OK) << ptts_message();
-  EXPECT_EQ(speak(model_, again, "Thank you.", options_).pcm, speak(model_, voice_, "Thank you.", options_).pcm);
+  EXPECT_EQ(speak(model_, again, "Thank you.", options_).pcm,
+            speak(model_, voice_, "Thank you.", options_).pcm);
   ptts_free(data);
   EXPECT_EQ(ptts_close(again), PTTS_OK);
 }
 
 TEST_F(SpeakTest, TheOldestVoiceFilesLoad) {
-  open("lsd6");  // generation a: rows after the speaker projection, here the reference's own of the same prompt
+  open(
+      "lsd6");  // generation a: rows after the speaker projection, here the reference's own of the same prompt
   const auto golden = golden::read_tensors("fixtures/lsd6/golden.safetensors");
   const golden::Tensor& rows = golden.at("voice.cond");
-  const std::string header = "{\"audio_prompt\":{\"dtype\":\"F32\",\"shape\":[1," + std::to_string(rows.shape[0]) + "," +
-                             std::to_string(rows.shape[1]) + "],\"data_offsets\":[0," +
-                             std::to_string(rows.values.size() * 4) + "]}}";
+  const std::string header = "{\"audio_prompt\":{\"dtype\":\"F32\",\"shape\":[1," +
+                             std::to_string(rows.shape[0]) + "," + std::to_string(rows.shape[1]) +
+                             "],\"data_offsets\":[0," + std::to_string(rows.values.size() * 4) + "]}}";
   Container container{header, Bytes(rows.values.size() * 4)};
   std::memcpy(container.data.data(), rows.values.data(), container.data.size());
   const Bytes file = close_container(container);
   ptts_handle voice = 0;
   ASSERT_EQ(ptts_voice_load(model_, file.data(), file.size(), &voice), PTTS_OK) << ptts_message();
-  const Speech a = speak(model_, voice, "Thank you.", options_), d = speak(model_, voice_, "Thank you.", options_);
+  const Speech a = speak(model_, voice, "Thank you.", options_),
+               d = speak(model_, voice_, "Thank you.", options_);
   ASSERT_EQ(a.latents.size(), d.latents.size());
   for (size_t i = 0; i < 4 * 32; ++i) EXPECT_NEAR(a.latents[i], d.latents[i], 5e-4);
   EXPECT_EQ(ptts_close(voice), PTTS_OK);

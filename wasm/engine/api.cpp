@@ -91,7 +91,8 @@ ptts_status get_chunk(const char* what, ptts_handle session, uint32_t index, std
                       const Chunk** chunk) {
   PTTS_TRY(get(session, s));
   if (index >= (*s)->chunks().size()) {
-    return fail(PTTS_ERROR_ARGUMENT, "%s: expected a chunk below %zu, found %u", what, (*s)->chunks().size(), index);
+    return fail(PTTS_ERROR_ARGUMENT, "%s: expected a chunk below %zu, found %u", what, (*s)->chunks().size(),
+                index);
   }
   *chunk = &(*s)->chunks()[index];
   return PTTS_OK;
@@ -185,7 +186,8 @@ ptts_status ptts_tokenize(ptts_handle model, const char* text, size_t length, in
   return PTTS_OK;
 }
 
-ptts_status ptts_detokenize(ptts_handle model, const int32_t* ids, size_t count, char** text, size_t* length) {
+ptts_status ptts_detokenize(ptts_handle model, const int32_t* ids, size_t count, char** text,
+                            size_t* length) {
   PTTS_TRY(need("ptts_detokenize", text, length));
   PTTS_TRY(need_bytes("ptts_detokenize", ids, count));
   std::shared_ptr<Model> m;
@@ -202,8 +204,8 @@ ptts_status ptts_detokenize(ptts_handle model, const int32_t* ids, size_t count,
   return give_text(decoded, text, length);
 }
 
-ptts_status ptts_prepare(ptts_handle model, const char* text, size_t length, char** prepared, size_t* prepared_length,
-                         uint32_t* guess) {
+ptts_status ptts_prepare(ptts_handle model, const char* text, size_t length, char** prepared,
+                         size_t* prepared_length, uint32_t* guess) {
   PTTS_TRY(need("ptts_prepare", prepared, prepared_length, guess));
   PTTS_TRY(need_bytes("ptts_prepare", text, length));
   std::shared_ptr<Model> m;
@@ -349,8 +351,8 @@ ptts_status ptts_session_step(ptts_handle session, float* latent, ptts_event* ev
   return s->step(nullptr, nullptr, false, latent, event);
 }
 
-ptts_status ptts_session_step_forced(ptts_handle session, const float* previous, const float* noise, float* latent,
-                                     ptts_event* event) {
+ptts_status ptts_session_step_forced(ptts_handle session, const float* previous, const float* noise,
+                                     float* latent, ptts_event* event) {
   PTTS_TRY(need("ptts_session_step_forced", latent, event));
   std::shared_ptr<Session> s;
   PTTS_TRY(get(session, &s));
@@ -396,14 +398,15 @@ ptts_status ptts_codec_decode(ptts_handle codec, const float* latents, size_t co
   for (size_t i = 0; i < count; ++i) {
     for (size_t j = 0; j < width; ++j) {
       if (!std::isfinite(latents[i * width + j])) {
-        return fail(PTTS_ERROR_NUMERIC, "ptts_codec_decode: latent %zu, value %zu is not a finite number", i, j);
+        return fail(PTTS_ERROR_NUMERIC, "ptts_codec_decode: latent %zu, value %zu is not a finite number", i,
+                    j);
       }
     }
     c->codec.decode_frame(latents + i * width, pcm + i * samples);
     for (size_t j = 0; j < samples; ++j) {
       if (!std::isfinite(pcm[i * samples + j])) {
-        return fail(PTTS_ERROR_NUMERIC, "ptts_codec_decode: frame %zu: the decoder's output is not a finite number",
-                    i);
+        return fail(PTTS_ERROR_NUMERIC,
+                    "ptts_codec_decode: frame %zu: the decoder's output is not a finite number", i);
       }
     }
   }
@@ -419,7 +422,8 @@ ptts_status ptts_codec_fade(ptts_handle codec, uint32_t on) {
 
 // ---- audio and random numbers
 
-ptts_status ptts_wav_read(const void* data, size_t length, float** samples, size_t* count, uint32_t* sample_rate) {
+ptts_status ptts_wav_read(const void* data, size_t length, float** samples, size_t* count,
+                          uint32_t* sample_rate) {
   PTTS_TRY(need("ptts_wav_read", samples, count, sample_rate));
   PTTS_TRY(need_bytes("ptts_wav_read", data, length));
   Buffer<float> read;
@@ -427,8 +431,8 @@ ptts_status ptts_wav_read(const void* data, size_t length, float** samples, size
   return give(read, samples, count);
 }
 
-ptts_status ptts_resample(const float* samples, size_t count, uint32_t from_rate, uint32_t to_rate, float** out,
-                          size_t* out_count) {
+ptts_status ptts_resample(const float* samples, size_t count, uint32_t from_rate, uint32_t to_rate,
+                          float** out, size_t* out_count) {
   PTTS_TRY(need("ptts_resample", out, out_count));
   PTTS_TRY(need_bytes("ptts_resample", samples, count));
   Buffer<float> resampled;
@@ -444,8 +448,8 @@ ptts_status ptts_end_on_pause(const float* samples, size_t count, float** out, s
   return give(ended, out, out_count);
 }
 
-ptts_status ptts_normals(uint64_t seed, float temperature, float noise_clamp, const uint32_t* widths, size_t draws,
-                         float* out) {
+ptts_status ptts_normals(uint64_t seed, float temperature, float noise_clamp, const uint32_t* widths,
+                         size_t draws, float* out) {
   PTTS_TRY(need("ptts_normals", widths, out));
   if (!(temperature >= 0) || !std::isfinite(temperature) || !(noise_clamp >= 0)) {
     return fail(PTTS_ERROR_ARGUMENT, "ptts_normals: expected a temperature and a clamp of 0 or more");

@@ -132,10 +132,11 @@ void check_dtype(Object& object) {
 void check_heads(const TransformerConfig& t, const std::string& path, ptts_status* status) {
   if (*status != PTTS_OK) return;
   if (t.attn_dim % t.heads != 0 || t.heads % t.kv_heads != 0 || t.head_dim() % 2 != 0) {
-    *status = fail(PTTS_ERROR_CONFIG,
-                   "config %s: %zu attention channels, %zu heads and %zu key/value heads do not fit (heads must "
-                   "divide the channels into an even width, key/value heads must divide the heads)",
-                   path.c_str(), t.attn_dim, t.heads, t.kv_heads);
+    *status =
+        fail(PTTS_ERROR_CONFIG,
+             "config %s: %zu attention channels, %zu heads and %zu key/value heads do not fit (heads must "
+             "divide the channels into an even width, key/value heads must divide the heads)",
+             path.c_str(), t.attn_dim, t.heads, t.kv_heads);
   }
 }
 
@@ -170,7 +171,8 @@ TransformerConfig read_codec_transformer(Object o, const std::string& path, ptts
   yyjson_val* outputs = o.get("output_dimensions");
   if (*status == PTTS_OK && (!yyjson_is_arr(outputs) || yyjson_arr_size(outputs) != 1 ||
                              !read_whole(yyjson_arr_get_first(outputs), 1, kMaxWidth, &t.output_dim))) {
-    *status = fail(PTTS_ERROR_CONFIG, "config %s.output_dimensions: expected a list of one width", path.c_str());
+    *status =
+        fail(PTTS_ERROR_CONFIG, "config %s.output_dimensions: expected a list of one width", path.c_str());
   }
   o.finish();
   check_heads(t, path, status);
@@ -191,8 +193,9 @@ SeanetConfig read_seanet(Object o, const std::string& path, ptts_status* status)
   const std::string pad_mode = o.text_or("pad_mode", "");
   s.replicate = pad_mode == "replicate";
   if (*status == PTTS_OK && pad_mode != "constant" && pad_mode != "replicate") {
-    *status = fail(PTTS_ERROR_CONFIG, "config %s.pad_mode: expected \"constant\" or \"replicate\", found \"%.40s\"",
-                   path.c_str(), pad_mode.c_str());
+    *status =
+        fail(PTTS_ERROR_CONFIG, "config %s.pad_mode: expected \"constant\" or \"replicate\", found \"%.40s\"",
+             path.c_str(), pad_mode.c_str());
   }
   yyjson_val* ratios = o.get("ratios");
   const size_t count = yyjson_is_arr(ratios) ? yyjson_arr_size(ratios) : 0;
@@ -267,9 +270,10 @@ void read_flow_lm(Object lm, Config* config, ptts_status* status) {
   } else if (type == "pointwise") {
     config->flow_type = FlowType::kPointwise;
   } else if (*status == PTTS_OK) {
-    *status = fail(PTTS_ERROR_CONFIG,
-                   "config flow_lm.flow.type: expected lsd, flow_matching, drifting or pointwise, found \"%.40s\"",
-                   type.c_str());
+    *status =
+        fail(PTTS_ERROR_CONFIG,
+             "config flow_lm.flow.type: expected lsd, flow_matching, drifting or pointwise, found \"%.40s\"",
+             type.c_str());
   }
 
   Object table = lm.object("lookup_table");
@@ -293,7 +297,8 @@ void read_mimi(Object mimi, Config* config, ptts_status* status) {
   config->sample_rate = mimi.integer("sample_rate", 24000, 24000);
   const double frame_rate = mimi.number_or("frame_rate", 1, 1000, 0);
   config->encoder = read_seanet(mimi.object("seanet"), "mimi.seanet", status);
-  config->encoder_transformer = read_codec_transformer(mimi.object("transformer"), "mimi.transformer", status);
+  config->encoder_transformer =
+      read_codec_transformer(mimi.object("transformer"), "mimi.transformer", status);
   config->decoder = mimi.has("decoder_seanet")
                         ? read_seanet(mimi.object("decoder_seanet"), "mimi.decoder_seanet", status)
                         : config->encoder;
@@ -315,10 +320,11 @@ void read_mimi(Object mimi, Config* config, ptts_status* status) {
   const size_t hop = config->encoder.hop();
   if (samples != std::floor(samples) || samples < 1 || config->samples_per_frame % hop != 0 ||
       config->samples_per_frame / hop < 2 || config->decoder.hop() != hop) {
-    *status = fail(PTTS_ERROR_CONFIG,
-                   "config mimi: %zu Hz, %g frames/s and hops of %zu (encoder) and %zu (decoder) samples do not "
-                   "fit: a frame must be a whole number, 2 or more, of equal hops",
-                   config->sample_rate, frame_rate, hop, config->decoder.hop());
+    *status =
+        fail(PTTS_ERROR_CONFIG,
+             "config mimi: %zu Hz, %g frames/s and hops of %zu (encoder) and %zu (decoder) samples do not "
+             "fit: a frame must be a whole number, 2 or more, of equal hops",
+             config->sample_rate, frame_rate, hop, config->decoder.hop());
     return;
   }
   // What the reference's layers would refuse when the first tensor passes through them.
@@ -328,11 +334,13 @@ void read_mimi(Object mimi, Config* config, ptts_status* status) {
   } widths[] = {
       {"mimi.outer_dim (quantizer.output_dimension)", quantizer_out, config->outer_dim},
       {"mimi.outer_dim (decoder dimension)", config->decoder.dimension, config->outer_dim},
-      {"mimi decoder transformer input_dimension", config->decoder.dimension, config->decoder_transformer.input_dim},
+      {"mimi decoder transformer input_dimension", config->decoder.dimension,
+       config->decoder_transformer.input_dim},
       {"mimi decoder transformer output_dimensions", config->decoder.dimension,
        config->decoder_transformer.output_dim},
       {"mimi transformer input_dimension", config->encoder.dimension, config->encoder_transformer.input_dim},
-      {"mimi transformer output_dimensions", config->encoder.dimension, config->encoder_transformer.output_dim},
+      {"mimi transformer output_dimensions", config->encoder.dimension,
+       config->encoder_transformer.output_dim},
   };
   for (const auto& width : widths) {
     if (width.expected != width.found) {
@@ -362,7 +370,8 @@ ptts_status parse_config(std::string_view json, Config* config) {
   root.text_or("weights_path", "");
   root.text_or("weights_path_without_voice_cloning", "");
   config->default_temperature = static_cast<float>(root.number_or("default_temperature", 0, 100, 0.3));
-  config->default_eos_threshold = static_cast<float>(root.number_or("default_eos_threshold", -1e9, 1e9, -4.0));
+  config->default_eos_threshold =
+      static_cast<float>(root.number_or("default_eos_threshold", -1e9, 1e9, -4.0));
   read_text(root, config, &status);
   read_flow_lm(root.object("flow_lm"), config, &status);
   read_mimi(root.object("mimi"), config, &status);

@@ -73,7 +73,8 @@ void FlowLmStream::feed_latent(const float* latent) {
 void FlowLmStream::run_heads() {
   const size_t d = lm_->transformer.config.d_model;
   float* normed = lm_->z_proj.n() > 0 ? rows_.data() : hidden_.data();
-  kernels::layer_norm(last_.data(), 1, d, lm_->out_norm_weight.data(), lm_->out_norm_bias.data(), 1e-5f, normed);
+  kernels::layer_norm(last_.data(), 1, d, lm_->out_norm_weight.data(), lm_->out_norm_bias.data(), 1e-5f,
+                      normed);
   if (lm_->z_proj.n() > 0) lm_->z_proj.apply(normed, 1, hidden_.data(), workspace_.scratch);
   float logit = 0;
   lm_->out_eos.apply(hidden_.data(), 1, &logit, workspace_.scratch);

@@ -18,11 +18,11 @@ inline constexpr size_t kPrefillRows = 64;  // positions that go through the tra
 struct FlowLm {
   Transformer transformer;
   FlowNet flow_net;
-  Buffer<float> embed;               // [n_bins + 1][rank or d_model]
-  Matrix embed_proj;                 // low-rank tables only
-  Buffer<float> bos_emb;             // [latent]
-  Buffer<float> bos_before_voice;    // [d_model]; empty without it
-  Matrix speaker_proj;               // [d_model][inner_dim]: voice latents to voice rows
+  Buffer<float> embed;             // [n_bins + 1][rank or d_model]
+  Matrix embed_proj;               // low-rank tables only
+  Buffer<float> bos_emb;           // [latent]
+  Buffer<float> bos_before_voice;  // [d_model]; empty without it
+  Matrix speaker_proj;             // [d_model][inner_dim]: voice latents to voice rows
   Matrix input_linear, z_proj, out_eos;
   Buffer<float> out_norm_weight, out_norm_bias, out_eos_bias;
   size_t latent = 0, hidden = 0, rank = 0;

@@ -75,7 +75,8 @@ void FlowNet::velocity(const float* c, const float* time, const float* x, float*
   float* m = w.modulation.data();
   for (const FlowBlock& block : blocks) {
     block.modulation.apply(w.silu_y.data(), m, w.scratch);
-    kernels::layer_norm(w.x.data(), 1, dim, block.norm_weight.data(), block.norm_bias.data(), 1e-6f, w.a.data());
+    kernels::layer_norm(w.x.data(), 1, dim, block.norm_weight.data(), block.norm_bias.data(), 1e-6f,
+                        w.a.data());
     modulate(w.a.data(), m, m + dim);
     block.first.apply(w.a.data(), w.b.data(), w.scratch);
     kernels::silu(w.b.data(), dim, w.b.data());

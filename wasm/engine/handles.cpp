@@ -5,7 +5,8 @@ namespace ptts {
 
 namespace {
 // A handle is slot + 1 in the low bits and the slot's generation above them; so 0 is never one.
-constexpr uint32_t kSlotBits = 20, kSlotMask = (1u << kSlotBits) - 1, kGenerationMask = (1u << (32 - kSlotBits)) - 1;
+constexpr uint32_t kSlotBits = 20, kSlotMask = (1u << kSlotBits) - 1,
+                   kGenerationMask = (1u << (32 - kSlotBits)) - 1;
 }  // namespace
 
 const char* handle_kind_name(HandleKind kind) {

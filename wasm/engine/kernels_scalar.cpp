@@ -62,7 +62,8 @@ void quantize_rows_i16(const float* a, size_t lda, size_t m, size_t k, size_t k8
     for (size_t p = 0; p < k8; ++p) {
       const float value = p < k ? a[i * lda + p] * inverse : 0;
       const float rounded = value + kRound;
-      q[i * k8 + p] = static_cast<int16_t>(std::bit_cast<uint32_t>(rounded) - std::bit_cast<uint32_t>(kRound));
+      q[i * k8 + p] =
+          static_cast<int16_t>(std::bit_cast<uint32_t>(rounded) - std::bit_cast<uint32_t>(kRound));
     }
   }
 }
@@ -83,7 +84,8 @@ void gemm_q8(const int16_t* a, size_t m, size_t k8, const float* a_scales, const
   }
 }
 
-void layer_norm(const float* x, size_t m, size_t n, const float* weight, const float* bias, float eps, float* y) {
+void layer_norm(const float* x, size_t m, size_t n, const float* weight, const float* bias, float eps,
+                float* y) {
   for (size_t i = 0; i < m; ++i, x += n, y += n) {
     LaneSum sum;
     for (size_t j = 0; j < n; ++j) sum.add(j, x[j]);
@@ -127,8 +129,8 @@ void add_bias(const float* bias, size_t m, size_t n, float* y) {
   for (size_t i = 0; i < m; ++i) add(bias, n, y + i * n);
 }
 
-void attend(const float* q, const float* k, const float* v, size_t stride, size_t count, size_t d, float scale,
-            float* scores, float* out) {
+void attend(const float* q, const float* k, const float* v, size_t stride, size_t count, size_t d,
+            float scale, float* scores, float* out) {
   float largest = -INFINITY;
   for (size_t j = 0; j < count; ++j) {
     LaneSum dot;

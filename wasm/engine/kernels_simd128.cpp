@@ -178,7 +178,8 @@ void gemm_q8(const int16_t* a, size_t m, size_t k8, const float* a_scales, const
   }
 }
 
-void layer_norm(const float* x, size_t m, size_t n, const float* weight, const float* bias, float eps, float* y) {
+void layer_norm(const float* x, size_t m, size_t n, const float* weight, const float* bias, float eps,
+                float* y) {
   const size_t whole = n / 4 * 4;
   for (size_t i = 0; i < m; ++i, x += n, y += n) {
     F32x4 sum = splat(0);
@@ -239,8 +240,8 @@ void add_bias(const float* bias, size_t m, size_t n, float* y) {
   for (size_t i = 0; i < m; ++i) add(bias, n, y + i * n);
 }
 
-void attend(const float* q, const float* k, const float* v, size_t stride, size_t count, size_t d, float scale,
-            float* scores, float* out) {
+void attend(const float* q, const float* k, const float* v, size_t stride, size_t count, size_t d,
+            float scale, float* scores, float* out) {
   const size_t whole = d / 4 * 4;
   float largest = -INFINITY;
   for (size_t j = 0; j < count; ++j) {

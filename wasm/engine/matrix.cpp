@@ -18,7 +18,9 @@ ptts_status Matrix::create(size_t n, size_t k, bool quantized, const char* name)
   return row_.allocate(k, name);
 }
 
-void Matrix::put_element(size_t j, size_t p, float value) { panels_[kernels::panel_offset(n_, k_, j, p)] = value; }
+void Matrix::put_element(size_t j, size_t p, float value) {
+  panels_[kernels::panel_offset(n_, k_, j, p)] = value;
+}
 
 ptts_status Matrix::put(size_t j, size_t first, const float* values, size_t count) {
   if (!quantized_.empty()) {
@@ -39,8 +41,7 @@ void Matrix::quantize_row(size_t j) {
   const float inverse = largest > 0 ? 127.0f / largest : 0;
   int8_t* panel = quantized_.data() + j / 4 * 4 * k8_ + j % 4 * 8;
   for (size_t p = 0; p < k_; ++p) {
-    panel[p / 8 * 32 + p % 8] =
-        static_cast<int8_t>((row_[p] * inverse + kernels::kRound) - kernels::kRound);
+    panel[p / 8 * 32 + p % 8] = static_cast<int8_t>((row_[p] * inverse + kernels::kRound) - kernels::kRound);
   }
   if (j + 1 == n_) row_.release();
 }
@@ -58,8 +59,8 @@ void Matrix::apply(const float* x, size_t ldx, size_t m, float* y, size_t ldy, S
     return;
   }
   kernels::quantize_rows_i16(x, ldx, m, k_, k8_, input_limit(), scratch.rows.data(), scratch.scales.data());
-  kernels::gemm_q8(scratch.rows.data(), m, k8_, scratch.scales.data(), quantized_.data(), scales_.data(), n_, y,
-                   ldy);
+  kernels::gemm_q8(scratch.rows.data(), m, k8_, scratch.scales.data(), quantized_.data(), scales_.data(), n_,
+                   y, ldy);
 }
 
 ptts_status Matrix::reserve(size_t m, Scratch& scratch) const {

@@ -8,9 +8,9 @@ namespace ptts {
 
 // Room that products need beside their inputs and outputs; shared by all layers, grown when a model is prepared.
 struct Scratch {
-  Buffer<int16_t> rows;     // quantised inputs
-  Buffer<float> scales;     // one per row
-  Buffer<float> scores;     // of one attention head
+  Buffer<int16_t> rows;  // quantised inputs
+  Buffer<float> scales;  // one per row
+  Buffer<float> scores;  // of one attention head
 };
 
 class Matrix {
@@ -42,7 +42,7 @@ class Matrix {
   Buffer<float> panels_;      // f32
   Buffer<int8_t> quantized_;  // int8
   Buffer<float> scales_;
-  Buffer<float> row_;         // the row that is streaming in
+  Buffer<float> row_;  // the row that is streaming in
 };
 
 }  // namespace ptts

@@ -14,8 +14,8 @@ namespace {
 constexpr size_t kFadeSamples = 120;  // 5 ms at the start of every chunk
 
 // rows x input_dim -> rows x output_dim, in place; `inner` has room for rows x d_model when there are projections.
-void run_projected(const ProjectedTransformer& p, float* x, size_t rows, float* inner, TransformerState& state,
-                   Transformer::Workspace& w) {
+void run_projected(const ProjectedTransformer& p, float* x, size_t rows, float* inner,
+                   TransformerState& state, Transformer::Workspace& w) {
   float* body = x;
   if (p.input_proj.n() > 0) {
     p.input_proj.apply(x, rows, inner, w.scratch);

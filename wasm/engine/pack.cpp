@@ -16,7 +16,9 @@ bool starts_with(std::string_view text, std::string_view prefix) {
 bool ends_with(std::string_view text, std::string_view suffix) {
   return text.size() >= suffix.size() && text.substr(text.size() - suffix.size()) == suffix;
 }
-bool contains(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
+bool contains(std::string_view text, std::string_view part) {
+  return text.find(part) != std::string_view::npos;
+}
 
 void replace_all(std::string* text, std::string_view from, std::string_view to) {
   for (size_t at = text->find(from); at != std::string::npos; at = text->find(from, at + to.size())) {
@@ -34,7 +36,8 @@ std::string flow_lm_name(const std::string& name) {
   if (name == "condition_provider.conditioners.transcript_in_segment.embed.weight") {
     return "flow_lm.conditioner.embed.weight";
   }
-  if (name == "condition_provider.conditioners.speaker_wavs.output_proj.weight") return "flow_lm.speaker_proj_weight";
+  if (name == "condition_provider.conditioners.speaker_wavs.output_proj.weight")
+    return "flow_lm.speaker_proj_weight";
   if (name == "fuser.padding_value") return "flow_lm.bos_before_voice";
   std::string renamed = "flow_lm." + name;
   replace_all(&renamed, ".self_attn.in_proj_weight", ".self_attn.in_proj.weight");
@@ -44,9 +47,9 @@ std::string flow_lm_name(const std::string& name) {
 // The same for a Mimi file in the training layout.
 std::string mimi_name(std::string name) {
   if (starts_with(name, "model.quantizer.vq.") || name == "model.quantizer.logvar_proj.weight" ||
-      name == "quantizer.logvar_proj.weight" || name == "quantizer.logvar_param" || contains(name, "_codebook") ||
-      contains(name, "wavlm_emb_downsample") || name == "wavlm_input_resample.kernel" ||
-      name == "wavlm_proj.weight") {
+      name == "quantizer.logvar_proj.weight" || name == "quantizer.logvar_param" ||
+      contains(name, "_codebook") || contains(name, "wavlm_emb_downsample") ||
+      name == "wavlm_input_resample.kernel" || name == "wavlm_proj.weight") {
     return "";
   }
   if (starts_with(name, "model.")) name.erase(0, 6);
@@ -57,7 +60,9 @@ std::string mimi_name(std::string name) {
 }
 
 const char* part_name(uint32_t part) {
-  return part == PTTS_PART_FLOW_LM ? "FlowLM" : part == PTTS_PART_MIMI_DECODER ? "Mimi decoder" : "Mimi encoder";
+  return part == PTTS_PART_FLOW_LM        ? "FlowLM"
+         : part == PTTS_PART_MIMI_DECODER ? "Mimi decoder"
+                                          : "Mimi encoder";
 }
 
 }  // namespace
@@ -89,7 +94,9 @@ ptts_status Pack::tokenizer(uint32_t kind, std::span<const uint8_t> file) {
 }
 
 const char* Pack::file_name() const {
-  return kind_ == PTTS_FILE_BUNDLE ? "weights" : kind_ == PTTS_FILE_FLOW_LM ? "FlowLM weights" : "Mimi weights";
+  return kind_ == PTTS_FILE_BUNDLE    ? "weights"
+         : kind_ == PTTS_FILE_FLOW_LM ? "FlowLM weights"
+                                      : "Mimi weights";
 }
 
 Slot* Pack::find(const std::string& name) {
@@ -100,10 +107,12 @@ Slot* Pack::find(const std::string& name) {
 
 ptts_status Pack::file(uint32_t kind, uint64_t total_bytes) {
   if (broken_ < 0) return fail(PTTS_ERROR_STATE, "this pack failed before: open a new one");
-  if (kind > PTTS_FILE_MIMI) return fail(PTTS_ERROR_ARGUMENT, "file kind: expected PTTS_FILE_*, found %u", kind);
+  if (kind > PTTS_FILE_MIMI)
+    return fail(PTTS_ERROR_ARGUMENT, "file kind: expected PTTS_FILE_*, found %u", kind);
   if (in_file_) {
-    return fail(PTTS_ERROR_STATE, "%s: %llu of %llu bytes came before the next file was announced", file_name(),
-                static_cast<unsigned long long>(received_), static_cast<unsigned long long>(total_));
+    return fail(PTTS_ERROR_STATE, "%s: %llu of %llu bytes came before the next file was announced",
+                file_name(), static_cast<unsigned long long>(received_),
+                static_cast<unsigned long long>(total_));
   }
   if ((files_seen_ & 1u << kind) != 0) return fail(PTTS_ERROR_STATE, "a file of this kind came already");
   kind_ = kind;
@@ -151,7 +160,8 @@ ptts_status Pack::read_header() {
     for (size_t i = 8; i-- > 0;) header_length_ = header_length_ << 8 | static_cast<uint8_t>(header_[i]);
     if (header_length_ < 2 || header_length_ > kMaxHeaderBytes || header_length_ > total_ - 8) {
       return fail(PTTS_ERROR_WEIGHTS, "%s: expected a header of 2 to %llu bytes, its length field says %llu",
-                  file_name(), static_cast<unsigned long long>(std::min<uint64_t>(kMaxHeaderBytes, total_ - 8)),
+                  file_name(),
+                  static_cast<unsigned long long>(std::min<uint64_t>(kMaxHeaderBytes, total_ - 8)),
                   static_cast<unsigned long long>(header_length_));
     }
     return PTTS_OK;
@@ -182,8 +192,9 @@ ptts_status Pack::resolve(const TensorEntry& entry, Target* target) {
       name = mimi_name(g || v ? entry.name.substr(0, entry.name.size() - 2) : entry.name);
       if ((g || v) && !name.empty()) {
         Slot* slot = find(name);
-        if (slot == nullptr) return fail(PTTS_ERROR_WEIGHTS, "%s: %.200s: not a tensor of this model", file_name(),
-                                         entry.name.c_str());
+        if (slot == nullptr)
+          return fail(PTTS_ERROR_WEIGHTS, "%s: %.200s: not a tensor of this model", file_name(),
+                      entry.name.c_str());
         WeightNorm& norm = weight_norms_[name];
         norm.slot = slot;
         TensorEntry expected = entry;
@@ -191,8 +202,8 @@ ptts_status Pack::resolve(const TensorEntry& entry, Target* target) {
           Shape lengths(slot->shape.size(), 1);
           lengths[0] = slot->shape[0];
           if (entry.shape != lengths) {
-            return fail(PTTS_ERROR_WEIGHTS, "%s: %.200s: expected %s, file has %s", file_name(), entry.name.c_str(),
-                        show_shape(lengths).c_str(), show_shape(entry.shape).c_str());
+            return fail(PTTS_ERROR_WEIGHTS, "%s: %.200s: expected %s, file has %s", file_name(),
+                        entry.name.c_str(), show_shape(lengths).c_str(), show_shape(entry.shape).c_str());
           }
           expected.shape = slot->shape;
         }
@@ -212,7 +223,8 @@ ptts_status Pack::resolve(const TensorEntry& entry, Target* target) {
     return PTTS_OK;
   }
   if (slot == nullptr) {
-    return fail(PTTS_ERROR_WEIGHTS, "%s: %.200s: not a tensor of this model", file_name(), entry.name.c_str());
+    return fail(PTTS_ERROR_WEIGHTS, "%s: %.200s: not a tensor of this model", file_name(),
+                entry.name.c_str());
   }
   return match(entry, slot, target);
 }
@@ -253,7 +265,8 @@ ptts_status Pack::begin_tensor() {
 }
 
 ptts_status Pack::take_tensor_bytes(std::span<const uint8_t>* bytes) {
-  if (entry_ == entries_.size()) return fail(PTTS_ERROR_WEIGHTS, "%s: bytes behind the last tensor", file_name());
+  if (entry_ == entries_.size())
+    return fail(PTTS_ERROR_WEIGHTS, "%s: bytes behind the last tensor", file_name());
   const TensorEntry& entry = entries_[entry_];
   const size_t size = dtype_size(entry.dtype);
   if (target_.slot == nullptr) {  // passed over; here element_ counts bytes
@@ -320,8 +333,8 @@ ptts_status Pack::finish_weight_norms() {
     if ((slot.part & model_->parts) == 0 || shape_count(slot.shape) == 0) continue;
     const size_t rows = slot.shape[0], width = shape_count(slot.shape) / rows;
     if (norm.v_filled != rows * width || norm.g_filled != rows) {
-      return fail(PTTS_ERROR_WEIGHTS, "%s: %.200s: expected both weight_g and weight_v, found one", file_name(),
-                  name.c_str());
+      return fail(PTTS_ERROR_WEIGHTS, "%s: %.200s: expected both weight_g and weight_v, found one",
+                  file_name(), name.c_str());
     }
     slot.present = true;
     PTTS_TRY(slot.create(model_->precision));
@@ -359,8 +372,8 @@ ptts_status Pack::close(std::unique_ptr<Model>* model) {
   if (present_of(PTTS_PART_MIMI_ENCODER, true) == 0) m.parts &= ~uint32_t{PTTS_PART_MIMI_ENCODER};
   for (const Slot& slot : slots_) {
     if ((slot.part & m.parts) == 0 || slot.present) continue;
-    return fail(PTTS_ERROR_WEIGHTS, "weights: %s: missing (one of %zu missing tensors of the %s)", slot.name.c_str(),
-                static_cast<size_t>(present_of(slot.part, false)), part_name(slot.part));
+    return fail(PTTS_ERROR_WEIGHTS, "weights: %s: missing (one of %zu missing tensors of the %s)",
+                slot.name.c_str(), static_cast<size_t>(present_of(slot.part, false)), part_name(slot.part));
   }
   if (m.has(PTTS_PART_FLOW_LM) && m.tokenizer == nullptr) {
     return fail(PTTS_ERROR_STATE, "ptts_pack_close: the FlowLM needs a tokenizer (ptts_pack_tokenizer)");

@@ -31,8 +31,8 @@ class Pack {
   };
   // What a tensor of the file is for.
   struct Target {
-    Slot* slot = nullptr;              // null: passed over
-    Buffer<float>* norm = nullptr;     // half of a WeightNorm
+    Slot* slot = nullptr;           // null: passed over
+    Buffer<float>* norm = nullptr;  // half of a WeightNorm
     size_t* norm_filled = nullptr;
   };
 

@@ -23,14 +23,28 @@ class Planner {
     vector(name + ".bias", {n}, &target->bias);
   }
   void conv(const std::string& name, Conv1d* target, bool bias) {
-    slots_->push_back({name + ".weight", {target->out, target->in, target->kernel}, part, Layout::kConv, nullptr,
+    slots_->push_back({name + ".weight",
+                       {target->out, target->in, target->kernel},
+                       part,
+                       Layout::kConv,
+                       nullptr,
                        &target->weight});
     if (bias) vector(name + ".bias", {target->out}, &target->bias);
   }
   void conv_transpose(const std::string& name, ConvTranspose1d* target) {
-    slots_->push_back({name + ".weight", {target->in, target->out, 2 * target->stride}, part,
-                       Layout::kConvTranspose, nullptr, &target->weight, target->stride});
-    slots_->push_back({name + ".bias", {target->out}, part, Layout::kConvTransposeBias, &target->bias, nullptr,
+    slots_->push_back({name + ".weight",
+                       {target->in, target->out, 2 * target->stride},
+                       part,
+                       Layout::kConvTranspose,
+                       nullptr,
+                       &target->weight,
+                       target->stride});
+    slots_->push_back({name + ".bias",
+                       {target->out},
+                       part,
+                       Layout::kConvTransposeBias,
+                       &target->bias,
+                       nullptr,
                        target->stride});
   }
 
@@ -208,13 +222,12 @@ ptts_status Slot::create(uint32_t precision) {
 
 ptts_status Slot::put(size_t first, const float* values, size_t count) {
   switch (layout) {
-    case Layout::kVector:
-      std::copy_n(values, count, vector->data() + first);
-      break;
+    case Layout::kVector: std::copy_n(values, count, vector->data() + first); break;
     case Layout::kMatrix:
     case Layout::kQuantizedMatrix:
       while (count > 0) {  // row by row
-        const size_t row = first / shape[1], column = first % shape[1], here = std::min(count, shape[1] - column);
+        const size_t row = first / shape[1], column = first % shape[1],
+                     here = std::min(count, shape[1] - column);
         PTTS_TRY(matrix->put(row, column, values, here));
         first += here;
         values += here;

@@ -12,23 +12,23 @@ namespace ptts {
 
 // How a tensor's elements become weights.
 enum class Layout {
-  kVector,            // as they are
-  kMatrix,            // [n, k]
-  kQuantizedMatrix,   // [n, k], int8 when the precision says so
-  kConv,              // [out, in, kernel]
-  kConvTranspose,     // [in, out, 2 stride]
-  kConvTransposeBias, // [out], repeated for every output row of a step
-  kUpsample,          // [channels, 1, 2 stride]
+  kVector,             // as they are
+  kMatrix,             // [n, k]
+  kQuantizedMatrix,    // [n, k], int8 when the precision says so
+  kConv,               // [out, in, kernel]
+  kConvTranspose,      // [in, out, 2 stride]
+  kConvTransposeBias,  // [out], repeated for every output row of a step
+  kUpsample,           // [channels, 1, 2 stride]
 };
 
 struct Slot {
   std::string name;  // "flow_lm.out_norm.weight"
   Shape shape;
-  uint32_t part;     // PTTS_PART_*
+  uint32_t part;  // PTTS_PART_*
   Layout layout;
   Buffer<float>* vector = nullptr;
   Matrix* matrix = nullptr;
-  size_t stride = 1;    // of a transposed convolution
+  size_t stride = 1;     // of a transposed convolution
   bool present = false;  // the tensor was found in a file
 
   [[nodiscard]] ptts_status create(uint32_t precision);

@@ -48,15 +48,15 @@ enum {
   PTTS_CHUNK_END = 1, /* ptts_session_step: this chunk is complete, no latent was written */
   PTTS_DONE = 2,      /* ptts_session_step: the text is complete, no latent was written */
 
-  PTTS_ERROR_ARGUMENT = -1,       /* a number or pointer that the call cannot take */
-  PTTS_ERROR_HANDLE = -2,         /* closed, unknown, or of another kind */
-  PTTS_ERROR_STATE = -3,          /* a call out of order */
-  PTTS_ERROR_CONFIG = -4,         /* the configuration: unknown key, wrong type, impossible shape */
-  PTTS_ERROR_WEIGHTS = -5,        /* a weights file: broken container, missing/extra/wrong tensor, not a number */
-  PTTS_ERROR_TOKENIZER = -6,      /* a tokenizer file that is not one, or not this model's */
-  PTTS_ERROR_VOICE = -7,          /* a voice file that is broken or made for another model */
-  PTTS_ERROR_AUDIO = -8,          /* audio that cannot be read, is too short, too long, or not a number */
-  PTTS_ERROR_CLONING = -9,        /* this model cannot make voices from audio */
+  PTTS_ERROR_ARGUMENT = -1,  /* a number or pointer that the call cannot take */
+  PTTS_ERROR_HANDLE = -2,    /* closed, unknown, or of another kind */
+  PTTS_ERROR_STATE = -3,     /* a call out of order */
+  PTTS_ERROR_CONFIG = -4,    /* the configuration: unknown key, wrong type, impossible shape */
+  PTTS_ERROR_WEIGHTS = -5,   /* a weights file: broken container, missing/extra/wrong tensor, not a number */
+  PTTS_ERROR_TOKENIZER = -6, /* a tokenizer file that is not one, or not this model's */
+  PTTS_ERROR_VOICE = -7,     /* a voice file that is broken or made for another model */
+  PTTS_ERROR_AUDIO = -8,     /* audio that cannot be read, is too short, too long, or not a number */
+  PTTS_ERROR_CLONING = -9,   /* this model cannot make voices from audio */
   PTTS_ERROR_TEXT_EMPTY = -10,    /* nothing left to speak after preparation */
   PTTS_ERROR_TEXT_ENCODING = -11, /* not UTF-8 */
   PTTS_ERROR_TEXT_TOO_LONG = -12, /* the text, or one unbreakable chunk of it, is over the limit */
@@ -94,7 +94,8 @@ enum {
 
 enum {
   PTTS_PRECISION_F32 = 0,
-  PTTS_PRECISION_Q8 = 1 /* int8 weights, one scale per row, in the FlowLM's attention and feed-forward matrices */
+  PTTS_PRECISION_Q8 =
+      1 /* int8 weights, one scale per row, in the FlowLM's attention and feed-forward matrices */
 };
 
 enum { PTTS_TOKENIZER_SENTENCEPIECE = 0, PTTS_TOKENIZER_JSON = 1 };
@@ -146,8 +147,8 @@ ptts_status ptts_detokenize(ptts_handle model, const int32_t* ids, size_t count,
 
 /* A text as it would be given to the tokenizer if it were spoken whole; freed with ptts_free.  `guess`: the frames
  * after the end that its number of words suggests. */
-ptts_status ptts_prepare(ptts_handle model, const char* text, size_t length, char** prepared, size_t* prepared_length,
-                         uint32_t* guess);
+ptts_status ptts_prepare(ptts_handle model, const char* text, size_t length, char** prepared,
+                         size_t* prepared_length, uint32_t* guess);
 
 /* ---- voices ------------------------------------------------------------------------------------------------- */
 
@@ -177,15 +178,15 @@ enum {
 };
 
 typedef struct ptts_options {
-  uint64_t seed;              /* the low 32 bits seed the generator, as in the reference */
-  float temperature;          /* variance of the noise, >= 0 */
-  float eos_threshold;        /* the end is a logit strictly above it */
-  float noise_clamp;          /* > 0: noise truncated to [-clamp, clamp]; 0: none */
-  int32_t decode_steps;       /* of the sampler, 1 to 1000 */
-  int32_t frames_after_eos;   /* -1: the model's own value, or the guess by the number of words */
-  int32_t max_tokens;         /* per chunk, 1 to 4096 */
-  uint32_t rng;               /* PTTS_RNG_* */
-  uint32_t discard_draws;     /* draws thrown away first (PTTS_RNG_TORCH: 1 for a voice encoded after seeding) */
+  uint64_t seed;            /* the low 32 bits seed the generator, as in the reference */
+  float temperature;        /* variance of the noise, >= 0 */
+  float eos_threshold;      /* the end is a logit strictly above it */
+  float noise_clamp;        /* > 0: noise truncated to [-clamp, clamp]; 0: none */
+  int32_t decode_steps;     /* of the sampler, 1 to 1000 */
+  int32_t frames_after_eos; /* -1: the model's own value, or the guess by the number of words */
+  int32_t max_tokens;       /* per chunk, 1 to 4096 */
+  uint32_t rng;             /* PTTS_RNG_* */
+  uint32_t discard_draws; /* draws thrown away first (PTTS_RNG_TORCH: 1 for a voice encoded after seeding) */
 } ptts_options;
 
 /* Fills in the defaults of a model: temperature and threshold of its configuration, seed 42. */
@@ -209,7 +210,7 @@ typedef struct ptts_chunk {
   uint32_t max_frames;       /* its length limit */
   uint32_t text_begin;       /* bytes of the caller's text that this chunk speaks: [begin, end) */
   uint32_t text_end;
-  uint32_t over_limit;       /* 1 when it has more than max_tokens ids (spoken whole) */
+  uint32_t over_limit; /* 1 when it has more than max_tokens ids (spoken whole) */
 } ptts_chunk;
 
 ptts_status ptts_session_chunk_count(ptts_handle session, uint32_t* count);
@@ -229,8 +230,8 @@ ptts_status ptts_session_step(ptts_handle session, float* latent, ptts_event* ev
 
 /* Teacher forcing, for parity tests: the same, but the step sees `previous` instead of the session's own last
  * latent (NULL: its own) and starts the sampler from `noise` (NULL: drawn).  The end is found but never acted on. */
-ptts_status ptts_session_step_forced(ptts_handle session, const float* previous, const float* noise, float* latent,
-                                     ptts_event* event);
+ptts_status ptts_session_step_forced(ptts_handle session, const float* previous, const float* noise,
+                                     float* latent, ptts_event* event);
 
 /* One evaluation of the flow net, for parity tests: `condition` is the hidden vector (probe "hidden"), `times` as many
  * as the flow type has (lsd 2, flow_matching 1, else none), x and velocity have latent_width floats. */
@@ -262,15 +263,16 @@ ptts_status ptts_probe_take(void** data, size_t* length);
 
 /* Audio helpers used by the voice encoder, for tests and hosts: resampling to 24 kHz, and the cut at a pause.
  * The results are freed with ptts_free. */
-ptts_status ptts_wav_read(const void* data, size_t length, float** samples, size_t* count, uint32_t* sample_rate);
-ptts_status ptts_resample(const float* samples, size_t count, uint32_t from_rate, uint32_t to_rate, float** out,
-                          size_t* out_count);
+ptts_status ptts_wav_read(const void* data, size_t length, float** samples, size_t* count,
+                          uint32_t* sample_rate);
+ptts_status ptts_resample(const float* samples, size_t count, uint32_t from_rate, uint32_t to_rate,
+                          float** out, size_t* out_count);
 ptts_status ptts_end_on_pause(const float* samples, size_t count, float** out, size_t* out_count);
 
 /* Normals as the reference draws them from a generator seeded with `seed`, std = sqrt(temperature): `draws` tensors
  * of widths[i] values, one behind the other in `out`. */
-ptts_status ptts_normals(uint64_t seed, float temperature, float noise_clamp, const uint32_t* widths, size_t draws,
-                         float* out);
+ptts_status ptts_normals(uint64_t seed, float temperature, float noise_clamp, const uint32_t* widths,
+                         size_t draws, float* out);
 
 #ifdef __cplusplus
 }

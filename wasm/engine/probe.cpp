@@ -65,7 +65,8 @@ extern "C" ptts_status ptts_probe(uint32_t on) {
 
 extern "C" ptts_status ptts_probe_take(void** data, size_t* length) {
   using namespace ptts;
-  if (data == nullptr || length == nullptr) return fail(PTTS_ERROR_ARGUMENT, "ptts_probe_take: a null pointer");
+  if (data == nullptr || length == nullptr)
+    return fail(PTTS_ERROR_ARGUMENT, "ptts_probe_take: a null pointer");
   std::vector<probe::Recording> taken;
   taken.swap(probe::recordings);
   SafetensorsWriter writer;

@@ -16,9 +16,10 @@ struct DtypeRow {
   size_t size;
 };
 constexpr DtypeRow kDtypes[] = {
-    {"F32", Dtype::kF32, 4},   {"F16", Dtype::kF16, 2},   {"BF16", Dtype::kBf16, 2},  {"I64", Dtype::kI64, 8},
-    {"F64", Dtype::kOther, 8}, {"U64", Dtype::kOther, 8}, {"I32", Dtype::kOther, 4},  {"U32", Dtype::kOther, 4},
-    {"I16", Dtype::kOther, 2}, {"U16", Dtype::kOther, 2}, {"I8", Dtype::kOther, 1},   {"U8", Dtype::kOther, 1},
+    {"F32", Dtype::kF32, 4},    {"F16", Dtype::kF16, 2},       {"BF16", Dtype::kBf16, 2},
+    {"I64", Dtype::kI64, 8},    {"F64", Dtype::kOther, 8},     {"U64", Dtype::kOther, 8},
+    {"I32", Dtype::kOther, 4},  {"U32", Dtype::kOther, 4},     {"I16", Dtype::kOther, 2},
+    {"U16", Dtype::kOther, 2},  {"I8", Dtype::kOther, 1},      {"U8", Dtype::kOther, 1},
     {"BOOL", Dtype::kOther, 1}, {"F8_E4M3", Dtype::kOther, 1}, {"F8_E5M2", Dtype::kOther, 1},
 };
 
@@ -39,8 +40,9 @@ ptts_status parse_entry(yyjson_val* key, yyjson_val* value, ptts_status status, 
   yyjson_val* dtype = yyjson_obj_get(value, "dtype");
   yyjson_val* shape = yyjson_obj_get(value, "shape");
   yyjson_val* offsets = yyjson_obj_get(value, "data_offsets");
-  if (!yyjson_is_str(dtype) || !yyjson_is_arr(shape) || !yyjson_is_arr(offsets) || yyjson_arr_size(offsets) != 2 ||
-      !yyjson_is_uint(yyjson_arr_get(offsets, 0)) || !yyjson_is_uint(yyjson_arr_get(offsets, 1))) {
+  if (!yyjson_is_str(dtype) || !yyjson_is_arr(shape) || !yyjson_is_arr(offsets) ||
+      yyjson_arr_size(offsets) != 2 || !yyjson_is_uint(yyjson_arr_get(offsets, 0)) ||
+      !yyjson_is_uint(yyjson_arr_get(offsets, 1))) {
     return fail(status, "%s: %.200s: expected an object with dtype, shape and two data_offsets", what, name);
   }
   entry->dtype_text = yyjson_get_str(dtype);
@@ -68,8 +70,9 @@ ptts_status parse_entry(yyjson_val* key, yyjson_val* value, ptts_status status, 
   entry->begin = yyjson_get_uint(yyjson_arr_get(offsets, 0));
   entry->end = yyjson_get_uint(yyjson_arr_get(offsets, 1));
   if (entry->end < entry->begin || entry->end - entry->begin != count * row->size) {
-    return fail(status, "%s: %.200s: %s of dtype %s takes %llu bytes, data_offsets are [%llu, %llu]", what, name,
-                show_shape(entry->shape).c_str(), row->name, static_cast<unsigned long long>(count * row->size),
+    return fail(status, "%s: %.200s: %s of dtype %s takes %llu bytes, data_offsets are [%llu, %llu]", what,
+                name, show_shape(entry->shape).c_str(), row->name,
+                static_cast<unsigned long long>(count * row->size),
                 static_cast<unsigned long long>(entry->begin), static_cast<unsigned long long>(entry->end));
   }
   return PTTS_OK;
@@ -154,7 +157,8 @@ void to_f32(Dtype dtype, const uint8_t* bytes, size_t count, float* out) {
   }
   for (size_t i = 0; i < count; ++i) {
     const uint16_t half = static_cast<uint16_t>(bytes[2 * i] | bytes[2 * i + 1] << 8);
-    out[i] = dtype == Dtype::kF16 ? half_to_f32(half) : std::bit_cast<float>(static_cast<uint32_t>(half) << 16);
+    out[i] =
+        dtype == Dtype::kF16 ? half_to_f32(half) : std::bit_cast<float>(static_cast<uint32_t>(half) << 16);
   }
 }
 
@@ -173,8 +177,8 @@ ptts_status open_safetensors(std::span<const uint8_t> file, ptts_status status, 
   uint64_t header = 0;
   for (size_t i = 8; i-- > 0;) header = header << 8 | file[i];
   if (header > kMaxHeaderBytes || header > file.size() - 8) {
-    return fail(status, "%s: expected a safetensors header of at most %zu bytes, its length field says %llu", what,
-                file.size() - 8, static_cast<unsigned long long>(header));
+    return fail(status, "%s: expected a safetensors header of at most %zu bytes, its length field says %llu",
+                what, file.size() - 8, static_cast<unsigned long long>(header));
   }
   const std::string_view json(reinterpret_cast<const char*>(file.data()) + 8, static_cast<size_t>(header));
   out->data = file.subspan(8 + static_cast<size_t>(header));
@@ -196,20 +200,23 @@ ptts_status SafetensorsWriter::write(void** data, size_t* length) const {
     const size_t bytes = item.values != nullptr ? shape_count(item.shape) * 4 : 8;
     header += (header.size() > 1 ? ",\"" : "\"") + item.name + "\":{\"dtype\":\"" +
               (item.values != nullptr ? "F32" : "I64") + "\",\"shape\":" + show_shape(item.shape) +
-              ",\"data_offsets\":[" + std::to_string(position) + "," + std::to_string(position + bytes) + "]}";
+              ",\"data_offsets\":[" + std::to_string(position) + "," + std::to_string(position + bytes) +
+              "]}";
     position += bytes;
   }
   header += "}";
   header.resize((header.size() + 7) / 8 * 8, ' ');
   const size_t total = 8 + header.size() + position;
   uint8_t* out = static_cast<uint8_t*>(std::malloc(total));
-  if (out == nullptr) return fail(PTTS_ERROR_MEMORY, "a safetensors file of %zu bytes could not be held", total);
+  if (out == nullptr)
+    return fail(PTTS_ERROR_MEMORY, "a safetensors file of %zu bytes could not be held", total);
   for (size_t i = 0; i < 8; ++i) out[i] = static_cast<uint8_t>(static_cast<uint64_t>(header.size()) >> 8 * i);
   std::memcpy(out + 8, header.data(), header.size());
   uint8_t* next = out + 8 + header.size();
   for (const Item& item : items_) {
     const size_t bytes = item.values != nullptr ? shape_count(item.shape) * 4 : 8;
-    if (bytes > 0) std::memcpy(next, item.values != nullptr ? static_cast<const void*>(item.values) : &item.number, bytes);
+    if (bytes > 0)
+      std::memcpy(next, item.values != nullptr ? static_cast<const void*>(item.values) : &item.number, bytes);
     next += bytes;
   }
   *data = out;

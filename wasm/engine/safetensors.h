@@ -48,8 +48,8 @@ struct SafetensorsFile {
 
   const TensorEntry* find(std::string_view name) const;
 };
-[[nodiscard]] ptts_status open_safetensors(std::span<const uint8_t> file, ptts_status status, const char* what,
-                                           SafetensorsFile* out);
+[[nodiscard]] ptts_status open_safetensors(std::span<const uint8_t> file, ptts_status status,
+                                           const char* what, SafetensorsFile* out);
 
 // Writes a file of F32 and I64 tensors, in the order added.
 class SafetensorsWriter {

@@ -22,7 +22,8 @@ Seanet::Layer conv_layer(size_t in, size_t out, size_t kernel, size_t stride, bo
 }
 
 Seanet::Layer residual_layer(const SeanetConfig& config, size_t width, size_t index) {
-  Seanet::Layer layer = conv_layer(width, width / config.compress, config.residual_kernel, 1, config.replicate);
+  Seanet::Layer layer =
+      conv_layer(width, width / config.compress, config.residual_kernel, 1, config.replicate);
   layer.kind = Seanet::Kind::kResidual;
   for (size_t i = 0; i < index; ++i) layer.conv.dilation *= config.dilation_base;
   layer.conv2.in = width / config.compress;
@@ -97,8 +98,7 @@ ptts_status Seanet::create_state(size_t rows, State* state) const {
         PTTS_TRY(layer.conv2.create_state(rows, &s.conv2));
         PTTS_TRY(s.inner.allocate(rows * layer.conv.out, "codec activations"));
         break;
-      case Kind::kElu:
-        break;
+      case Kind::kElu: break;
     }
     if (layer.kind != Kind::kElu) width = width_of(layer);
     // An ELU writes straight into the window of the layer behind it (see run).

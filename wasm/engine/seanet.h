@@ -31,8 +31,8 @@ class Seanet {
     struct PerLayer {
       Conv1d::State conv, conv2;
       ConvTranspose1d::State convtr;
-      Buffer<float> out;     // of this layer
-      Buffer<float> inner;   // kResidual: between the two convolutions
+      Buffer<float> out;    // of this layer
+      Buffer<float> inner;  // kResidual: between the two convolutions
     };
     std::vector<PerLayer> layers;
     Scratch scratch;

@@ -33,7 +33,8 @@ ptts_options default_options(const Config& config) {
 
 ptts_status check_options(const ptts_options& o) {
   if (!(o.temperature >= 0 && o.temperature <= 100)) {
-    return fail(PTTS_ERROR_ARGUMENT, "temperature: expected 0 to 100, found %g", static_cast<double>(o.temperature));
+    return fail(PTTS_ERROR_ARGUMENT, "temperature: expected 0 to 100, found %g",
+                static_cast<double>(o.temperature));
   }
   if (!std::isfinite(o.eos_threshold)) {
     return fail(PTTS_ERROR_ARGUMENT, "eos_threshold: expected a finite number, found %g",
@@ -88,7 +89,8 @@ ptts_status Session::seek(size_t chunk) {
     return fail(PTTS_ERROR_ARGUMENT, "chunk: expected 0 to %zu, found %zu", chunks_.size(), chunk);
   }
   if (options_.rng == PTTS_RNG_TORCH && chunk != 0) {
-    return fail(PTTS_ERROR_ARGUMENT, "one sequential stream of random numbers cannot start at chunk %zu", chunk);
+    return fail(PTTS_ERROR_ARGUMENT, "one sequential stream of random numbers cannot start at chunk %zu",
+                chunk);
   }
   chunk_ = chunk;
   in_chunk_ = false;
@@ -170,8 +172,8 @@ ptts_status Session::step(const float* previous, const float* noise, bool forced
   } else {
     PTTS_TRY(draw(latent_.data()));
   }
-  lm.flow_net.sample(stream_.hidden(), baked_times_, static_cast<size_t>(options_.decode_steps), latent_.data(),
-                     stream_.flow());
+  lm.flow_net.sample(stream_.hidden(), baked_times_, static_cast<size_t>(options_.decode_steps),
+                     latent_.data(), stream_.flow());
   if (probe::on) {
     probe::record("hidden", stream_.hidden(), {lm.hidden});
     probe::record("eos_logit", &event->eos_logit, {1});
@@ -179,7 +181,8 @@ ptts_status Session::step(const float* previous, const float* noise, bool forced
   }
   if (!std::isfinite(event->eos_logit) || !all_finite(latent_.data(), lm.latent)) {
     in_chunk_ = false;
-    return fail(PTTS_ERROR_NUMERIC, "chunk %zu, step %zu: the model's output is not a finite number", chunk_, step_);
+    return fail(PTTS_ERROR_NUMERIC, "chunk %zu, step %zu: the model's output is not a finite number", chunk_,
+                step_);
   }
   if (!ended_ && step_ >= kMinStepsBeforeEos && event->eos_logit > options_.eos_threshold) {
     ended_ = true;

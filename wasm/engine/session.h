@@ -43,8 +43,8 @@ class Session {
   Generator generator_{0};
   size_t chunk_ = 0, step_ = 0;
   bool in_chunk_ = false;
-  bool ended_ = false;     // the end of this chunk was found,
-  size_t end_step_ = 0;    // at this step
+  bool ended_ = false;   // the end of this chunk was found,
+  size_t end_step_ = 0;  // at this step
 };
 
 // The defaults of a model, and whether options can be used with it.

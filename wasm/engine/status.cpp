@@ -27,8 +27,7 @@ extern "C" const char* ptts_message(void) { return ptts::last_message(); }
 extern "C" const char* ptts_status_name(ptts_status status) {
   switch (status) {
 #define PTTS_CASE(name) \
-  case name:            \
-    return #name
+  case name: return #name
     PTTS_CASE(PTTS_OK);
     PTTS_CASE(PTTS_CHUNK_END);
     PTTS_CASE(PTTS_DONE);
@@ -47,7 +46,6 @@ extern "C" const char* ptts_status_name(ptts_status status) {
     PTTS_CASE(PTTS_ERROR_MEMORY);
     PTTS_CASE(PTTS_ERROR_NUMERIC);
 #undef PTTS_CASE
-    default:
-      return "PTTS_UNKNOWN";
+    default: return "PTTS_UNKNOWN";
   }
 }

@@ -7,7 +7,8 @@
 namespace ptts {
 
 // Keeps the message for ptts_message() and returns `status`:  return fail(PTTS_ERROR_CONFIG, "...", ...);
-[[nodiscard, gnu::cold, gnu::format(printf, 2, 3)]] ptts_status fail(ptts_status status, const char* format, ...);
+[[nodiscard, gnu::cold, gnu::format(printf, 2, 3)]] ptts_status fail(ptts_status status, const char* format,
+                                                                     ...);
 
 // The message of the last fail().
 const char* last_message();
@@ -15,8 +16,8 @@ const char* last_message();
 }  // namespace ptts
 
 // Hands an error up; any non-negative status goes on.
-#define PTTS_TRY(expression)                                     \
-  do {                                                           \
+#define PTTS_TRY(expression)                                                                              \
+  do {                                                                                                    \
     if (const ptts_status ptts_try_status_ = (expression); ptts_try_status_ < 0) return ptts_try_status_; \
   } while (0)
 

@@ -66,8 +66,8 @@ ptts_status Transformer::create_workspace(size_t rows, size_t positions, Workspa
   return PTTS_OK;
 }
 
-void Transformer::attention(const TransformerLayer& layer, size_t rows, TransformerState& state, KvCache& cache,
-                            Workspace& w) const {
+void Transformer::attention(const TransformerLayer& layer, size_t rows, TransformerState& state,
+                            KvCache& cache, Workspace& w) const {
   const size_t d = config.head_dim(), kv_dim = config.kv_dim(), width = config.attn_dim + 2 * kv_dim;
   const size_t group = config.heads / config.kv_heads;
   const float scale = 1.0f / std::sqrt(static_cast<float>(d));
@@ -94,7 +94,8 @@ void Transformer::attention(const TransformerLayer& layer, size_t rows, Transfor
   layer.out_proj.apply(w.attended.data(), rows, w.normed.data(), w.scratch);
 }
 
-void Transformer::forward(float* x, size_t rows, TransformerState& state, Workspace& w, bool probe_layers) const {
+void Transformer::forward(float* x, size_t rows, TransformerState& state, Workspace& w,
+                          bool probe_layers) const {
   const size_t n = config.d_model, d = config.head_dim();
   if (config.context > 0 && state.cached + rows > state.capacity) {
     const size_t keep = std::min(state.cached, config.context - 1), kv_dim = config.kv_dim();
@@ -124,10 +125,12 @@ void Transformer::forward(float* x, size_t rows, TransformerState& state, Worksp
         kernels::add_scaled(update, layer_scale.data(), rows, n, x);
       }
     };
-    kernels::layer_norm(x, rows, n, layer.norm1_weight.data(), layer.norm1_bias.data(), 1e-5f, w.normed.data());
+    kernels::layer_norm(x, rows, n, layer.norm1_weight.data(), layer.norm1_bias.data(), 1e-5f,
+                        w.normed.data());
     attention(layer, rows, state, state.layers[l], w);
     residual(w.normed.data(), layer.scale1);
-    kernels::layer_norm(x, rows, n, layer.norm2_weight.data(), layer.norm2_bias.data(), 1e-5f, w.normed.data());
+    kernels::layer_norm(x, rows, n, layer.norm2_weight.data(), layer.norm2_bias.data(), 1e-5f,
+                        w.normed.data());
     layer.linear1.apply(w.normed.data(), rows, w.hidden.data(), w.scratch);
     kernels::gelu_tanh(w.hidden.data(), rows * config.feed_forward, w.hidden.data());
     layer.linear2.apply(w.hidden.data(), rows, w.normed.data(), w.scratch);

@@ -22,7 +22,8 @@ std::string layer_key(size_t layer, const char* key) {
 ptts_status allocate_voice(const Model& model, size_t positions, Voice* voice) {
   const TransformerConfig& c = model.config.backbone;
   if (positions < 1 || positions > kMaxVoicePositions) {
-    return fail(PTTS_ERROR_VOICE, "voice: expected 1 to %zu positions, found %zu", kMaxVoicePositions, positions);
+    return fail(PTTS_ERROR_VOICE, "voice: expected 1 to %zu positions, found %zu", kMaxVoicePositions,
+                positions);
   }
   voice->positions = positions;
   voice->kv_heads = c.kv_heads;
@@ -71,10 +72,12 @@ ptts_status run_prompt(const Model& model, const float* rows, size_t count, Voic
 }
 
 // The rows of generation a, already in the model's width.
-ptts_status load_prompt(const Model& model, const SafetensorsFile& file, const TensorEntry& entry, Voice* voice) {
+ptts_status load_prompt(const Model& model, const SafetensorsFile& file, const TensorEntry& entry,
+                        Voice* voice) {
   const size_t d = model.config.backbone.d_model;
   if (dtype_size(entry.dtype) == 0 || entry.dtype == Dtype::kI64 || entry.shape.size() != 3 ||
-      entry.shape[0] != 1 || entry.shape[2] != d || entry.shape[1] < 1 || entry.shape[1] > kMaxVoicePositions) {
+      entry.shape[0] != 1 || entry.shape[2] != d || entry.shape[1] < 1 ||
+      entry.shape[1] > kMaxVoicePositions) {
     return fail(PTTS_ERROR_VOICE, "voice: audio_prompt: expected floats [1, 1 to %zu, %zu], file has %s %s",
                 kMaxVoicePositions, d, entry.dtype_text.c_str(), show_shape(entry.shape).c_str());
   }
@@ -129,15 +132,16 @@ ptts_status load_layer(const Model& model, const SafetensorsFile& file, size_t l
     return fail(PTTS_ERROR_VOICE, "voice: %s: missing; this model has %zu layers", key.c_str(), c.layers);
   }
   const Shape& s = cache->shape;
-  if (dtype_size(cache->dtype) == 0 || cache->dtype == Dtype::kI64 || s.size() != 5 || s[0] != 2 || s[1] != 1 ||
-      s[3] != c.kv_heads || s[4] != c.head_dim()) {
-    return fail(PTTS_ERROR_VOICE, "voice: %s: expected floats [2, 1, T, %zu, %zu], file has %s %s", key.c_str(),
-                c.kv_heads, c.head_dim(), cache->dtype_text.c_str(), show_shape(s).c_str());
+  if (dtype_size(cache->dtype) == 0 || cache->dtype == Dtype::kI64 || s.size() != 5 || s[0] != 2 ||
+      s[1] != 1 || s[3] != c.kv_heads || s[4] != c.head_dim()) {
+    return fail(PTTS_ERROR_VOICE, "voice: %s: expected floats [2, 1, T, %zu, %zu], file has %s %s",
+                key.c_str(), c.kv_heads, c.head_dim(), cache->dtype_text.c_str(), show_shape(s).c_str());
   }
   size_t length = 0;
   PTTS_TRY(read_length(file, layer, &length));
   if (length > s[2]) {
-    return fail(PTTS_ERROR_VOICE, "voice: %s: holds %zu positions, its length says %zu", key.c_str(), s[2], length);
+    return fail(PTTS_ERROR_VOICE, "voice: %s: holds %zu positions, its length says %zu", key.c_str(), s[2],
+                length);
   }
   if (layer == 0) {
     PTTS_TRY(allocate_voice(model, length, voice));
@@ -173,14 +177,17 @@ ptts_status load_voice(const Model& model, std::span<const uint8_t> bytes, Voice
   return PTTS_OK;
 }
 
-ptts_status encode_voice(const Model& model, const float* samples, size_t count, uint32_t rate, Voice* voice) {
+ptts_status encode_voice(const Model& model, const float* samples, size_t count, uint32_t rate,
+                         Voice* voice) {
   if (!model.has(PTTS_PART_FLOW_LM | PTTS_PART_MIMI_ENCODER)) {
-    return fail(PTTS_ERROR_CLONING, "this model cannot make voices from audio: it was loaded without the Mimi encoder");
+    return fail(PTTS_ERROR_CLONING,
+                "this model cannot make voices from audio: it was loaded without the Mimi encoder");
   }
   if (model.encoder.silent) {
-    return fail(PTTS_ERROR_CLONING,
-                "this model cannot make voices from audio: the weights of its Mimi encoder are all zero (the public "
-                "weights; those with voice cloning have to be asked for)");
+    return fail(
+        PTTS_ERROR_CLONING,
+        "this model cannot make voices from audio: the weights of its Mimi encoder are all zero (the public "
+        "weights; those with voice cloning have to be asked for)");
   }
   if (samples == nullptr || count < 1) {
     return fail(PTTS_ERROR_AUDIO, "voice audio: expected at least 1 sample, found none");
@@ -228,7 +235,8 @@ ptts_status check_voice(const Model& model, const Voice& voice) {
   const TransformerConfig& c = model.config.backbone;
   if (voice.layers.size() != c.layers || voice.kv_heads != c.kv_heads || voice.head_dim != c.head_dim()) {
     return fail(PTTS_ERROR_VOICE,
-                "voice: made for %zu layers with %zu key/value heads of %zu; this model has %zu layers with %zu of %zu",
+                "voice: made for %zu layers with %zu key/value heads of %zu; this model has %zu layers with "
+                "%zu of %zu",
                 voice.layers.size(), voice.kv_heads, voice.head_dim, c.layers, c.kv_heads, c.head_dim());
   }
   return PTTS_OK;
