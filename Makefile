@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help speak test build wasm wasi native web guest lint parity reference voice-pack clean
+.PHONY: help speak test build wasm wasi native web guest lint parity full reference clean
 
 TEXT ?= The quick brown fox jumps over the lazy dog.
 HOST ?= native
@@ -53,6 +53,12 @@ lint: web ## Formatting and static analysis of C++, TypeScript and Go
 parity: web native ## Every check of the reference's fixtures: DIR=<folder> [HOST=native|node|go]
 	@test -n "$(DIR)" || { echo 'make parity DIR=<folder> [HOST=native|node|go]' >&2; exit 2; }
 	node tests/parity/parity.mjs --host $(HOST) $(DIR)
+
+full: web ## Slow: parity and peak memory of a full-size fixture made by `make reference`: DIR=<folder>
+	@test -n "$(DIR)" || { echo 'make full DIR=<folder>' >&2; exit 2; }
+	cd wasi && $(GO) build -o ../build/pocket-tts ./cmd/pocket-tts
+	for host in node go; do node tests/parity/parity.mjs --quiet --host $$host $(DIR); done
+	for precision in f32 q8; do node tests/full_size.mjs $(DIR) --precision $$precision; done
 
 reference: ## Install the Python reference (several GB) and record fresh fixtures: OUT=<folder> [ARGS=...]
 	tests/reference/make_reference.sh "$(OUT)" $(ARGS)
