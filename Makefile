@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help speak test build wasm wasi native web guest lint parity full reference clean
+.PHONY: help speak test build native native-asan wasm wasi web guest lint parity full reference clean
 
 TEXT ?= The quick brown fox jumps over the lazy dog.
 HOST ?= native
@@ -24,19 +24,22 @@ test: ## All tests: native (with sanitizers), Node, Go, Chromium, parity with th
 build: native wasm wasi web ## Everything that can be built
 
 native: setup ## The native library, its tests and tools (build/native)
-	cmake --preset native > build/native.log && cmake --build --preset native -j $(JOBS)
-
+native-asan: setup ## The same with sanitizers (build/native-asan)
 wasm: setup ## The module for browsers and Node (build/wasm)
-	cmake --preset wasm > build/wasm.log && cmake --build --preset wasm -j $(JOBS)
-
 wasi: setup ## The module for Go (build/wasi)
-	cmake --preset wasi > build/wasi.log && cmake --build --preset wasi -j $(JOBS)
+native native-asan wasm wasi:
+	@cmake --preset $@ > build/$@.log || { cat build/$@.log; exit 1; }
+	@cmake --build --preset $@ -j $(JOBS)
 
 guest: wasi ## Put the built module for Go in its place (commit it with the change that made it)
 	cp build/wasi/pocket_tts.wasm wasi/internal/guest/pocket_tts.wasm
 
-web: wasm node_modules/.ok ## The npm package (dist)
+web: wasm ## The npm package (dist)
+	@$(MAKE) --no-print-directory dist/.ok
+
+dist/.ok: node_modules/.ok package.json tsconfig.json $(wildcard web/*) build/wasm/pocket_tts.wasm
 	npm run --silent build
+	touch $@
 
 node_modules/.ok: package-lock.json
 	npm ci --no-audit --no-fund --loglevel=error

@@ -3,7 +3,6 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 go=${GO:-go}
-jobs=${JOBS:-$(nproc)}
 mkdir -p build
 
 section() {
@@ -12,35 +11,29 @@ section() {
   "$@"
   echo "---- $name: $((SECONDS - begin)) s"
 }
-preset() { cmake --preset "$1" > "build/$1.log" && cmake --build --preset "$1" -j "$jobs"; }
 sanitized() {
-  preset native-asan
+  make native-asan
   build/native-asan/engine_tests --gtest_brief=1
   # The goldens again with every access checked.
   node tests/parity/parity.mjs --quiet --door build/native-asan/parity_door tests/golden
 }
+native() {
+  make native
+  build/native/engine_tests --gtest_brief=1
+}
 guest_is_current() {
-  preset wasi
+  make wasi
   cmp build/wasi/pocket_tts.wasm wasi/internal/guest/pocket_tts.wasm || {
     echo "wasi/internal/guest/pocket_tts.wasm is not what these sources build: run 'make guest' and commit it" >&2
     exit 1
   }
 }
-web() {
-  preset wasm
-  [ -e node_modules/.ok ] && [ node_modules/.ok -nt package-lock.json ] || {
-    npm ci --no-audit --no-fund --loglevel=error
-    touch node_modules/.ok
-  }
-  npm run --silent build
-}
 go_tests() { (cd wasi && "$go" test ./...); }
 
 section "set-up" scripts/setup.sh --tests
 section "WebAssembly for Go" guest_is_current
-section "WebAssembly for Node and browsers, npm package" web
-section "native tests" preset native
-build/native/engine_tests --gtest_brief=1
+section "WebAssembly for Node and browsers, npm package" make web
+section "native tests" native
 section "native tests with sanitizers" sanitized
 section "the same samples: native" node --test tests/hosts/native.test.mjs
 section "Node tests" npm test --silent
