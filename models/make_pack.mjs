@@ -62,23 +62,32 @@ const local = (path) => resolve(folder, path);
 
 // The field that names a file says afterwards where it is in the pack.
 const table = config.flow_lm.lookup_table;
-if (config.weights_path) config.weights_path = add(local(config.weights_path), 'model.safetensors', { role: 'weights' });
+if (config.weights_path)
+  config.weights_path = add(local(config.weights_path), 'model.safetensors', { role: 'weights' });
 delete config.weights_path_without_voice_cloning;
 if (config.flow_lm.weights_path) {
-  config.flow_lm.weights_path = add(local(config.flow_lm.weights_path), 'flow_lm.safetensors', { role: 'weights-flow-lm' });
+  config.flow_lm.weights_path = add(local(config.flow_lm.weights_path), 'flow_lm.safetensors', {
+    role: 'weights-flow-lm',
+  });
 }
 if (config.mimi.weights_path) {
   config.mimi.weights_path = add(local(config.mimi.weights_path), 'mimi.safetensors', { role: 'weights-mimi' });
 }
 const kind = table.tokenizer === 'tokenizers' || table.tokenizer_path.endsWith('.json') ? 'json' : 'sentencepiece';
-table.tokenizer_path = add(local(table.tokenizer_path), kind === 'json' ? 'tokenizer.json' : 'tokenizer.model', { role: 'tokenizer', kind });
+table.tokenizer_path = add(local(table.tokenizer_path), kind === 'json' ? 'tokenizer.json' : 'tokenizer.model', {
+  role: 'tokenizer',
+  kind,
+});
 
 // A lone voice.safetensors keeps the name that the pack's voice had.
-const named = flags.voice?.map((voice) => /^([^=]+)=(.+)$/.exec(voice)?.slice(1) ?? [basename(voice, '.safetensors'), voice])
-  ?? (existsSync(local('voice.safetensors')) ? [[before.default_voice ?? 'default', local('voice.safetensors')]] : []);
+const named =
+  flags.voice?.map((voice) => /^([^=]+)=(.+)$/.exec(voice)?.slice(1) ?? [basename(voice, '.safetensors'), voice]) ??
+  (existsSync(local('voice.safetensors')) ? [[before.default_voice ?? 'default', local('voice.safetensors')]] : []);
 for (const [name, file] of named) add(file, `voices/${name}.safetensors`, { role: 'voice', name });
 
-const defaultVoice = flags['default-voice'] ?? (named.some(([name]) => name === before.default_voice) ? before.default_voice : named[0]?.[0]);
+const defaultVoice =
+  flags['default-voice'] ??
+  (named.some(([name]) => name === before.default_voice) ? before.default_voice : named[0]?.[0]);
 const cloning = flags['no-cloning'] === undefined ? before.cloning : { available: false, reason: flags['no-cloning'] };
 const pack = {
   format: 1,

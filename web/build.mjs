@@ -49,7 +49,8 @@ const results = [
 
 // The terms of what was bundled travel with it.
 const bundled = new Set(
-  results.flatMap(({ metafile }) => Object.keys(metafile.inputs))
+  results
+    .flatMap(({ metafile }) => Object.keys(metafile.inputs))
     .map((path) => /^node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(path)?.[1])
     .filter((name) => name !== undefined),
 );
@@ -62,7 +63,9 @@ const notices = [...bundled].sort().map((name) => {
 });
 writeFileSync(join(dist, 'THIRD_PARTY_LICENSES.txt'), notices.join('\n'));
 
-execFileSync(process.execPath, [join(root, 'node_modules', 'typescript', 'bin', 'tsc'), '-p', root], { stdio: 'inherit' });
+execFileSync(process.execPath, [join(root, 'node_modules', 'typescript', 'bin', 'tsc'), '-p', root], {
+  stdio: 'inherit',
+});
 copyFileSync(join(root, 'web', 'pocket_tts.d.mts'), join(dist, 'types', 'pocket_tts.d.mts'));
 
 for (const name of ['pocket_tts.wasm', 'pocket_tts.mjs', 'index.js', 'node.js', 'cli.js']) {

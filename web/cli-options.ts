@@ -14,10 +14,22 @@ interface Flag {
 }
 
 const FLAGS: Readonly<Record<string, Flag>> = {
-  text: { kind: 'string', value: 'TEXT', help: 'Text to speak; - reads all of stdin. Default: a sentence in the language' },
-  voice: { kind: 'string', value: 'VOICE', help: 'A voice of the pack by name, a voice file (.safetensors), or a recording (.wav)' },
+  text: {
+    kind: 'string',
+    value: 'TEXT',
+    help: 'Text to speak; - reads all of stdin. Default: a sentence in the language',
+  },
+  voice: {
+    kind: 'string',
+    value: 'VOICE',
+    help: 'A voice of the pack by name, a voice file (.safetensors), or a recording (.wav)',
+  },
   quiet: { kind: 'flag', help: 'Only errors on stderr (also -q)' },
-  pack: { kind: 'string', value: 'PATH|URL', help: 'A pack: a folder or URL prefix with pack.json. Default: the starter voice, offline' },
+  pack: {
+    kind: 'string',
+    value: 'PATH|URL|NAME',
+    help: 'A pack: a folder or URL prefix with pack.json, or starter (default: offline)',
+  },
   language: { kind: 'string', value: 'NAME', help: 'An official model by name (this version fetches none)' },
   config: { kind: 'string', value: 'PATH', help: 'A configuration file of the reference (.yaml) with local weights' },
   checkpoint: { kind: 'string', value: 'PATH', help: 'A training checkpoint (not supported)' },
@@ -32,7 +44,11 @@ const FLAGS: Readonly<Record<string, Flag>> = {
   'frames-after-eos': { kind: 'int', value: 'N', help: 'Frames made after the end was found' },
   'max-tokens': { kind: 'int', value: 'N', help: 'Tokens in a chunk. Default: 50' },
   seed: { kind: 'string', value: 'N|random', help: 'Seed of the noise. Default: 42' },
-  rng: { kind: 'string', value: 'chunk|torch', help: 'Random streams: one for each chunk, or one sequential as in the reference' },
+  rng: {
+    kind: 'string',
+    value: 'chunk|torch',
+    help: 'Random streams: one for each chunk, or one sequential as in the reference',
+  },
   device: { kind: 'string', value: 'cpu', help: 'Only cpu' },
   'output-path': { kind: 'string', value: 'PATH', help: 'Where the WAV goes; - is stdout. Default: ./tts_output.wav' },
   help: { kind: 'flag', help: 'Show this' },
@@ -72,13 +88,17 @@ function toNumber(name: string, text: string, kind: 'int' | 'float'): number {
     return special[1] === '-' ? -Infinity : Infinity;
   }
   if (integer || (kind === 'float' && /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(trimmed))) return Number(trimmed);
-  throw new UsageError(`Invalid value for '--${name}': '${text}' is not a valid ${kind === 'int' ? 'integer' : 'float'}.`);
+  throw new UsageError(
+    `Invalid value for '--${name}': '${text}' is not a valid ${kind === 'int' ? 'integer' : 'float'}.`,
+  );
 }
 
 function oneOf<T extends string>(name: string, text: string, allowed: readonly T[]): T {
   const found = allowed.find((value) => value === text);
   if (found === undefined) {
-    throw new UsageError(`Invalid value for '--${name}': '${text}' is not one of ${allowed.map((value) => `'${value}'`).join(', ')}.`);
+    throw new UsageError(
+      `Invalid value for '--${name}': '${text}' is not one of ${allowed.map((value) => `'${value}'`).join(', ')}.`,
+    );
   }
   return found;
 }
@@ -87,13 +107,18 @@ function toSeed(text: string): number | 'random' {
   if (text === 'random') return text;
   const seed = toNumber('seed', text, 'int');
   if (seed >= 0 && Number.isSafeInteger(seed)) return seed;
-  throw new UsageError(`Invalid value for '--seed': '${text}' is not 'random' or a whole number from 0 to ${Number.MAX_SAFE_INTEGER}.`);
+  throw new UsageError(
+    `Invalid value for '--seed': '${text}' is not 'random' or a whole number from 0 to ${Number.MAX_SAFE_INTEGER}.`,
+  );
 }
 
 /** The flags in the order given, with values; checks names and presence. */
 function tokenize(args: readonly string[]): [string, string][] {
   const options = Object.fromEntries(
-    Object.entries(FLAGS).map(([name, { kind }]) => [name, { type: kind === 'flag' ? ('boolean' as const) : ('string' as const) }]),
+    Object.entries(FLAGS).map(([name, { kind }]) => [
+      name,
+      { type: kind === 'flag' ? ('boolean' as const) : ('string' as const) },
+    ]),
   );
   // Not strict: the checks below know that values may start with '-' and word the errors.
   const { tokens } = parseArgs({
@@ -120,32 +145,82 @@ function tokenize(args: readonly string[]): [string, string][] {
 
 /** The options of `generate`; throws UsageError. A repeated flag: the last one counts. */
 export function parseOptions(args: readonly string[]): Options {
-  const options: Options = { quiet: false, help: false, oldSteps: false, device: 'cpu', outputPath: './tts_output.wav' };
+  const options: Options = {
+    quiet: false,
+    help: false,
+    oldSteps: false,
+    device: 'cpu',
+    outputPath: './tts_output.wav',
+  };
   let newSteps: number | undefined;
   let oldSteps: number | undefined;
   const set: Record<string, (name: string, value: string) => void> = {
-    text: (_, v) => { options.text = v; },
-    voice: (_, v) => { options.voice = v; },
-    quiet: () => { options.quiet = true; },
-    help: () => { options.help = true; },
-    pack: (_, v) => { options.pack = v; },
-    language: (_, v) => { options.language = v; },
-    config: (_, v) => { options.config = v; },
-    checkpoint: (_, v) => { options.checkpoint = v; },
-    precision: (name, v) => { options.precision = oneOf(name, v, ['f32', 'q8', 'q4']); },
-    quantize: () => { options.precision = 'q8'; },
-    'no-quantize': () => { options.precision = 'f32'; },
-    'sampler-decode-steps': (name, v) => { newSteps = toNumber(name, v, 'int'); },
-    'lsd-decode-steps': (name, v) => { oldSteps = toNumber(name, v, 'int'); },
-    temperature: (name, v) => { options.temperature = toNumber(name, v, 'float'); },
-    'noise-clamp': (name, v) => { options.noiseClamp = toNumber(name, v, 'float'); },
-    'eos-threshold': (name, v) => { options.eosThreshold = toNumber(name, v, 'float'); },
-    'frames-after-eos': (name, v) => { options.framesAfterEos = toNumber(name, v, 'int'); },
-    'max-tokens': (name, v) => { options.maxTokens = toNumber(name, v, 'int'); },
-    seed: (_, v) => { options.seed = toSeed(v); },
-    rng: (name, v) => { options.rng = oneOf(name, v, ['chunk', 'torch']); },
-    device: (_, v) => { options.device = v; },
-    'output-path': (_, v) => { options.outputPath = v; },
+    text: (_, v) => {
+      options.text = v;
+    },
+    voice: (_, v) => {
+      options.voice = v;
+    },
+    quiet: () => {
+      options.quiet = true;
+    },
+    help: () => {
+      options.help = true;
+    },
+    pack: (_, v) => {
+      options.pack = v;
+    },
+    language: (_, v) => {
+      options.language = v;
+    },
+    config: (_, v) => {
+      options.config = v;
+    },
+    checkpoint: (_, v) => {
+      options.checkpoint = v;
+    },
+    precision: (name, v) => {
+      options.precision = oneOf(name, v, ['f32', 'q8', 'q4']);
+    },
+    quantize: () => {
+      options.precision = 'q8';
+    },
+    'no-quantize': () => {
+      options.precision = 'f32';
+    },
+    'sampler-decode-steps': (name, v) => {
+      newSteps = toNumber(name, v, 'int');
+    },
+    'lsd-decode-steps': (name, v) => {
+      oldSteps = toNumber(name, v, 'int');
+    },
+    temperature: (name, v) => {
+      options.temperature = toNumber(name, v, 'float');
+    },
+    'noise-clamp': (name, v) => {
+      options.noiseClamp = toNumber(name, v, 'float');
+    },
+    'eos-threshold': (name, v) => {
+      options.eosThreshold = toNumber(name, v, 'float');
+    },
+    'frames-after-eos': (name, v) => {
+      options.framesAfterEos = toNumber(name, v, 'int');
+    },
+    'max-tokens': (name, v) => {
+      options.maxTokens = toNumber(name, v, 'int');
+    },
+    seed: (_, v) => {
+      options.seed = toSeed(v);
+    },
+    rng: (name, v) => {
+      options.rng = oneOf(name, v, ['chunk', 'torch']);
+    },
+    device: (_, v) => {
+      options.device = v;
+    },
+    'output-path': (_, v) => {
+      options.outputPath = v;
+    },
   };
   for (const [name, value] of tokenize(args)) set[name]?.(name, value);
   const steps = oldSteps ?? newSteps;

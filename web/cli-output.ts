@@ -14,9 +14,15 @@ const writeAt = promisify(write);
 
 /** Writes all of `bytes`: pipes take what they have room for. */
 async function writeAll(fd: number, bytes: Uint8Array, position: number | null): Promise<void> {
-  for (let at = 0; at < bytes.length; ) {
+  for (let at = 0; at < bytes.length;) {
     try {
-      const { bytesWritten } = await writeAt(fd, bytes, at, bytes.length - at, position === null ? null : position + at);
+      const { bytesWritten } = await writeAt(
+        fd,
+        bytes,
+        at,
+        bytes.length - at,
+        position === null ? null : position + at,
+      );
       at += bytesWritten;
     } catch (error) {
       // A pipe that another process made non-blocking is full: its reader is slow.
@@ -100,7 +106,9 @@ export class WavOutput {
 
   async #open(): Promise<{ fd: number; close?: () => Promise<void>; start: number | undefined }> {
     if (this.#path === '-') return { fd: STDOUT, start: stdoutStart() };
-    const handle = await open(this.#path, 'w').catch((error: unknown) => { throw fileError(error, this.#path); });
+    const handle = await open(this.#path, 'w').catch((error: unknown) => {
+      throw fileError(error, this.#path);
+    });
     // Pipes and terminals cannot be patched; /dev/null takes everything.
     const seekable = (await handle.stat()).isFile();
     return { fd: handle.fd, close: () => handle.close(), start: seekable ? 0 : undefined };

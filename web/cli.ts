@@ -11,7 +11,7 @@ import { WavOutput } from './cli-output.js';
 import { describe } from './errors.js';
 import { fileError } from './host-node.js';
 import { DEFAULT_TEXT, LANGUAGES } from './languages.js';
-import { PocketTTS, PocketTTSError } from './node.js';
+import { PocketTTS } from './node.js';
 import type { Precision, Voice, Warning } from './node.js';
 
 declare const PACKAGE_VERSION: string;
@@ -60,7 +60,9 @@ function checkOptions(options: Options): void {
     throw new Failure('Cannot specify both pack and config or language, please choose one or the other.');
   }
   if (options.checkpoint !== undefined) {
-    throw new Failure('--checkpoint: training checkpoints are not supported; export the model to safetensors and use --config.');
+    throw new Failure(
+      '--checkpoint: training checkpoints are not supported; export the model to safetensors and use --config.',
+    );
   }
   if (options.device !== 'cpu') throw new Failure(`--device ${options.device}: only cpu is supported.`);
   if (options.precision === 'q4') throw new Failure('--precision q4: this version has f32 and q8 only.');
@@ -70,7 +72,8 @@ function checkOptions(options: Options): void {
     }
     throw new Failure(
       `--language ${language}: its weights are not on this machine, and this version fetches none. ` +
-      `Download model.safetensors, the tokenizer and a voice of '${language}' and use --config or --pack.`);
+        `Download model.safetensors, the tokenizer and a voice of '${language}' and use --config or --pack.`,
+    );
   }
 }
 
@@ -79,12 +82,17 @@ async function resolveVoice(tts: PocketTTS, voice: string): Promise<Voice> {
   if (/^(https?|hf):\/\//.test(voice)) {
     throw new Failure(`--voice ${voice}: this version fetches no voices; download the file and name the local path.`);
   }
-  const read = (): Promise<Uint8Array> => readFile(voice).catch((error: unknown) => { throw fileError(error, `--voice ${voice}`); });
+  const read = (): Promise<Uint8Array> =>
+    readFile(voice).catch((error: unknown) => {
+      throw fileError(error, `--voice ${voice}`);
+    });
   if (voice.endsWith('.safetensors')) return tts.loadVoice(await read(), { name: basename(voice) });
   if (tts.voices.some(({ name }) => name === voice)) return tts.loadVoice(voice);
   const bytes = await read().catch(() => {
     const names = tts.voices.map(({ name }) => name).join(', ');
-    throw new Failure(`--voice ${voice}: neither a voice of this pack (${names === '' ? 'it has none' : names}) nor a file.`);
+    throw new Failure(
+      `--voice ${voice}: neither a voice of this pack (${names === '' ? 'it has none' : names}) nor a file.`,
+    );
   });
   return tts.cloneVoice(bytes, { name: basename(voice) });
 }
@@ -94,7 +102,8 @@ function holdSeconds(): number {
   const value = process.env['FIRST_CHUNK_LENGTH_SECONDS'];
   if (value === undefined) return 0;
   const seconds = Number(value);
-  if (value.trim() === '' || Number.isNaN(seconds)) throw new Failure(`FIRST_CHUNK_LENGTH_SECONDS: expected a number, found '${value}'.`);
+  if (value.trim() === '' || Number.isNaN(seconds))
+    throw new Failure(`FIRST_CHUNK_LENGTH_SECONDS: expected a number, found '${value}'.`);
   return seconds;
 }
 
@@ -123,7 +132,10 @@ async function generate(options: Options, log: Log, signal: AbortSignal): Promis
     log('WARNING', warning.message);
   };
   const stream = tts.stream(text, {
-    voice, seed, signal, onWarning,
+    voice,
+    seed,
+    signal,
+    onWarning,
     temperature: options.temperature,
     eosThreshold: options.eosThreshold,
     noiseClamp: options.noiseClamp,
@@ -150,7 +162,10 @@ async function generate(options: Options, log: Log, signal: AbortSignal): Promis
   }
   const seconds = (performance.now() - speaking) / 1000;
   const duration = samples / sampleRate;
-  log('INFO', `Generated ${duration.toFixed(2)} s of audio in ${seconds.toFixed(2)} s (${(duration / seconds).toFixed(1)}x real time), first frame after ${first.toFixed(0)} ms`);
+  log(
+    'INFO',
+    `Generated ${duration.toFixed(2)} s of audio in ${seconds.toFixed(2)} s (${(duration / seconds).toFixed(1)}x real time), first frame after ${first.toFixed(0)} ms`,
+  );
   if (options.outputPath !== '-') log('INFO', `Results written in ${options.outputPath}`);
 }
 
@@ -174,7 +189,10 @@ async function main(args: readonly string[]): Promise<number> {
 
   const interrupted = new AbortController();
   let signalled = 0;
-  for (const [name, code] of [['SIGINT', 130], ['SIGTERM', 143]] as const) {
+  for (const [name, code] of [
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+  ] as const) {
     process.once(name, () => {
       signalled = code;
       interrupted.abort();
@@ -195,7 +213,7 @@ async function main(args: readonly string[]): Promise<number> {
     if (error instanceof UsageError) return usage(error.message);
     if (signalled !== 0) return signalled;
     // A reader that has heard enough is no news.
-    if (!isBrokenPipe(error)) toStderr(`ERROR: ${error instanceof PocketTTSError || error instanceof Failure ? error.message : describe(error)}\n`);
+    if (!isBrokenPipe(error)) toStderr(`ERROR: ${describe(error).replaceAll(/\s*\n\s*/g, ' ')}\n`);
     return 1;
   }
 }

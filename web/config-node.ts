@@ -21,7 +21,10 @@ function mapping(fields: Fields, key: string): Fields {
 /** Where a local file of a configuration is, and its size. */
 async function locate(path: string, field: string, folder: string): Promise<{ path: string; bytes: number }> {
   if (/^(https?|hf):\/\//.test(path)) {
-    throw new PocketTTSError('unsupported', `${field}: ${path} is not on this machine, and this version fetches no files; download it and name the local file`);
+    throw new PocketTTSError(
+      'unsupported',
+      `${field}: ${path} is not on this machine, and this version fetches no files; download it and name the local file`,
+    );
   }
   const places = isAbsolute(path) ? [path] : [resolve(folder, path), resolve(path)];
   for (const place of places) {
@@ -36,11 +39,13 @@ export async function loadConfig(config: string): Promise<PackLocation> {
   if (!/\.ya?ml$/.test(config)) {
     throw new PocketTTSError('config', 'ValueError: Config should be a path to a YAML file ending with .yaml');
   }
-  const text = await readFile(config, 'utf8').catch((error: unknown) => { throw fileError(error, config); });
+  const text = await readFile(config, 'utf8').catch((error: unknown) => {
+    throw fileError(error, config);
+  });
   let fields: unknown;
   try {
     // YAML 1.1, as the reference's parser reads it.
-    fields = parse(text, { version: '1.1' });
+    fields = parse(text, { version: '1.1', prettyErrors: false });
   } catch (error) {
     throw new PocketTTSError('config', `${config}: expected YAML: ${describe(error)}`, { cause: error });
   }

@@ -5,7 +5,17 @@ import createDoor from './pocket_tts.mjs';
 import type { Door, DoorMemory } from './pocket_tts.mjs';
 import { codeOfStatus, describe, PocketTTSError } from './errors.js';
 
-export type { Door, DoorCodec, DoorMemory, DoorModel, DoorModelInfo, DoorOptions, DoorPack, DoorSession, DoorVoice } from './pocket_tts.mjs';
+export type {
+  Door,
+  DoorCodec,
+  DoorMemory,
+  DoorModel,
+  DoorModelInfo,
+  DoorOptions,
+  DoorPack,
+  DoorSession,
+  DoorVoice,
+} from './pocket_tts.mjs';
 
 /** A fresh instance of a compiled module. */
 export async function createEngine(wasm: WebAssembly.Module): Promise<Engine> {
@@ -14,14 +24,18 @@ export async function createEngine(wasm: WebAssembly.Module): Promise<Engine> {
     createDoor({
       instantiateWasm(imports, receive) {
         // Emscripten waits for `receive` alone, so a refusal has to be carried past it.
-        WebAssembly.instantiate(wasm, imports).then((instance) => { receive(instance, wasm); }, reject);
+        WebAssembly.instantiate(wasm, imports).then((instance) => {
+          receive(instance, wasm);
+        }, reject);
         return {};
       },
       print: (line) => lines.push(line),
       printErr: (line) => lines.push(line),
     }).then(resolve, reject);
   }).catch((error: unknown) => {
-    throw new PocketTTSError('unsupported', `The WebAssembly engine does not start here: ${describe(error)}`, { cause: error });
+    throw new PocketTTSError('unsupported', `The WebAssembly engine does not start here: ${describe(error)}`, {
+      cause: error,
+    });
   });
   return new Engine(door, lines);
 }
@@ -97,7 +111,9 @@ export class Engine {
   /** Deletes an object of the door; a crashed instance is left alone. */
   release(object: { delete(): void } | undefined): void {
     if (object === undefined || this.crashed) return;
-    this.run(() => { object.delete(); });
+    this.run(() => {
+      object.delete();
+    });
   }
 
   get version(): string {

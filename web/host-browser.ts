@@ -33,7 +33,12 @@ export const browserHost: Host = {
   source: (pack) => urlSource(new URL(pack, typeof document === 'undefined' ? import.meta.url : document.baseURI)),
   sha256() {
     const hash = sha256.create();
-    return { update: (bytes) => { hash.update(bytes); }, hex: () => bytesToHex(hash.digest()) };
+    return {
+      update: (bytes) => {
+        hash.update(bytes);
+      },
+      hex: () => bytesToHex(hash.digest()),
+    };
   },
   pause: turn,
 };

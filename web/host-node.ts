@@ -18,7 +18,9 @@ export function fileError(error: unknown, path: string): PocketTTSError {
 }
 
 async function openFile(path: string, signal?: AbortSignal): Promise<OpenFile> {
-  const failed = (error: unknown): never => { throw fileError(error, path); };
+  const failed = (error: unknown): never => {
+    throw fileError(error, path);
+  };
   const handle = await open(path).catch(failed);
   const stat = await handle.stat();
   if (stat.isDirectory()) {
@@ -56,7 +58,9 @@ function packageFile(path: string): string {
 export const nodeHost: Host = {
   wasm: once(async () => {
     const path = packageFile('./pocket_tts.wasm');
-    const bytes = await readFile(path).catch((error: unknown) => { throw fileError(error, path); });
+    const bytes = await readFile(path).catch((error: unknown) => {
+      throw fileError(error, path);
+    });
     return WebAssembly.compile(bytes);
   }),
   starter: () => folderSource(packageFile('../models/starter')),
@@ -69,7 +73,12 @@ export const nodeHost: Host = {
   },
   sha256() {
     const hash = createHash('sha256');
-    return { update: (bytes) => { hash.update(bytes); }, hex: () => hash.digest('hex') };
+    return {
+      update: (bytes) => {
+        hash.update(bytes);
+      },
+      hex: () => hash.digest('hex'),
+    };
   },
   pause: () => setImmediate(),
 };

@@ -91,7 +91,10 @@ export function urlSource(prefix: URL): Source {
         throw new PocketTTSError('network', `${url.href}: the request failed`, { cause: error });
       }
       if (!response.ok) {
-        throw new PocketTTSError(response.status === 404 ? 'not-found' : 'network', `${url.href}: HTTP status ${response.status}`);
+        throw new PocketTTSError(
+          response.status === 404 ? 'not-found' : 'network',
+          `${url.href}: HTTP status ${response.status}`,
+        );
       }
       // A compressed transfer announces the compressed size.
       const length = response.headers.get('content-encoding') === null ? response.headers.get('content-length') : null;
@@ -99,7 +102,9 @@ export function urlSource(prefix: URL): Source {
       return {
         size: length === null ? undefined : Number(length),
         slices: bodySlices(reader, url.href, signal),
-        close: async () => { await reader?.cancel().catch(() => undefined); },
+        close: async () => {
+          await reader?.cancel().catch(() => undefined);
+        },
       };
     },
   };

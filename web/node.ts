@@ -9,7 +9,7 @@ export { PocketTTSError } from './errors.js';
 export type { ErrorCode } from './errors.js';
 export type { LoadProgress, PackFile, PackManifest, Precision } from './pack.js';
 export { Voice } from './tts.js';
-export type { GenerateOptions, Info, Speech, SpeechStream, VoiceInfo, Warning } from './tts.js';
+export type { Bytes, GenerateOptions, Info, Speech, SpeechStream, VoiceInfo, Warning } from './tts.js';
 export type { Chunk, Frame, RandomStreams, SpeechOptions } from './utterance.js';
 
 export interface LoadOptions extends CommonLoadOptions {
@@ -26,8 +26,9 @@ export class PocketTTS extends PocketTTSBase {
       throw new PocketTTSError('argument', 'Cannot load both a pack and a config, please choose one or the other');
     }
     const location =
-      config !== undefined ? await loadConfig(config)
-      : { source: pack === undefined ? nodeHost.starter() : nodeHost.source(pack) };
+      config !== undefined
+        ? await loadConfig(config)
+        : { source: pack === undefined || pack === 'starter' ? nodeHost.starter() : nodeHost.source(pack) };
     return new PocketTTS(await loadCore(nodeHost, location, options));
   }
 }

@@ -71,11 +71,13 @@ function parseFile(value: unknown, where: string, field: string): PackFile {
   if (typeof path !== 'string' || path === '' || /^[/\\]|^[a-z][a-z0-9+.-]*:|\\|(^|\/)\.\.(\/|$)/i.test(path)) {
     fail(where, `${field}.path`, 'a relative path inside the pack', path);
   }
-  if (typeof role !== 'string' || !ROLES.includes(role)) fail(where, `${field}.role`, `one of ${ROLES.join(', ')}`, role);
+  if (typeof role !== 'string' || !ROLES.includes(role))
+    fail(where, `${field}.role`, `one of ${ROLES.join(', ')}`, role);
   if (kind !== undefined && kind !== 'sentencepiece' && kind !== 'json') {
     fail(where, `${field}.kind`, '"sentencepiece" or "json"', kind);
   }
-  if (role === 'voice' && (typeof name !== 'string' || name === '')) fail(where, `${field}.name`, 'the name of the voice', name);
+  if (role === 'voice' && (typeof name !== 'string' || name === ''))
+    fail(where, `${field}.name`, 'the name of the voice', name);
   if (bytes !== undefined && !(Number.isSafeInteger(bytes) && Number(bytes) >= 0)) {
     fail(where, `${field}.bytes`, 'a number of bytes', bytes);
   }
@@ -100,7 +102,8 @@ export function parseManifest(json: unknown, where: string): PackManifest {
   if (format !== 1) fail(where, 'format', '1', format);
   if (typeof name !== 'string' || name === '') fail(where, 'name', 'a string', name);
   if (!Array.isArray(files)) fail(where, 'files', 'an array', files);
-  if (precision !== undefined && precision !== 'f32' && precision !== 'q8') fail(where, 'precision', '"f32" or "q8"', precision);
+  if (precision !== undefined && precision !== 'f32' && precision !== 'q8')
+    fail(where, 'precision', '"f32" or "q8"', precision);
   const parsed = files.map((file, i) => parseFile(file, where, `files[${i}]`));
   if (default_voice !== undefined && !parsed.some((file) => file.role === 'voice' && file.name === default_voice)) {
     fail(where, 'default_voice', 'the name of a voice in files', default_voice);
@@ -117,7 +120,12 @@ export function parseManifest(json: unknown, where: string): PackManifest {
     ...(precision === undefined ? {} : { precision }),
     ...(clone === undefined
       ? {}
-      : { cloning: { available: clone['available'] === true, ...(typeof clone['reason'] === 'string' ? { reason: clone['reason'] } : {}) } }),
+      : {
+          cloning: {
+            available: clone['available'] === true,
+            ...(typeof clone['reason'] === 'string' ? { reason: clone['reason'] } : {}),
+          },
+        }),
   };
 }
 
@@ -168,7 +176,13 @@ async function openChecked(host: Host, source: Source, entry: PackFile, signal?:
 }
 
 /** The whole of a small file of a pack, checked. */
-export async function readPackFile(host: Host, source: Source, entry: PackFile, limit: number, signal?: AbortSignal): Promise<Uint8Array> {
+export async function readPackFile(
+  host: Host,
+  source: Source,
+  entry: PackFile,
+  limit: number,
+  signal?: AbortSignal,
+): Promise<Uint8Array> {
   return readAll(await openChecked(host, source, entry, signal), label(source, entry.path), limit);
 }
 
@@ -179,7 +193,13 @@ export interface LoadModelOptions {
 }
 
 /** Feeds the model of a pack to an engine: one slice at a time, no second copy of the weights anywhere. */
-export async function loadModel(host: Host, engine: Engine, source: Source, manifest: PackManifest, options: LoadModelOptions): Promise<DoorModel> {
+export async function loadModel(
+  host: Host,
+  engine: Engine,
+  source: Source,
+  manifest: PackManifest,
+  options: LoadModelOptions,
+): Promise<DoorModel> {
   const { signal } = options;
   const entries = manifest.files.filter((file) => file.role === 'tokenizer' || file.role.startsWith('weights'));
   const sizes = entries.map((file) => file.bytes);
@@ -202,13 +222,23 @@ export async function loadModel(host: Host, engine: Engine, source: Source, mani
       const bytes = await readPackFile(host, source, entry, TOKENIZER_LIMIT, signal);
       const kind = entry.kind ?? (entry.path.endsWith('.json') ? 'json' : 'sentencepiece');
       engine.withBytes(bytes, (memory, door) =>
-        engine.check(pack.tokenizer(kind === 'json' ? door.TOKENIZER_JSON : door.TOKENIZER_SENTENCEPIECE, memory), label(source, entry.path)));
+        engine.check(
+          pack.tokenizer(kind === 'json' ? door.TOKENIZER_JSON : door.TOKENIZER_SENTENCEPIECE, memory),
+          label(source, entry.path),
+        ),
+      );
       progress(entry.path, bytes.length);
     }
     for (const entry of entries.filter((file) => file.role !== 'tokenizer')) {
       await feedFile(host, engine, source, entry, signal, {
-        begin: (bytes) => engine.run((door) =>
-          pack.file({ 'weights-flow-lm': door.FILE_FLOW_LM, 'weights-mimi': door.FILE_MIMI }[entry.role as string] ?? door.FILE_BUNDLE, bytes)),
+        begin: (bytes) =>
+          engine.run((door) =>
+            pack.file(
+              { 'weights-flow-lm': door.FILE_FLOW_LM, 'weights-mimi': door.FILE_MIMI }[entry.role as string] ??
+                door.FILE_BUNDLE,
+              bytes,
+            ),
+          ),
         feed: (memory, bytes) => {
           const status = engine.run(() => pack.feed(memory, bytes));
           if (status >= 0) progress(entry.path, bytes);
@@ -234,23 +264,33 @@ interface Sink {
   feed(memory: ReturnType<Engine['memory']>, bytes: number): number;
 }
 
-async function feedFile(host: Host, engine: Engine, source: Source, entry: PackFile, signal: AbortSignal | undefined, sink: Sink): Promise<void> {
+async function feedFile(
+  host: Host,
+  engine: Engine,
+  source: Source,
+  entry: PackFile,
+  signal: AbortSignal | undefined,
+  sink: Sink,
+): Promise<void> {
   const name = label(source, entry.path);
   const file = await openChecked(host, source, entry, signal);
   let staging: ReturnType<Engine['memory']> | undefined;
   try {
-    const memory = staging = engine.memory(STAGING_BYTES);
+    const memory = (staging = engine.memory(STAGING_BYTES));
     let begun = false;
     for await (const slice of file.slices) {
       throwIfAborted(signal);
       if (!begun) {
-        if (file.size === undefined) throw new PocketTTSError('pack', `${name}: the size is not known: give it as bytes in pack.json`);
+        if (file.size === undefined)
+          throw new PocketTTSError('pack', `${name}: the size is not known: give it as bytes in pack.json`);
         engine.check(sink.begin(file.size), name);
         begun = true;
       }
       for (let at = 0; at < slice.length; at += STAGING_BYTES) {
         const part = slice.subarray(at, at + STAGING_BYTES);
-        engine.run(() => { memory.bytes().set(part); });
+        engine.run(() => {
+          memory.bytes().set(part);
+        });
         engine.check(sink.feed(memory, part.length), name);
       }
     }

@@ -1,5 +1,5 @@
 // One loaded pack: an engine instance, its model, the voices in it. Replaced as a whole after a crash.
-import { PocketTTSError } from './errors.js';
+import { describe, PocketTTSError } from './errors.js';
 import { createEngine } from './engine.js';
 import type { DoorModel, DoorModelInfo, DoorOptions, DoorVoice, Engine } from './engine.js';
 import { loadModel, readManifest, readPackFile, VOICE_LIMIT } from './pack.js';
@@ -14,7 +14,13 @@ export interface PackLocation {
 
 export async function loadRuntime(host: Host, location: PackLocation, options: LoadModelOptions): Promise<Runtime> {
   const manifest = location.manifest ?? (await readManifest(location.source, options.signal));
-  const engine = await createEngine(await host.wasm());
+  const wasm = await host.wasm().catch((error: unknown) => {
+    if (error instanceof PocketTTSError) throw error;
+    throw new PocketTTSError('unsupported', `The WebAssembly engine cannot be compiled here: ${describe(error)}`, {
+      cause: error,
+    });
+  });
+  const engine = await createEngine(wasm);
   const model = await loadModel(host, engine, location.source, manifest, options);
   return new Runtime(host, location.source, manifest, engine, model);
 }
@@ -54,25 +60,28 @@ export class Runtime {
   }
 
   /** A voice of the pack by name; read once. */
-  voiceNamed(name: string, signal?: AbortSignal): Promise<LoadedVoice> {
+  voiceNamed(name: string): Promise<LoadedVoice> {
     const known = this.#named.get(name);
     if (known !== undefined) return known;
-    const loading = this.#readVoice(name, signal);
+    // Without anybody's signal: several callers may wait for it.
+    const loading = this.#readVoice(name);
     this.#named.set(name, loading);
     loading.catch(() => this.#named.delete(name));
     return loading;
   }
 
-  async #readVoice(name: string, signal?: AbortSignal): Promise<LoadedVoice> {
+  async #readVoice(name: string): Promise<LoadedVoice> {
     const entry = this.manifest.files.find((file) => file.role === 'voice' && file.name === name);
     if (entry === undefined) {
-      const names = this.manifest.files.flatMap((file) => (file.role === 'voice' && file.name !== undefined ? [file.name] : []));
+      const names = this.manifest.files.flatMap((file) =>
+        file.role === 'voice' && file.name !== undefined ? [file.name] : [],
+      );
       throw new PocketTTSError(
         'not-found',
         `No voice "${name}" in the pack ${this.manifest.name} (${names.length === 0 ? 'it has none' : `it has: ${names.join(', ')}`})`,
       );
     }
-    const bytes = await readPackFile(this.#host, this.#source, entry, VOICE_LIMIT, signal);
+    const bytes = await readPackFile(this.#host, this.#source, entry, VOICE_LIMIT);
     return this.#loadVoice(bytes, name, true);
   }
 
@@ -89,14 +98,16 @@ export class Runtime {
 
   #loadVoice(bytes: Uint8Array, name: string, shared: boolean): LoadedVoice {
     return this.engine.withBytes(bytes, (memory) =>
-      this.#makeVoice(name, shared, (voice) => voice.load(this.model, memory)));
+      this.#makeVoice(name, shared, (voice) => voice.load(this.model, memory)),
+    );
   }
 
   /** A voice out of a WAV file. */
   voiceFromWav(bytes: Uint8Array, name: string, maxSeconds: number): LoadedVoice {
     this.#refuseCloning();
     return this.engine.withBytes(bytes, (memory) =>
-      this.#makeVoice(name, false, (voice) => voice.fromWav(this.model, memory, maxSeconds)));
+      this.#makeVoice(name, false, (voice) => voice.fromWav(this.model, memory, maxSeconds)),
+    );
   }
 
   /** A voice out of mono samples. */
@@ -104,7 +115,8 @@ export class Runtime {
     this.#refuseCloning();
     const bytes = new Uint8Array(samples.buffer, samples.byteOffset, samples.byteLength);
     return this.engine.withBytes(bytes, (memory) =>
-      this.#makeVoice(name, false, (voice) => voice.fromPcm(this.model, memory, sampleRate)));
+      this.#makeVoice(name, false, (voice) => voice.fromPcm(this.model, memory, sampleRate)),
+    );
   }
 
   /** The pack's own word on cloning goes before the engine's: it can say why. */

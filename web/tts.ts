@@ -11,11 +11,14 @@ import { openUtterance } from './utterance.js';
 import type { Chunk, Frame, SpeechOptions, Utterance } from './utterance.js';
 import { encodeWav } from './wav.js';
 
+/** The content of a file. */
+export type Bytes = Uint8Array | ArrayBuffer;
+
 export interface LoadOptions {
-  /** Folder or URL prefix of a pack. Default: the starter voice that comes with the package; needs no network. */
+  /** Folder or URL prefix of a pack, or `starter`. Default: the starter voice that comes with the package; needs no network. */
   readonly pack?: string | URL | undefined;
   /** The voice of calls that name none: one of the pack's, or a voice file. Default: the pack's own choice. */
-  readonly voice?: string | Uint8Array | undefined;
+  readonly voice?: string | Bytes | undefined;
   /** Default: the pack's own. */
   readonly precision?: Precision | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -81,8 +84,8 @@ export interface Info {
 
 // Missing in older browsers: there the method is simply not found by that name.
 const wellKnown: { readonly asyncDispose?: symbol } = Symbol;
-const asyncDispose: typeof Symbol.asyncDispose =
-  (wellKnown.asyncDispose ?? Symbol.for('Symbol.asyncDispose')) as typeof Symbol.asyncDispose;
+const asyncDispose: typeof Symbol.asyncDispose = (wellKnown.asyncDispose ??
+  Symbol.for('Symbol.asyncDispose')) as typeof Symbol.asyncDispose;
 
 /** Loads a pack for a facade. */
 export async function loadCore(host: Host, location: PackLocation, options: LoadOptions): Promise<Core> {
@@ -110,7 +113,7 @@ export interface Core {
   readonly host: Host;
   readonly reload: (progress?: LoadOptions['onProgress'], signal?: AbortSignal) => Promise<Runtime>;
   readonly runtime: Runtime;
-  readonly voice: string | Uint8Array | undefined;
+  readonly voice: string | Bytes | undefined;
 }
 
 /** The voice that a pack names, or its only one. */
@@ -120,8 +123,12 @@ function defaultVoiceName(runtime: Runtime): string | undefined {
   return default_voice ?? (voices.length === 1 ? voices[0]?.name : undefined);
 }
 
-function defaultVoice(runtime: Runtime, voice: string | Uint8Array, signal?: AbortSignal): Promise<LoadedVoice> {
-  return typeof voice === 'string' ? runtime.voiceNamed(voice, signal) : runtime.voiceGiven(voice);
+async function defaultVoice(runtime: Runtime, voice: string | Bytes, signal?: AbortSignal): Promise<LoadedVoice> {
+  return typeof voice === 'string' ? abortable(runtime.voiceNamed(voice), signal) : runtime.voiceGiven(asBytes(voice));
+}
+
+function asBytes(bytes: Bytes): Uint8Array {
+  return bytes instanceof Uint8Array ? bytes : new Uint8Array(bytes);
 }
 
 /** Waits for `promise` or for the signal, whichever is first. */
@@ -131,7 +138,9 @@ async function abortable<T>(promise: Promise<T>, signal: AbortSignal | undefined
   let onAbort: (() => void) | undefined;
   try {
     return await new Promise<T>((resolve, reject) => {
-      onAbort = () => { reject(abortError(signal)); };
+      onAbort = () => {
+        reject(abortError(signal));
+      };
       signal.addEventListener('abort', onAbort, { once: true });
       promise.then(resolve, reject);
     });
@@ -148,7 +157,9 @@ class Queue {
   async enter(signal: AbortSignal | undefined): Promise<() => void> {
     const before = this.#tail;
     let leave = (): void => undefined;
-    this.#tail = new Promise((resolve) => { leave = resolve; });
+    this.#tail = new Promise((resolve) => {
+      leave = resolve;
+    });
     try {
       await abortable(before, signal);
       return leave;
@@ -184,7 +195,7 @@ export class Voice {
 export abstract class PocketTTSBase {
   readonly #host: Host;
   readonly #reload: Core['reload'];
-  readonly #voice: string | Uint8Array | undefined;
+  readonly #voice: string | Bytes | undefined;
   readonly #queue = new Queue();
   #runtime: Runtime;
   #disposed = false;
@@ -202,7 +213,8 @@ export abstract class PocketTTSBase {
     return this.#runtime.manifest.files.flatMap((file) =>
       file.role === 'voice' && file.name !== undefined
         ? [{ name: file.name, ...(file.license === undefined ? {} : { license: file.license }) }]
-        : []);
+        : [],
+    );
   }
 
   get info(): Info {
@@ -210,7 +222,11 @@ export abstract class PocketTTSBase {
     const { name, description, license, cloning } = manifest;
     return {
       version: engine.crashed ? '' : engine.version,
-      pack: { name, ...(description === undefined ? {} : { description }), ...(license === undefined ? {} : { license }) },
+      pack: {
+        name,
+        ...(description === undefined ? {} : { description }),
+        ...(license === undefined ? {} : { license }),
+      },
       precision: info.precision === 0 ? 'f32' : 'q8',
       sampleRate: info.sampleRate,
       samplesPerFrame: info.samplesPerFrame,
@@ -261,7 +277,11 @@ export abstract class PocketTTSBase {
     };
   }
 
-  async *#frames(text: string | Uint8Array, options: GenerateOptions, opened: { utterance?: Utterance }): AsyncGenerator<Frame, undefined> {
+  async *#frames(
+    text: string | Uint8Array,
+    options: GenerateOptions,
+    opened: { utterance?: Utterance },
+  ): AsyncGenerator<Frame, undefined> {
     const { signal, onWarning } = options;
     this.#alive();
     throwIfAborted(signal);
@@ -291,23 +311,26 @@ export abstract class PocketTTSBase {
   }
 
   /** A voice of the pack by name, or a voice file (safetensors) of any generation. */
-  async loadVoice(voice: string | Uint8Array, options: { readonly name?: string; readonly signal?: AbortSignal } = {}): Promise<Voice> {
+  async loadVoice(
+    voice: string | Bytes,
+    options: { readonly name?: string; readonly signal?: AbortSignal } = {},
+  ): Promise<Voice> {
     const runtime = await this.#current(options.signal);
-    if (typeof voice === 'string') return new Voice(await runtime.voiceNamed(voice, options.signal));
-    return new Voice(runtime.voiceFromFile(voice, options.name ?? 'file'));
+    if (typeof voice === 'string') return new Voice(await abortable(runtime.voiceNamed(voice), options.signal));
+    return new Voice(runtime.voiceFromFile(asBytes(voice), options.name ?? 'file'));
   }
 
   /** Makes a voice out of speech: a WAV file of any sample format, or mono samples. Takes a while. */
   async cloneVoice(
-    audio: Uint8Array | { readonly samples: Float32Array; readonly sampleRate: number },
+    audio: Bytes | { readonly samples: Float32Array; readonly sampleRate: number },
     options: { readonly name?: string; readonly maxSeconds?: number; readonly signal?: AbortSignal } = {},
   ): Promise<Voice> {
     const runtime = await this.#current(options.signal);
     const name = options.name ?? 'clone';
     return new Voice(
-      audio instanceof Uint8Array
-        ? runtime.voiceFromWav(audio, name, options.maxSeconds ?? 0)
-        : runtime.voiceFromPcm(audio.samples, audio.sampleRate, name),
+      'samples' in audio
+        ? runtime.voiceFromPcm(audio.samples, audio.sampleRate, name)
+        : runtime.voiceFromWav(asBytes(audio), name, options.maxSeconds ?? 0),
     );
   }
 
@@ -353,12 +376,16 @@ export abstract class PocketTTSBase {
     const runtime = await this.#current(signal);
     if (voice instanceof Voice) {
       if (voice.loaded.runtime === runtime && runtime.holds(voice.loaded)) return voice.loaded;
-      if (voice.loaded.runtime === runtime) throw new PocketTTSError('disposed', `The voice ${voice.name} was disposed of`);
+      if (voice.loaded.runtime === runtime)
+        throw new PocketTTSError('disposed', `The voice ${voice.name} was disposed of`);
       throw new PocketTTSError('voice', `The voice ${voice.name} belongs to another engine; load it into this one`);
     }
     const wanted = voice ?? this.#voice ?? defaultVoiceName(runtime);
     if (wanted === undefined) {
-      throw new PocketTTSError('argument', `The pack ${runtime.manifest.name} has no voice of its own: pass one as voice`);
+      throw new PocketTTSError(
+        'argument',
+        `The pack ${runtime.manifest.name} has no voice of its own: pass one as voice`,
+      );
     }
     return defaultVoice(runtime, wanted, signal);
   }

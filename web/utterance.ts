@@ -81,7 +81,9 @@ export function engineOptions(runtime: Runtime, options: SpeechOptions): DoorOpt
     decodeSteps: integer('decodeSteps', options.decodeSteps, own.decodeSteps, -MAX_INT, MAX_INT),
     framesAfterEos: integer('framesAfterEos', options.framesAfterEos, own.framesAfterEos, 0, MAX_INT),
     maxTokens: integer('maxTokens', options.maxTokens, own.maxTokens, -MAX_INT, MAX_INT),
-    rng: runtime.engine.run((door) => (rng === undefined ? own.rng : rng === 'torch' ? door.RNG_TORCH : door.RNG_CHUNK)),
+    rng: runtime.engine.run((door) =>
+      rng === undefined ? own.rng : rng === 'torch' ? door.RNG_TORCH : door.RNG_CHUNK,
+    ),
     discardDraws: own.discardDraws,
   };
 }
@@ -140,8 +142,14 @@ export function openUtterance(voice: LoadedVoice, text: string | Uint8Array, opt
 function readChunks(engine: Engine, session: DoorSession, text: string | Uint8Array): MutableChunk[] {
   return engine.run(() => {
     const found = Array.from({ length: session.chunkCount() }, (_, i) => session.chunk(i));
-    const begins = positions(text, found.map((chunk) => chunk.textBegin));
-    const ends = positions(text, found.map((chunk) => chunk.textEnd));
+    const begins = positions(
+      text,
+      found.map((chunk) => chunk.textBegin),
+    );
+    const ends = positions(
+      text,
+      found.map((chunk) => chunk.textEnd),
+    );
     return found.map((chunk, index) => ({
       index,
       text: session.chunkText(index, 1),

@@ -12,32 +12,42 @@ import { serve } from './server.mjs';
 const EXECUTABLE = process.env.CHROMIUM ?? '/usr/bin/chromium';
 // As root there is no sandbox; the rest keeps the browser from looking for its maker's servers.
 const FLAGS = [
-  '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-  '--disable-component-update', '--disable-sync',
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
 ];
 const expected = JSON.parse(readFileSync(join(root, 'tests', 'hosts', 'expected.json'), 'utf8'));
 
 let result;
 let complaints;
 
-before(async () => {
-  assert.ok(existsSync(EXECUTABLE), `${EXECUTABLE} is missing: apt-get install chromium, or set CHROMIUM`);
-  const server = await serve();
-  const browser = await chromium.launch({ executablePath: EXECUTABLE, args: FLAGS });
-  try {
-    const page = await browser.newPage();
-    complaints = [];
-    page.on('console', (message) => { if (message.type() !== 'log') complaints.push(message.text()); });
-    page.on('pageerror', (error) => complaints.push(String(error)));
-    await page.goto(`${server.url}/tests/browser/page.html`);
-    for (let i = 0; i < 600 && (await page.title()) !== 'done'; i++) await setTimeout(200);
-    result = JSON.parse((await page.textContent('pre')) || '{"error":"the page did not finish"}');
-  } finally {
-    await browser.close();
-    server.close();
-  }
-  assert.equal(result.error, undefined);
-}, { timeout: 180000 });
+before(
+  async () => {
+    assert.ok(existsSync(EXECUTABLE), `${EXECUTABLE} is missing: apt-get install chromium, or set CHROMIUM`);
+    const server = await serve();
+    const browser = await chromium.launch({ executablePath: EXECUTABLE, args: FLAGS });
+    try {
+      const page = await browser.newPage();
+      complaints = [];
+      page.on('console', (message) => {
+        if (message.type() !== 'log') complaints.push(message.text());
+      });
+      page.on('pageerror', (error) => complaints.push(String(error)));
+      await page.goto(`${server.url}/tests/browser/page.html`);
+      for (let i = 0; i < 600 && (await page.title()) !== 'done'; i++) await setTimeout(200);
+      result = JSON.parse((await page.textContent('pre')) || '{"error":"the page did not finish"}');
+    } finally {
+      await browser.close();
+      server.close();
+    }
+    assert.equal(result.error, undefined);
+  },
+  { timeout: 180000 },
+);
 
 for (const [name, one] of Object.entries(expected)) {
   test(`Chromium: ${name}`, () => assert.deepEqual(result.spoken[name], one));
@@ -52,5 +62,8 @@ test('an abort, a missing pack, a use after dispose', () => {
 });
 
 test('nothing on the console but the missing pack', () => {
-  assert.deepEqual(complaints.filter((text) => !/404/.test(text)), []);
+  assert.deepEqual(
+    complaints.filter((text) => !/404/.test(text)),
+    [],
+  );
 });

@@ -29,12 +29,16 @@ async function abortedStream() {
   const tts = await PocketTTS.load();
   const stop = new AbortController();
   let frames = 0;
-  const code = await codeOf((async () => {
-    for await (const frame of tts.stream('This will be stopped in the middle. '.repeat(20), { signal: stop.signal })) {
-      frames = frame.frame + 1;
-      if (frames === 4) stop.abort();
-    }
-  })());
+  const code = await codeOf(
+    (async () => {
+      for await (const frame of tts.stream('This will be stopped in the middle. '.repeat(20), {
+        signal: stop.signal,
+      })) {
+        frames = frame.frame + 1;
+        if (frames === 4) stop.abort();
+      }
+    })(),
+  );
   await tts.dispose();
   return { code, frames };
 }

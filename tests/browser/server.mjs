@@ -19,7 +19,12 @@ function fixturePack(name) {
   const { models } = JSON.parse(readFileSync(join(root, 'tests', 'hosts', 'requests.json'), 'utf8'));
   const model = Object.hasOwn(models, name) ? models[name] : undefined;
   if (model?.config === undefined) return undefined;
-  const file = (path, role, rest) => ({ path: path.split('/').at(-1), role, bytes: statSync(join(root, path)).size, ...rest });
+  const file = (path, role, rest) => ({
+    path: path.split('/').at(-1),
+    role,
+    bytes: statSync(join(root, path)).size,
+    ...rest,
+  });
   return {
     format: 1,
     name,
@@ -36,7 +41,8 @@ function fixturePack(name) {
 export async function serve() {
   const server = createServer((request, response) => {
     const path = normalize(decodeURIComponent(new URL(request.url, 'http://localhost').pathname));
-    const send = (status, type, body) => response.writeHead(status, { 'content-type': type, 'content-security-policy': POLICY }).end(body);
+    const send = (status, type, body) =>
+      response.writeHead(status, { 'content-type': type, 'content-security-policy': POLICY }).end(body);
     const [, fixture, name] = /^\/packs\/([a-z0-9_]+)\/(.+)$/.exec(path) ?? [];
     if (name === 'pack.json') {
       const pack = fixturePack(fixture);
@@ -46,7 +52,8 @@ export async function serve() {
     }
     const file = join(root, fixture === undefined ? path : join('tests', 'golden', 'fixtures', fixture, name));
     if (path === '/favicon.ico') send(204, 'image/x-icon');
-    else if (!file.startsWith(root) || !existsSync(file) || !statSync(file).isFile()) send(404, 'text/plain', `${path}: no such file`);
+    else if (!file.startsWith(root) || !existsSync(file) || !statSync(file).isFile())
+      send(404, 'text/plain', `${path}: no such file`);
     else {
       response.writeHead(200, {
         'content-type': TYPES[extname(file)] ?? 'application/octet-stream',

@@ -4,7 +4,9 @@ import { PocketTTS } from '../../dist/index.js';
 /** The 16-bit samples, written here a second time on purpose. */
 function pcm(samples) {
   const out = new Int16Array(samples.length);
-  samples.forEach((x, i) => { out[i] = Math.trunc(Math.fround(Math.min(1, Math.max(-1, x)) * 32767)); });
+  samples.forEach((x, i) => {
+    out[i] = Math.trunc(Math.fround(Math.min(1, Math.max(-1, x)) * 32767));
+  });
   return out;
 }
 

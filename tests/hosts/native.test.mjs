@@ -27,7 +27,10 @@ function files(name) {
     config: manifest.config,
     tokenizer: read(path(({ role }) => role === 'tokenizer')),
     tokenizerKind: manifest.files.find(({ role }) => role === 'tokenizer').kind,
-    weights: join(root, path(({ role }) => role === 'weights')),
+    weights: join(
+      root,
+      path(({ role }) => role === 'weights'),
+    ),
     voice: read(path((file) => file.role === 'voice' && file.name === manifest.default_voice)),
   };
 }
@@ -43,7 +46,13 @@ after(() => door.close());
 for (const { name, model: modelName, precision = 'f32', text, options = {} } of document.requests) {
   test(`native: ${name}`, async () => {
     const { config, tokenizer, tokenizerKind, weights, voice: voiceFile } = files(modelName);
-    const { model } = await engine.openModel({ config, tokenizer, tokenizerKind, precision, files: [{ kind: 'bundle', path: weights }] });
+    const { model } = await engine.openModel({
+      config,
+      tokenizer,
+      tokenizerKind,
+      precision,
+      files: [{ kind: 'bundle', path: weights }],
+    });
     const { voice } = await engine.loadVoice(model, voiceFile);
     const session = await engine.openSession(model, voice, text, options);
     const codec = await engine.openCodec(model);

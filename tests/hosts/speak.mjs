@@ -8,7 +8,11 @@ export async function speak(document, { model: name, precision = 'f32', text, op
   const model = document.models[name];
   const tts = await PocketTTS.load(
     model.pack === undefined
-      ? { config: join(root, 'tests', 'golden', 'fixtures', name, 'config.yaml'), voice: new Uint8Array(readFileSync(join(root, model.voice))), precision }
+      ? {
+          config: join(root, 'tests', 'golden', 'fixtures', name, 'config.yaml'),
+          voice: new Uint8Array(readFileSync(join(root, model.voice))),
+          precision,
+        }
       : { pack: join(root, model.pack), precision },
   );
   const { samples } = await tts.generate(text, options);

@@ -36,10 +36,11 @@ const weights = {
   'a header length that cuts the header': () => writeSafetensors(model().header, model().data, 100n),
   'a header that is not JSON': () => writeSafetensors('{"a":', model().data),
   'a header that is a list': () => writeSafetensors('[]', model().data),
-  'text': () => Buffer.from('<!doctype html><html>not a model</html>'),
+  text: () => Buffer.from('<!doctype html><html>not a model</html>'),
   'a file cut in half': () => readFileSync(fixture('lsd6').file('model.safetensors')).subarray(0, 700000),
   'a file cut by one byte': () => readFileSync(fixture('lsd6').file('model.safetensors')).subarray(0, -1),
-  'bytes after the end': () => Buffer.concat([readFileSync(fixture('lsd6').file('model.safetensors')), Buffer.alloc(4)]),
+  'bytes after the end': () =>
+    Buffer.concat([readFileSync(fixture('lsd6').file('model.safetensors')), Buffer.alloc(4)]),
   'a missing tensor': () => changed((header) => delete header[NAME]),
   'a tensor too many': () => {
     const { header, data } = model();
@@ -51,21 +52,40 @@ const weights = {
     const twice = JSON.stringify(header).replace(/\}$/, `,"${NAME}":${JSON.stringify(header[NAME])}}`);
     return writeSafetensors(twice, data);
   },
-  'overlapping ranges': () => changed((header) => {
-    const [a, b] = Object.keys(header).filter((name) => JSON.stringify(header[name].shape) === JSON.stringify(header[NAME].shape) || name === NAME);
-    header[b ?? a].data_offsets = header[a].data_offsets.map((x) => x + 4);
-  }),
-  'a range outside of the file': () => changed((header) => {
-    const [begin, end] = header[NAME].data_offsets;
-    header[NAME].data_offsets = [begin + 2 ** 40, end + 2 ** 40];
-  }),
+  'overlapping ranges': () =>
+    changed((header) => {
+      const [a, b] = Object.keys(header).filter(
+        (name) => JSON.stringify(header[name].shape) === JSON.stringify(header[NAME].shape) || name === NAME,
+      );
+      header[b ?? a].data_offsets = header[a].data_offsets.map((x) => x + 4);
+    }),
+  'a range outside of the file': () =>
+    changed((header) => {
+      const [begin, end] = header[NAME].data_offsets;
+      header[NAME].data_offsets = [begin + 2 ** 40, end + 2 ** 40];
+    }),
   'a range that runs backwards': () => changed((header) => header[NAME].data_offsets.reverse()),
-  'a negative offset': () => changed((header) => { header[NAME].data_offsets = [-4, 0]; }),
-  'an offset that is a word': () => changed((header) => { header[NAME].data_offsets = ['a', 'b']; }),
+  'a negative offset': () =>
+    changed((header) => {
+      header[NAME].data_offsets = [-4, 0];
+    }),
+  'an offset that is a word': () =>
+    changed((header) => {
+      header[NAME].data_offsets = ['a', 'b'];
+    }),
   'a wrong shape': () => changed((header) => header[NAME].shape.reverse()),
-  'a shape of enormous numbers': () => changed((header) => { header[NAME].shape = [2 ** 32, 2 ** 32]; }),
-  'a wrong type': () => changed((header) => { header[NAME].dtype = 'I64'; }),
-  'an unknown type': () => changed((header) => { header[NAME].dtype = 'Q7'; }),
+  'a shape of enormous numbers': () =>
+    changed((header) => {
+      header[NAME].shape = [2 ** 32, 2 ** 32];
+    }),
+  'a wrong type': () =>
+    changed((header) => {
+      header[NAME].dtype = 'I64';
+    }),
+  'an unknown type': () =>
+    changed((header) => {
+      header[NAME].dtype = 'Q7';
+    }),
   'a weight that is not a number': () => {
     const { header, data } = model();
     data.writeFloatLE(Number.NaN, header[NAME].data_offsets[0] + 8);
@@ -95,14 +115,18 @@ test('weights: bit flips are refused or harmless, and never trap', async (t) => 
 });
 
 test('the message names the tensor, what was expected and what was found', async (t) => {
-  const error = await refused(load(t, { 'model.safetensors': changed((header) => header[NAME].shape.reverse()) }), 'weights', /flow_lm\.input_linear\.weight/);
+  const error = await refused(
+    load(t, { 'model.safetensors': changed((header) => header[NAME].shape.reverse()) }),
+    'weights',
+    /flow_lm\.input_linear\.weight/,
+  );
   assert.match(error.message, /64/);
   assert.match(error.message, /model\.safetensors/);
 });
 
 for (const [what, bytes] of Object.entries({
   'an empty file': Buffer.alloc(0),
-  'text': Buffer.from('hello, I am no tokenizer'),
+  text: Buffer.from('hello, I am no tokenizer'),
   'half of one': readFileSync(fixture('lsd6').file('tokenizer.model')).subarray(0, 3000),
   'another size': readFileSync(fixture('german').file('tokenizer.model')),
 })) {
@@ -137,7 +161,11 @@ test('configuration: unknown fields, wrong types, impossible shapes, no YAML', a
     [text.replace('num_layers: 6', 'num_layers: 1000000000'), 'config', /num_layers/],
     ['just a sentence', 'config', /mapping/],
     ['{', 'config', /YAML/],
-    [text.replace('weights_path: model.safetensors', 'weights_path: elsewhere.safetensors'), 'not-found', /weights_path.*elsewhere/],
+    [
+      text.replace('weights_path: model.safetensors', 'weights_path: elsewhere.safetensors'),
+      'not-found',
+      /weights_path.*elsewhere/,
+    ],
     [text.replace('weights_path: model.safetensors', 'weights_path: hf://a/b/c.safetensors'), 'unsupported', /hf:/],
     [text.replace('weights_path: model.safetensors', ''), 'config', /weights_path/],
   ];
@@ -176,7 +204,13 @@ test('voices: of another model, cut, and not a voice', async (t) => {
   for (const name of ['drifting', 'pointwise2m', 'deep', 'flow_matching']) {
     await refused(tts.loadVoice(bytesOf(fixture(name).voice)), 'voice');
   }
-  for (const bytes of [Buffer.alloc(0), own.subarray(0, 100), own.subarray(0, -10), Buffer.from('RIFF'), Buffer.alloc(5000, 0xff)]) {
+  for (const bytes of [
+    Buffer.alloc(0),
+    own.subarray(0, 100),
+    own.subarray(0, -10),
+    Buffer.from('RIFF'),
+    Buffer.alloc(5000, 0xff),
+  ]) {
     await refused(tts.loadVoice(new Uint8Array(bytes)), 'voice');
   }
   await refused(PocketTTS.load({ config: fixture('lsd6').config, voice: new Uint8Array(10) }), 'voice');
@@ -202,7 +236,7 @@ test('voices: rows beyond the length may be anything; those before may not', asy
     if (layers.includes(name)) {
       const [two, one, rows, heads, width] = shape;
       const half = bytes.length / 2;
-      const row = Buffer.alloc((heads * width) * 4);
+      const row = Buffer.alloc(heads * width * 4);
       for (let i = 0; i < row.length; i += 4) row.writeFloatLE(Number.NaN, i);
       bytes = Buffer.concat([bytes.subarray(0, half), row, bytes.subarray(half), row]);
       shape = [two, one, rows + 1, heads, width];
@@ -232,7 +266,11 @@ test('recordings: none, one sample, twenty minutes, not a number, not a WAV', as
   await refused(tts.cloneVoice({ samples: new Float32Array(0), sampleRate: 24000 }), 'audio');
   await refused(tts.cloneVoice({ samples: new Float32Array(2400), sampleRate: 7 }), 'audio');
   // One sample and silence are short and quiet, but speech could look like that: accepted or refused, never trapped.
-  for (const audio of [wav(Buffer.alloc(2)), wav(Buffer.alloc(48000)), wav(Buffer.alloc(20 * 60 * 8000 * 2), { rate: 8000 })]) {
+  for (const audio of [
+    wav(Buffer.alloc(2)),
+    wav(Buffer.alloc(48000)),
+    wav(Buffer.alloc(20 * 60 * 8000 * 2), { rate: 8000 }),
+  ]) {
     const voice = await tts.cloneVoice(audio).catch((error) => {
       assert.ok(['audio', 'voice'].includes(error.code), `${error.code} ${error.message}`);
     });
@@ -251,11 +289,25 @@ test('the starter voice says that it cannot clone, and why', async () => {
 test('options that make no sense', async () => {
   const tts = await loadFixture('lsd6');
   const cases = [
-    { temperature: -1 }, { temperature: Number.NaN }, { temperature: Infinity },
-    { decodeSteps: 0 }, { decodeSteps: 1e9 }, { decodeSteps: 1.5 }, { decodeSteps: 1e12 },
-    { maxTokens: 0 }, { maxTokens: 1e9 }, { framesAfterEos: -1 }, { framesAfterEos: 0.5 },
-    { noiseClamp: -1 }, { noiseClamp: Number.NaN }, { eosThreshold: Number.NaN },
-    { seed: -1 }, { seed: 1.5 }, { seed: Number.NaN }, { seed: 2 ** 60 }, { rng: 'dice' },
+    { temperature: -1 },
+    { temperature: Number.NaN },
+    { temperature: Infinity },
+    { decodeSteps: 0 },
+    { decodeSteps: 1e9 },
+    { decodeSteps: 1.5 },
+    { decodeSteps: 1e12 },
+    { maxTokens: 0 },
+    { maxTokens: 1e9 },
+    { framesAfterEos: -1 },
+    { framesAfterEos: 0.5 },
+    { noiseClamp: -1 },
+    { noiseClamp: Number.NaN },
+    { eosThreshold: Number.NaN },
+    { seed: -1 },
+    { seed: 1.5 },
+    { seed: Number.NaN },
+    { seed: 2 ** 60 },
+    { rng: 'dice' },
   ];
   for (const options of cases) {
     const error = await refused(tts.generate('Yes.', options), 'argument');

@@ -8,11 +8,15 @@ import { cli, fixture, root, run, temporary, withFixture } from './support.mjs';
 
 const TEXT = ['--text', 'Hello world.'];
 const STREAM_HEADER = Buffer.from(
-  '524946462494357757415645666d7420100000000100010' + '0c05d000080bb000002001000646174610094357' + '7', 'hex');
+  '524946462494357757415645666d7420100000000100010' + '0c05d000080bb000002001000646174610094357' + '7',
+  'hex',
+);
 const FAST = withFixture('lsd6');
 
 test('a pipe gets the fixed header and whole frames, and stderr nothing', async () => {
-  const { code, stdout, stderr } = await run(['generate', '--text', '-', '--output-path', '-', '-q', ...FAST], { input: 'Hello world.' });
+  const { code, stdout, stderr } = await run(['generate', '--text', '-', '--output-path', '-', '-q', ...FAST], {
+    input: 'Hello world.',
+  });
   assert.equal(code, 0);
   assert.equal(stderr, '');
   assert.deepEqual(stdout.subarray(0, 44), STREAM_HEADER);
@@ -35,7 +39,13 @@ test('a file gets its true sizes; the log ends with where it is', async (t) => {
   assert.equal(code, 0);
   assert.equal(stdout.length, 0);
   assert.ok(stderr.endsWith(`INFO: Results written in ${path}\n`), stderr);
-  assert.ok(stderr.trim().split('\n').every((line) => /^(INFO|WARNING): /.test(line)), stderr);
+  assert.ok(
+    stderr
+      .trim()
+      .split('\n')
+      .every((line) => /^(INFO|WARNING): /.test(line)),
+    stderr,
+  );
   checkSizes(readFileSync(path));
   // The default name, and a file that was longer before.
   writeFileSync(join(cwd, 'tts_output.wav'), Buffer.alloc(1 << 20));
@@ -47,7 +57,9 @@ test('stdout into a file is patched; appended to a file it is a stream', async (
   const path = join(temporary(t), 'out.wav');
   const speak = (flags) => {
     const fd = openSync(path, flags);
-    return run(['generate', ...TEXT, '--output-path', '-', '-q', ...FAST], { stdio: ['ignore', fd, 'pipe'] }).finally(() => closeSync(fd));
+    return run(['generate', ...TEXT, '--output-path', '-', '-q', ...FAST], { stdio: ['ignore', fd, 'pipe'] }).finally(
+      () => closeSync(fd),
+    );
   };
   assert.equal((await speak('w')).code, 0);
   const first = readFileSync(path);
@@ -57,7 +69,18 @@ test('stdout into a file is patched; appended to a file it is a stream', async (
   assert.deepEqual(both.subarray(0, first.length), first);
   assert.deepEqual(both.subarray(first.length, first.length + 44), STREAM_HEADER);
   // After other output in the same file, the header is where the WAV begins.
-  execFileSync('sh', ['-c', `{ echo before; "$0" "$@"; } > "${path}"`, process.execPath, cli, 'generate', ...TEXT, '--output-path', '-', '-q', ...FAST]);
+  execFileSync('sh', [
+    '-c',
+    `{ echo before; "$0" "$@"; } > "${path}"`,
+    process.execPath,
+    cli,
+    'generate',
+    ...TEXT,
+    '--output-path',
+    '-',
+    '-q',
+    ...FAST,
+  ]);
   const after = readFileSync(path);
   assert.equal(after.subarray(0, 7).toString(), 'before\n');
   assert.deepEqual(after.subarray(7), first);
@@ -74,9 +97,18 @@ test('/dev/null and named pipes', async (t) => {
 });
 
 test('empty and blank texts end before anything is loaded', async () => {
-  for (const [args, input] of [[['--text', '-'], ' \n'], [['--text', '-'], ''], [['--text', ' ']], [['--text', '']], [['--text=']]]) {
+  for (const [args, input] of [
+    [['--text', '-'], ' \n'],
+    [['--text', '-'], ''],
+    [['--text', ' ']],
+    [['--text', '']],
+    [['--text=']],
+  ]) {
     for (const quiet of [[], ['-q']]) {
-      const { code, stdout, stderr } = await run(['generate', ...args, ...quiet, '--output-path', '-', '--pack', '/nowhere'], { input });
+      const { code, stdout, stderr } = await run(
+        ['generate', ...args, ...quiet, '--output-path', '-', '--pack', '/nowhere'],
+        { input },
+      );
       assert.equal(code, 1);
       assert.equal(stdout.length, 0);
       assert.equal(stderr, 'ERROR: No input received from stdin.\n');
@@ -86,10 +118,25 @@ test('empty and blank texts end before anything is loaded', async () => {
 
 test('usage errors are exit 2 with nothing on stdout', async () => {
   const cases = [
-    [], ['--bogus'], ['speak'], ['generate', '--bogus'], ['generate', '--json-events'], ['generate', '--speed', '2'],
-    ['generate', 'extra'], ['generate', '--'], ['generate', '--text'], ['generate', '--max-tokens', 'x'], ['generate', '--max-tokens', '1.5'],
-    ['generate', '--temperature', 'warm'], ['generate', '--seed', 'x'], ['generate', '--seed', '-1'], ['generate', '--rng', 'dice'],
-    ['generate', '--precision', 'q2'], ['generate', '--quiet=yes'], ['generate', '-x'], ['generate', '--sampler-decode-steps', ''],
+    [],
+    ['--bogus'],
+    ['speak'],
+    ['generate', '--bogus'],
+    ['generate', '--json-events'],
+    ['generate', '--speed', '2'],
+    ['generate', 'extra'],
+    ['generate', '--'],
+    ['generate', '--text'],
+    ['generate', '--max-tokens', 'x'],
+    ['generate', '--max-tokens', '1.5'],
+    ['generate', '--temperature', 'warm'],
+    ['generate', '--seed', 'x'],
+    ['generate', '--seed', '-1'],
+    ['generate', '--rng', 'dice'],
+    ['generate', '--precision', 'q2'],
+    ['generate', '--quiet=yes'],
+    ['generate', '-x'],
+    ['generate', '--sampler-decode-steps', ''],
   ];
   for (const args of cases) {
     const { code, stdout, stderr } = await run(args);
@@ -105,7 +152,10 @@ test('failures are exit 1 with one line', async (t) => {
   const cases = [
     [['--language', 'klingon'], /Available languages: .*english_2026-10.*spanish_24l/],
     [['--language', 'english'], /weights are not on this machine/],
-    [['--language', 'french', '--config', 'x.yaml'], /^ERROR: ValueError: Cannot specify both config and language, please choose one or the other\.$/m],
+    [
+      ['--language', 'french', '--config', 'x.yaml'],
+      /^ERROR: ValueError: Cannot specify both config and language, please choose one or the other\.$/m,
+    ],
     [['--config', 'x.json'], /^ERROR: ValueError: Config should be a path to a YAML file ending with \.yaml$/m],
     [['--config', 'x.yaml'], /x\.yaml: no such file/],
     [['--config', 'https://example.invalid/x.yaml'], /x\.yaml/],
@@ -146,7 +196,9 @@ test('values may start with a dash, and stand behind = or a space', async () => 
 test('the old name of the steps works, wins, and is announced unless quiet', async () => {
   const speak = (...args) => run(['generate', ...TEXT, '--output-path', '-', ...FAST, ...args]);
   const [now, old, both] = [
-    await speak('--sampler-decode-steps', '2'), await speak('--lsd-decode-steps', '2'), await speak('--lsd-decode-steps', '2', '--sampler-decode-steps', '3'),
+    await speak('--sampler-decode-steps', '2'),
+    await speak('--lsd-decode-steps', '2'),
+    await speak('--lsd-decode-steps', '2', '--sampler-decode-steps', '3'),
   ];
   assert.deepEqual(old.stdout, now.stdout);
   assert.deepEqual(both.stdout, now.stdout);
@@ -217,7 +269,8 @@ test('a reader that leaves ends the program at once, silently', async () => {
 test('an interrupt leaves a file with true sizes', async (t) => {
   const path = join(temporary(t), 'out.wav');
   const speaking = run(['generate', '--text', '-', '--output-path', path, ...FAST], { input: LONG.repeat(20) });
-  while (!existsSync(path) || readFileSync(path).length < 100000) await new Promise((resolve) => setTimeout(resolve, 20));
+  while (!existsSync(path) || readFileSync(path).length < 100000)
+    await new Promise((resolve) => setTimeout(resolve, 20));
   speaking.child.kill('SIGINT');
   assert.equal((await speaking).code, 130);
   const file = readFileSync(path);
@@ -226,7 +279,9 @@ test('an interrupt leaves a file with true sizes', async (t) => {
 
 test('FIRST_CHUNK_LENGTH_SECONDS holds the beginning back', async () => {
   const speak = async (seconds) => {
-    const speaking = run(['generate', ...TEXT, '--output-path', '-', '-q', ...FAST], { env: { ...process.env, FIRST_CHUNK_LENGTH_SECONDS: seconds } });
+    const speaking = run(['generate', ...TEXT, '--output-path', '-', '-q', ...FAST], {
+      env: { ...process.env, FIRST_CHUNK_LENGTH_SECONDS: seconds },
+    });
     const first = await new Promise((resolve) => speaking.child.stdout.once('data', (bytes) => resolve(bytes.length)));
     return { first, ...(await speaking) };
   };
@@ -236,11 +291,23 @@ test('FIRST_CHUNK_LENGTH_SECONDS holds the beginning back', async () => {
   assert.ok(held.first >= 44 + 5 * 3840, `${held.first} bytes at first`);
   const longer = await speak('1000');
   assert.deepEqual(longer.stdout, plain.stdout);
-  assert.equal((await run(['generate', ...TEXT, ...FAST], { env: { ...process.env, FIRST_CHUNK_LENGTH_SECONDS: 'x' } })).code, 1);
+  assert.equal(
+    (await run(['generate', ...TEXT, ...FAST], { env: { ...process.env, FIRST_CHUNK_LENGTH_SECONDS: 'x' } })).code,
+    1,
+  );
 });
 
 test('a recording as the voice', async () => {
-  const { code, stdout, stderr } = await run(['generate', ...TEXT, '--output-path', '-', '--config', fixture('lsd6').config, '--voice', fixture('lsd6').file('voice.wav')]);
+  const { code, stdout, stderr } = await run([
+    'generate',
+    ...TEXT,
+    '--output-path',
+    '-',
+    '--config',
+    fixture('lsd6').config,
+    '--voice',
+    fixture('lsd6').file('voice.wav'),
+  ]);
   assert.equal(code, 0, stderr);
   assert.ok(stdout.length > 10000);
 });

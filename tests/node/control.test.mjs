@@ -15,12 +15,15 @@ test('an abort takes effect within one frame and keeps its reason', async () => 
   const stop = new AbortController();
   const reason = new Error('enough');
   let frames = 0;
-  const error = await refused((async () => {
-    for await (const frame of tts.stream(LONG, { signal: stop.signal })) {
-      frames = frame.frame + 1;
-      if (frames === 5) stop.abort(reason);
-    }
-  })(), 'aborted');
+  const error = await refused(
+    (async () => {
+      for await (const frame of tts.stream(LONG, { signal: stop.signal })) {
+        frames = frame.frame + 1;
+        if (frames === 5) stop.abort(reason);
+      }
+    })(),
+    'aborted',
+  );
   assert.equal(frames, 5);
   assert.equal(error.name, 'AbortError');
   assert.equal(error.cause, reason);
@@ -59,7 +62,10 @@ test('calls queue in order; one that is aborted in the queue lets the others pas
   const calls = [call('a'), call('b', { signal: stop.signal }), call('c'), call('d')];
   stop.abort();
   const results = await Promise.allSettled(calls);
-  assert.deepEqual(results.map(({ status }) => status), ['fulfilled', 'rejected', 'fulfilled', 'fulfilled']);
+  assert.deepEqual(
+    results.map(({ status }) => status),
+    ['fulfilled', 'rejected', 'fulfilled', 'fulfilled'],
+  );
   assert.deepEqual(order, ['a', 'c', 'd']);
   await tts.dispose();
 });
@@ -116,7 +122,9 @@ test('an engine that traps is reported, never used again, and replaced', async (
   mkdirSync(join(folder, 'models'));
   symlinkSync(join(root, 'models', 'starter'), join(folder, 'models', 'starter'));
   renameSync(join(folder, 'dist', 'pocket_tts.mjs'), join(folder, 'dist', 'real.mjs'));
-  writeFileSync(join(folder, 'dist', 'pocket_tts.mjs'), `
+  writeFileSync(
+    join(folder, 'dist', 'pocket_tts.mjs'),
+    `
     import create from './real.mjs';
     export default async function (settings) {
       const door = await create(settings);
@@ -127,7 +135,8 @@ test('an engine that traps is reported, never used again, and replaced', async (
         return step.call(this, latent);
       };
       return door;
-    }`);
+    }`,
+  );
   writeFileSync(join(folder, 'package.json'), '{ "type": "module" }');
   const { PocketTTS: Trapping } = await import(pathToFileURL(join(folder, 'dist', 'node.js')).href);
   const { config, voice } = fixture('lsd6');

@@ -39,9 +39,17 @@ test('100 rounds of loading, speaking and closing in one instance: nothing stays
   };
   let memory = 0;
   for (let round = 0; round < 100; round++) {
-    const [loading, loaded, voice, session, codec] = [new door.Pack(), new door.Model(), new door.Voice(), new door.Session(), new door.Codec()];
+    const [loading, loaded, voice, session, codec] = [
+      new door.Pack(),
+      new door.Model(),
+      new door.Voice(),
+      new door.Session(),
+      new door.Codec(),
+    ];
     withBytes(Buffer.from(JSON.stringify(pack.config)), (m) => loading.open(m, door.PART_ALL, door.PRECISION_F32));
-    withBytes(readFileSync(join(starter, 'tokenizer.model')), (m) => loading.tokenizer(door.TOKENIZER_SENTENCEPIECE, m));
+    withBytes(readFileSync(join(starter, 'tokenizer.model')), (m) =>
+      loading.tokenizer(door.TOKENIZER_SENTENCEPIECE, m),
+    );
     check(loading.file(door.FILE_BUNDLE, model.length));
     for (let at = 0; at < model.length; at += 1 << 20) {
       const slice = model.subarray(at, at + (1 << 20));

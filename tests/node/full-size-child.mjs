@@ -5,7 +5,11 @@ import { PocketTTS } from '../../dist/node.js';
 
 const [, , folder, precision] = process.argv;
 const started = performance.now();
-const tts = await PocketTTS.load({ config: join(folder, 'config.yaml'), precision, voice: new Uint8Array(readFileSync(join(folder, 'voice.safetensors'))) });
+const tts = await PocketTTS.load({
+  config: join(folder, 'config.yaml'),
+  precision,
+  voice: new Uint8Array(readFileSync(join(folder, 'voice.safetensors'))),
+});
 const seconds = (performance.now() - started) / 1000;
 let frames = 0;
 for await (const { samples } of tts.stream('The quick brown fox jumps over the lazy dog.')) {

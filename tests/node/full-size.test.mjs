@@ -23,7 +23,13 @@ function writeTensor(fd, name, shape, noise) {
   const zero = /bias$|emb_mean$/.test(name);
   const width = shape.slice(1).reduce((product, n) => product * n, 1);
   const scale = /layer_scale/.test(name) ? 0.01 : Math.sqrt(3 / width);
-  const block = one || zero ? bfloat16(noise.map(() => (one ? 1 : 0)), 1) : bfloat16(noise, scale);
+  const block =
+    one || zero
+      ? bfloat16(
+          noise.map(() => (one ? 1 : 0)),
+          1,
+        )
+      : bfloat16(noise, scale);
   for (let at = 0; at < count; at += block.length) {
     writeSync(fd, new Uint8Array(block.buffer, 0, 2 * Math.min(block.length, count - at)));
   }
@@ -41,11 +47,13 @@ function writePack(folder) {
     return state / 2 ** 31 - 1;
   });
   let end = 0;
-  const header = Object.fromEntries(plan.map(([name, shape]) => {
-    const begin = end;
-    end += 2 * shape.reduce((product, n) => product * n, 1);
-    return [name, { dtype: 'BF16', shape, data_offsets: [begin, end] }];
-  }));
+  const header = Object.fromEntries(
+    plan.map(([name, shape]) => {
+      const begin = end;
+      end += 2 * shape.reduce((product, n) => product * n, 1);
+      return [name, { dtype: 'BF16', shape, data_offsets: [begin, end] }];
+    }),
+  );
   const fd = openSync(join(folder, 'model.safetensors'), 'w');
   writeSync(fd, writeSafetensors(header, Buffer.alloc(0)));
   for (const [name, shape] of plan) writeTensor(fd, name, shape, noise);
@@ -82,11 +90,15 @@ test('100 M parameters in BF16: memory below 1.2 x the working weights + 80 MB',
   writePack(folder);
   for (const precision of ['f32', 'q8']) {
     const child = fileURLToPath(new URL('full-size-child.mjs', import.meta.url));
-    const { frames, weights, peak, seconds } = JSON.parse(execFileSync(process.execPath, [child, folder, precision], { encoding: 'utf8' }));
+    const { frames, weights, peak, seconds } = JSON.parse(
+      execFileSync(process.execPath, [child, folder, precision], { encoding: 'utf8' }),
+    );
     const limit = 1.2 * weights + 80e6;
     const mb = (bytes) => `${(bytes / 1e6).toFixed(0)} MB`;
-    t.diagnostic(`${precision}: file ${mb(statSync(join(folder, 'model.safetensors')).size)}, working weights ${mb(weights)}, ` +
-      `peak of the process ${mb(peak)} (limit ${mb(limit)}), loaded in ${seconds.toFixed(1)} s`);
+    t.diagnostic(
+      `${precision}: file ${mb(statSync(join(folder, 'model.safetensors')).size)}, working weights ${mb(weights)}, ` +
+        `peak of the process ${mb(peak)} (limit ${mb(limit)}), loaded in ${seconds.toFixed(1)} s`,
+    );
     assert.equal(frames, 8);
     assert.ok(peak < limit);
   }

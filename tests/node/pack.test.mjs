@@ -12,7 +12,8 @@ const BYTES = statSync(join(starter, 'model.safetensors')).size;
 /** A copy of the starter pack, its manifest changed. */
 function copy(t, change = () => undefined) {
   const folder = temporary(t);
-  for (const path of ['model.safetensors', 'tokenizer.model', 'voices']) cpSync(join(starter, path), join(folder, path), { recursive: true });
+  for (const path of ['model.safetensors', 'tokenizer.model', 'voices'])
+    cpSync(join(starter, path), join(folder, path), { recursive: true });
   const pack = JSON.parse(readFileSync(join(starter, 'pack.json'), 'utf8'));
   writeFileSync(join(folder, 'pack.json'), JSON.stringify(change(pack) ?? pack));
   return folder;
@@ -20,19 +21,84 @@ function copy(t, change = () => undefined) {
 
 test('the manifest is checked field by field', async (t) => {
   const cases = [
-    [(p) => { p.format = 2; }, /format.*expected 1.*found 2/],
-    [(p) => { delete p.name; }, /name/],
-    [(p) => { delete p.config; }, /config/],
-    [(p) => { p.files = {}; }, /files/],
-    [(p) => { p.files[0].path = '../secret'; }, /files\[0\]\.path.*inside the pack/],
-    [(p) => { p.files[0].path = '/etc/passwd'; }, /files\[0\]\.path/],
-    [(p) => { p.files[0].path = 'http://elsewhere/model'; }, /files\[0\]\.path/],
-    [(p) => { p.files[0].role = 'payload'; }, /files\[0\]\.role/],
-    [(p) => { p.files[0].bytes = -1; }, /files\[0\]\.bytes/],
-    [(p) => { p.files[0].sha256 = 'abc'; }, /files\[0\]\.sha256/],
-    [(p) => { delete p.files[2].name; }, /files\[2\]\.name/],
-    [(p) => { p.default_voice = 'nobody'; }, /default_voice.*nobody/],
-    [(p) => { p.precision = 'q4'; }, /precision/],
+    [
+      (p) => {
+        p.format = 2;
+      },
+      /format.*expected 1.*found 2/,
+    ],
+    [
+      (p) => {
+        delete p.name;
+      },
+      /name/,
+    ],
+    [
+      (p) => {
+        delete p.config;
+      },
+      /config/,
+    ],
+    [
+      (p) => {
+        p.files = {};
+      },
+      /files/,
+    ],
+    [
+      (p) => {
+        p.files[0].path = '../secret';
+      },
+      /files\[0\]\.path.*inside the pack/,
+    ],
+    [
+      (p) => {
+        p.files[0].path = '/etc/passwd';
+      },
+      /files\[0\]\.path/,
+    ],
+    [
+      (p) => {
+        p.files[0].path = 'http://elsewhere/model';
+      },
+      /files\[0\]\.path/,
+    ],
+    [
+      (p) => {
+        p.files[0].role = 'payload';
+      },
+      /files\[0\]\.role/,
+    ],
+    [
+      (p) => {
+        p.files[0].bytes = -1;
+      },
+      /files\[0\]\.bytes/,
+    ],
+    [
+      (p) => {
+        p.files[0].sha256 = 'abc';
+      },
+      /files\[0\]\.sha256/,
+    ],
+    [
+      (p) => {
+        delete p.files[2].name;
+      },
+      /files\[2\]\.name/,
+    ],
+    [
+      (p) => {
+        p.default_voice = 'nobody';
+      },
+      /default_voice.*nobody/,
+    ],
+    [
+      (p) => {
+        p.precision = 'q4';
+      },
+      /precision/,
+    ],
     [() => [], /object.*array/],
   ];
   for (const [change, message] of cases) await refused(PocketTTS.load({ pack: copy(t, change) }), 'pack', message);
@@ -49,10 +115,30 @@ test('a pack.json that is not there, not JSON, or a web page', async (t) => {
 
 test('files that are not what the manifest says', async (t) => {
   const cases = [
-    [(p) => { p.files[0].bytes += 1; }, new RegExp(`model\\.safetensors: expected ${BYTES + 1} bytes, found ${BYTES}`)],
-    [(p) => { p.files[0].sha256 = '0'.repeat(64); }, /model\.safetensors: expected sha256 0{64}, found [0-9a-f]{64}/],
-    [(p) => { p.files[1].sha256 = '0'.repeat(64); }, /tokenizer\.model: expected sha256/],
-    [(p) => { p.files[2].sha256 = '0'.repeat(64); }, /slt\.safetensors: expected sha256/],
+    [
+      (p) => {
+        p.files[0].bytes += 1;
+      },
+      new RegExp(`model\\.safetensors: expected ${BYTES + 1} bytes, found ${BYTES}`),
+    ],
+    [
+      (p) => {
+        p.files[0].sha256 = '0'.repeat(64);
+      },
+      /model\.safetensors: expected sha256 0{64}, found [0-9a-f]{64}/,
+    ],
+    [
+      (p) => {
+        p.files[1].sha256 = '0'.repeat(64);
+      },
+      /tokenizer\.model: expected sha256/,
+    ],
+    [
+      (p) => {
+        p.files[2].sha256 = '0'.repeat(64);
+      },
+      /slt\.safetensors: expected sha256/,
+    ],
   ];
   for (const [change, message] of cases) await refused(PocketTTS.load({ pack: copy(t, change) }), 'pack', message);
   const folder = copy(t);
@@ -61,7 +147,15 @@ test('files that are not what the manifest says', async (t) => {
   bytes[bytes.length - 5] ^= 1;
   writeFileSync(path, bytes);
   await refused(PocketTTS.load({ pack: folder }), 'pack', /sha256/);
-  await refused(PocketTTS.load({ pack: copy(t, (p) => { p.files[0].path = 'gone.safetensors'; }) }), 'not-found', /gone/);
+  await refused(
+    PocketTTS.load({
+      pack: copy(t, (p) => {
+        p.files[0].path = 'gone.safetensors';
+      }),
+    }),
+    'not-found',
+    /gone/,
+  );
 });
 
 test('a pack over HTTP, and servers that misbehave', async (t) => {

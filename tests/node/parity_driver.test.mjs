@@ -12,13 +12,18 @@ const DRIVER = join(dirname(fileURLToPath(import.meta.url)), '../parity/parity.m
 const DRAWS = [0.25, -1.5, 3, 0];
 
 let folder;
-before(() => { folder = mkdtempSync(join(tmpdir(), 'parity-')); });
+before(() => {
+  folder = mkdtempSync(join(tmpdir(), 'parity-'));
+});
 after(() => rmSync(folder, { recursive: true }));
 
 /** A root with one golden: four normals of seed 7. */
 function writeGoldens(name, values = DRAWS) {
   const path = join(folder, name);
-  const golden = { shapes: [[1, values.length]], runs: [{ seed: 7, kind: 'normal', temp: 1, clamp: null, values: [values] }] };
+  const golden = {
+    shapes: [[1, values.length]],
+    runs: [{ seed: 7, kind: 'normal', temp: 1, clamp: null, values: [values] }],
+  };
   mkdirSync(path);
   writeFileSync(join(path, 'rng_golden.json'), JSON.stringify(golden));
   return path;
@@ -27,7 +32,9 @@ function writeGoldens(name, values = DRAWS) {
 /** A door whose `normals` are DRAWS with `change` applied, whatever is asked. It answers in small pieces. */
 function writeDoor(name, change) {
   const path = join(folder, name);
-  writeFileSync(path, `#!/usr/bin/env node
+  writeFileSync(
+    path,
+    `#!/usr/bin/env node
 const write = (bytes) => { for (const byte of bytes) process.stdout.write(Buffer.from([byte])); };
 process.stdin.on('data', (data) => {
   for (const line of data.toString('latin1').split('\\n')) {
@@ -42,7 +49,8 @@ process.stdin.on('data', (data) => {
     if (verb === 'normals') write(payload);
   }
 });
-`);
+`,
+  );
   chmodSync(path, 0o755);
   return path;
 }

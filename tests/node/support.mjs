@@ -16,7 +16,13 @@ export const cli = join(root, 'dist', 'cli.js');
 export function fixture(name) {
   const folder = join(root, 'tests', 'golden', 'fixtures', name);
   const file = (path) => join(folder, path);
-  return { folder, file, config: file('config.yaml'), voice: file('voice.safetensors'), golden: () => JSON.parse(readFileSync(file('golden.json'), 'utf8')) };
+  return {
+    folder,
+    file,
+    config: file('config.yaml'),
+    voice: file('voice.safetensors'),
+    golden: () => JSON.parse(readFileSync(file('golden.json'), 'utf8')),
+  };
 }
 
 /** Loads a fixture with its voice as the default. */
@@ -111,13 +117,17 @@ export function run(args, { input, ...options } = {}) {
   child.stdin?.end(input ?? '');
   const done = new Promise((resolve, reject) => {
     child.on('error', reject);
-    child.on('close', (code, signal) => resolve({
-      code, signal, stdout: Buffer.concat(out), stderr: Buffer.concat(err).toString('utf8'),
-    }));
+    child.on('close', (code, signal) =>
+      resolve({
+        code,
+        signal,
+        stdout: Buffer.concat(out),
+        stderr: Buffer.concat(err).toString('utf8'),
+      }),
+    );
   });
   return Object.assign(done, { child });
 }
 
 /** Arguments that speak with a fixture. */
 export const withFixture = (name) => ['--config', fixture(name).config, '--voice', fixture(name).voice];
-
