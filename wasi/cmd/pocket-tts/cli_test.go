@@ -145,6 +145,25 @@ func TestFilesDeclareTheirTrueSizes(t *testing.T) {
 	}
 }
 
+func TestAppendedFileIsAStream(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "all.wav")
+	if err := os.WriteFile(path, []byte("before"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	cmd := process(t, append([]string{"generate", "-q", "--text", "Hello world.", "--output-path", "-"}, model...)...)
+	cmd.Stdout = file
+	r := finish(t, cmd, "")
+	data, err := os.ReadFile(path)
+	if err != nil || r.code != 0 || !bytes.Equal(data, append([]byte("before"), say(t, "--text", "Hello world.")...)) {
+		t.Errorf("exit %d, %d bytes, %v", r.code, len(data), err)
+	}
+}
+
 func TestBlankTextEndsBeforeAnythingIsLoaded(t *testing.T) {
 	for _, c := range []struct{ stdin, text string }{{"", ""}, {"", " \t"}, {" \n", "-"}, {"", "-"}} {
 		r := runWith(t, c.stdin, "generate", "-q", "--pack", "missing", "--text", c.text, "--output-path", "-")

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"io"
 	"os"
 
 	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/internal/wav"
@@ -30,7 +31,12 @@ func (o *output) write(samples []float32) error {
 			}
 			o.file = file
 		}
-		o.writer = wav.NewWriter(o.file, uint32(o.rate), o.hold)
+		var destination io.Writer = o.file
+		if appends(o.file) {
+			// Opened with `>>`: it can seek, but writes only at its end, so no header could be corrected.
+			destination = struct{ io.Writer }{o.file}
+		}
+		o.writer = wav.NewWriter(destination, uint32(o.rate), o.hold)
 	}
 	return o.writer.Write(samples)
 }

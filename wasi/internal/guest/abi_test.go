@@ -118,7 +118,7 @@ func TestStatusesMirrorTheHeader(t *testing.T) {
 		"PTTS_RNG_CHUNK": int(RNGChunk), "PTTS_RNG_TORCH": int(RNGTorch),
 	}
 	found := 0
-	for _, match := range regexp.MustCompile(`\b(PTTS_\w+) = (-?\d+)`).FindAllStringSubmatch(header(t), -1) {
+	for _, match := range regexp.MustCompile(`\b(PTTS_\w+)\s*=\s*(-?\d+)`).FindAllStringSubmatch(header(t), -1) {
 		found++
 		value, ok := constants[match[1]]
 		if want := match[2]; !ok || want != strconv.Itoa(value) {

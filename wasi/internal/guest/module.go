@@ -13,6 +13,7 @@ package guest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -51,8 +52,8 @@ func Compile(ctx context.Context, config Config) (*Module, error) {
 		cache, err := wazero.NewCompilationCacheWithDir(config.CacheDir)
 		if err == nil {
 			var module *Module
-			if module, err = compile(ctx, config, cache); err == nil {
-				return module, nil
+			if module, err = compile(ctx, config, cache); err == nil || errors.Is(err, ErrUnsupported) {
+				return module, err
 			}
 		}
 		config.Logger.Warn("compiled code is not cached", "folder", config.CacheDir, "reason", err)
