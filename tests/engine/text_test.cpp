@@ -189,6 +189,19 @@ TEST_F(TextPlan, AnUnbreakablePieceIsSpokenWholeAndSaysSo) {
   EXPECT_FALSE(chunks[0].over_limit);
 }
 
+// In a JSON tokenizer one cut through a run of byte pieces spoils the whole run, numbers beside it included.
+TEST(TextPlanOfJson, DecimalsInARunOfBytesAreKept) {
+  const auto tokenizer = testing_text::load(PTTS_TOKENIZER_JSON, "text/small.tokenizer.json", 400);
+  std::string text;
+  for (int i = 0; i < 30; ++i) text += "\xE6\x97\xA5";
+  text += "\xF0\x9D\x9F\x99.\xF0\x9D\x9F\x9A";  // digits of four bytes: 1.2
+  for (int i = 0; i < 30; ++i) text += "\xE6\x97\xA5";
+  std::vector<Chunk> chunks;
+  ASSERT_EQ(plan_chunks(*tokenizer, text + ".", TextRules{}, 50, &chunks), PTTS_OK);
+  ASSERT_EQ(chunks.size(), 1u);
+  EXPECT_EQ(chunks[0].text, text + ".");
+}
+
 // ---- bad input ---------------------------------------------------------------------------------------------------
 
 TEST_F(TextPlan, RefusesWhatIsNotText) {

@@ -62,9 +62,9 @@ class Planner {
 
  private:
   ptts_status marks(std::string_view text, std::vector<bool>* is_mark) const;
-  ptts_status is_decimal_point(Ids ids, size_t cut, bool* decimal) const;
-  ptts_status boundaries(Ids ids, const std::vector<bool>& is_mark, bool keep_decimals,
-                         std::vector<size_t>* out) const;
+  ptts_status is_decimal_point(Ids ids, const std::vector<uint32_t>& ends, size_t cut, bool* decimal) const;
+  ptts_status boundaries(Ids ids, const std::vector<uint32_t>& ends, const std::vector<bool>& is_mark,
+                         bool keep_decimals, std::vector<size_t>* out) const;
   ptts_status segments(Ids ids, const std::vector<uint32_t>& ends, const std::vector<size_t>& cuts,
                        std::vector<Segment>* out) const;
   ptts_status split_at_commas(Segment segment, const std::vector<bool>& is_comma,
@@ -91,24 +91,27 @@ ptts_status Planner::marks(std::string_view text, std::vector<bool>* is_mark) co
   return PTTS_OK;
 }
 
-// Is the cut inside a number like 3.14?
-ptts_status Planner::is_decimal_point(Ids ids, size_t cut, bool* decimal) const {
+// Is the cut inside a number like 3.14?  A window never divides the bytes of a character (they share their end).
+ptts_status Planner::is_decimal_point(Ids ids, const std::vector<uint32_t>& ends, size_t cut,
+                                      bool* decimal) const {
   *decimal = false;
   std::string text;
   std::vector<char32_t> before;
   // Pieces that decode to nothing make the window grow; a third character, so that the two are whole.
   for (size_t window = kWindow; before.size() < 3; window *= 2) {
-    const size_t count = std::min(window, cut);
-    PTTS_TRY(tokenizer_.decode(ids.subspan(cut - count, count), &text));
+    size_t begin = cut - std::min(window, cut);
+    while (begin > 0 && ends[begin - 1] == ends[begin]) --begin;
+    PTTS_TRY(tokenizer_.decode(ids.subspan(begin, cut - begin), &text));
     before = to_chars(text);
-    if (count == cut) break;
+    if (begin == 0) break;
   }
   if (before.size() < 2 || before.back() != U'.' || !is_digit(before[before.size() - 2])) return PTTS_OK;
   text.clear();
   for (size_t window = kWindow; text.empty(); window *= 2) {
-    const size_t count = std::min(window, ids.size() - cut);
-    PTTS_TRY(tokenizer_.decode(ids.subspan(cut, count), &text));
-    if (count == ids.size() - cut) break;
+    size_t end = cut + std::min(window, ids.size() - cut);
+    while (end < ids.size() && ends[end] == ends[end - 1]) ++end;
+    PTTS_TRY(tokenizer_.decode(ids.subspan(cut, end - cut), &text));
+    if (end == ids.size()) break;
   }
   size_t position = 0;
   char32_t first = 0;
@@ -117,15 +120,15 @@ ptts_status Planner::is_decimal_point(Ids ids, size_t cut, bool* decimal) const 
 }
 
 // Where to cut: before the first other token after a run of marks.  0 and the end are included.
-ptts_status Planner::boundaries(Ids ids, const std::vector<bool>& is_mark, bool keep_decimals,
-                                std::vector<size_t>* out) const {
+ptts_status Planner::boundaries(Ids ids, const std::vector<uint32_t>& ends, const std::vector<bool>& is_mark,
+                                bool keep_decimals, std::vector<size_t>* out) const {
   out->assign(1, 0);
   bool after_mark = false;
   for (size_t i = 0; i < ids.size(); ++i) {
     const bool mark = is_mark[static_cast<size_t>(ids[i])];
     if (!mark && after_mark) {
       bool decimal = false;
-      if (keep_decimals) PTTS_TRY(is_decimal_point(ids, i, &decimal));
+      if (keep_decimals) PTTS_TRY(is_decimal_point(ids, ends, i, &decimal));
       if (!decimal) out->push_back(i);
     }
     after_mark = mark;
@@ -154,7 +157,7 @@ ptts_status Planner::split_at_commas(Segment segment, const std::vector<bool>& i
   std::vector<uint32_t> ends;
   PTTS_TRY(tokenizer_.encode(text, &ids, &ends));
   std::vector<size_t> cuts;
-  PTTS_TRY(boundaries(ids, is_comma, false, &cuts));
+  PTTS_TRY(boundaries(ids, ends, is_comma, false, &cuts));
   if (cuts.size() <= 2) {
     out->push_back(std::move(segment));
     return PTTS_OK;
@@ -276,7 +279,7 @@ ptts_status Planner::plan(std::string_view source, std::vector<Chunk>* out) {
     std::vector<uint32_t> ends;
     std::vector<size_t> cuts;
     PTTS_TRY(tokenizer_.encode(prepared_, &ids, &ends));
-    PTTS_TRY(boundaries(ids, is_sentence_end, true, &cuts));
+    PTTS_TRY(boundaries(ids, ends, is_sentence_end, true, &cuts));
     PTTS_TRY(segments(ids, ends, cuts, &sentences));
   }
   std::vector<Segment> refined;

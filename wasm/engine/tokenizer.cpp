@@ -60,7 +60,7 @@ struct Tokenizer::Impl {
 
   void index();
   const AddedToken* added_at(std::string_view rest) const;
-  void push_unknown(std::string_view text, size_t end, const Output& output) const;
+  void push_unknown(const Normalized& normalized, size_t begin, size_t end, const Output& output) const;
   void cut(const Normalized& normalized, const Output& output) const;
   void encode_stretch(std::string_view text, size_t offset, const Output& output) const;
   void encode_json(std::string_view text, const Output& output) const;
@@ -107,44 +107,43 @@ const AddedToken* Tokenizer::Impl::added_at(std::string_view rest) const {
 }
 
 // Text that no piece covers: its bytes where the model has them, else one unknown id.
-void Tokenizer::Impl::push_unknown(std::string_view text, size_t end, const Output& output) const {
+void Tokenizer::Impl::push_unknown(const Normalized& normalized, size_t begin, size_t end,
+                                   const Output& output) const {
+  const std::string_view text = std::string_view(normalized.text).substr(begin, end - begin);
   if (vocabulary.json) {
     // A JSON tokenizer looks a run of unknown characters up as a whole; "<unk>" in a text is found this way.
-    if (const auto found = id_of.find(text); found != id_of.end()) return output.push(found->second, end);
+    if (const auto found = id_of.find(text); found != id_of.end()) {
+      return output.push(found->second, normalized.origin[end]);
+    }
   }
-  if (!vocabulary.byte_fallback) return output.push(vocabulary.unknown_id, end);
-  for (const char byte : text) output.push(byte_ids[static_cast<uint8_t>(byte)], end);
+  if (!vocabulary.byte_fallback) return output.push(vocabulary.unknown_id, normalized.origin[end]);
+  char32_t c = 0;
+  for (size_t i = 0; i < text.size();) {
+    const size_t first = i;
+    if (!read_utf8(text, &i, &c)) ++i;
+    for (size_t k = first; k < i; ++k) {
+      output.push(byte_ids[static_cast<uint8_t>(text[k])], normalized.origin[begin + i]);
+    }
+  }
 }
 
 void Tokenizer::Impl::cut(const Normalized& normalized, const Output& output) const {
   std::vector<PieceModel::Piece> pieces;
   model->cut(normalized.text, &pieces);
-  const std::string_view text = normalized.text;
   const auto own_unknown = static_cast<int32_t>(vocabulary.pieces.size());  // see write_model_proto
   size_t position = 0;
-  size_t unknown_begin = 0;
-  size_t unknown_bytes = 0;  // of the run of unknown characters before `position`
+  size_t unknown_begin = 0;  // the run of unknown characters before `position`, if any
   const auto end_run = [&] {
-    if (unknown_bytes == 0) return;
-    push_unknown(text.substr(unknown_begin, unknown_bytes), normalized.origin[unknown_begin + unknown_bytes],
-                 output);
-    unknown_bytes = 0;
+    if (unknown_begin < position) push_unknown(normalized, unknown_begin, position, output);
   };
   for (const PieceModel::Piece& piece : pieces) {
-    if (piece.id == vocabulary.unknown_id || piece.id == own_unknown) {
-      if (unknown_bytes == 0) unknown_begin = position;
-      unknown_bytes += piece.bytes;
-      // The bytes of a .model's unknown characters belong to their own character.
-      if (!vocabulary.json && vocabulary.byte_fallback) {
-        position += piece.bytes;
-        end_run();
-        continue;
-      }
-    } else {
-      end_run();
-      output.push(piece.id, normalized.origin[position + piece.bytes]);
-    }
+    const bool unknown = piece.id == vocabulary.unknown_id || piece.id == own_unknown;
+    if (!unknown) end_run();
     position += piece.bytes;
+    if (!unknown) {
+      output.push(piece.id, normalized.origin[position]);
+      unknown_begin = position;
+    }
   }
   end_run();
 }
