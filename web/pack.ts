@@ -1,6 +1,6 @@
 // A pack: pack.json and the files it names (models/FORMAT.md), read from a Source and fed to an engine in slices.
 // Sizes and sha256 are checked on the way; nothing is spoken with a file that is not the one that was named.
-import { PocketTTSError, throwIfAborted } from './errors.js';
+import { describe, PocketTTSError, throwIfAborted } from './errors.js';
 import type { Engine, DoorModel } from './engine.js';
 import { label, readAll } from './host.js';
 import type { Host, OpenFile, Source } from './host.js';
@@ -186,6 +186,16 @@ export async function readPackFile(
   return readAll(await openChecked(host, source, entry, signal), label(source, entry.path), limit);
 }
 
+/** The configuration as the engine reads it. What JSON cannot hold (a YAML alias to itself, endless nesting) is refused. */
+function configBytes(manifest: PackManifest, source: Source): Uint8Array {
+  try {
+    return new TextEncoder().encode(JSON.stringify(manifest.config));
+  } catch (error) {
+    const message = `${source.where}: configuration: expected plain nested fields: ${describe(error).split('\n')[0] ?? ''}`;
+    throw new PocketTTSError('config', message, { cause: error });
+  }
+}
+
 export interface LoadModelOptions {
   readonly precision?: Precision | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -210,7 +220,7 @@ export async function loadModel(
     options.onProgress?.({ file, loaded, total });
   };
 
-  const config = new TextEncoder().encode(JSON.stringify(manifest.config));
+  const config = configBytes(manifest, source);
   const pack = engine.run((door) => new door.Pack());
   try {
     engine.withBytes(config, (memory, door) => {

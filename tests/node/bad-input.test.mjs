@@ -160,6 +160,8 @@ test('configuration: unknown fields, wrong types, impossible shapes, no YAML', a
     [text.replace('num_heads: 4', 'num_heads: 0'), 'config', /num_heads/],
     [text.replace('num_layers: 6', 'num_layers: 1000000000'), 'config', /num_layers/],
     ['just a sentence', 'config', /mapping/],
+    [`${text}\nloop: &a {again: *a}\n`, 'config', /./],
+    [`${text}\ndeep: ${'['.repeat(20000)}\n`, 'config', /./],
     ['{', 'config', /YAML/],
     [
       text.replace('weights_path: model.safetensors', 'weights_path: elsewhere.safetensors'),

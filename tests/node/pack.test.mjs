@@ -113,6 +113,18 @@ test('a pack.json that is not there, not JSON, or a web page', async (t) => {
   await refused(PocketTTS.load({ pack: folder }), 'pack', /HTML/);
 });
 
+test('a configuration that is nested without end', async (t) => {
+  const folder = copy(t);
+  const text = readFileSync(join(folder, 'pack.json'), 'utf8');
+  const deep = 200000;
+  writeFileSync(
+    join(folder, 'pack.json'),
+    text.replace('"config":{', `"config":{"deep":${'['.repeat(deep)}${']'.repeat(deep)},`),
+  );
+  const error = await PocketTTS.load({ pack: folder }).catch((e) => e);
+  assert.ok(['config', 'pack'].includes(error.code), `${error.name} ${error.code} ${error.message.slice(0, 200)}`);
+});
+
 test('files that are not what the manifest says', async (t) => {
   const cases = [
     [
