@@ -106,8 +106,8 @@ func (e *Engine) Memory(ctx context.Context) (Memory, error) {
 	return memory, err
 }
 
-// Close waits for the call in progress, at most the time of a frame, and frees everything. Streams that are still
-// open end with ErrClosed. Closing again does nothing.
+// Close waits for the call in progress (of a stream: one frame) and frees everything. Streams that are still open end
+// with ErrClosed. Closing again does nothing.
 func (e *Engine) Close() error {
 	e.turn <- struct{}{}
 	defer func() { <-e.turn }()

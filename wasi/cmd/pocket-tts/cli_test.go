@@ -374,6 +374,11 @@ func TestStarterSpeaksByDefault(t *testing.T) {
 	if r.code != 0 || len(r.stdout) < 44+9600+10*3840 || !bytes.Contains(r.stderr, []byte("INFO: Pack starter")) {
 		t.Errorf("exit %d, %d bytes, stderr %q", r.code, len(r.stdout), r.stderr)
 	}
+	for _, pack := range []string{"starter", "../../starter/pack"} {
+		if named := runWith(t, "", "generate", "-q", "--output-path", "-", "--pack", pack); !bytes.Equal(named.stdout, r.stdout) {
+			t.Errorf("--pack %s speaks differently: exit %d, stderr %q", pack, named.code, named.stderr)
+		}
+	}
 }
 
 func TestHelpAndVersion(t *testing.T) {

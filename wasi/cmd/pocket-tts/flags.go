@@ -93,7 +93,7 @@ func newFlags(o *options) *pflag.FlagSet {
 	text("text", "TEXT", "Text to speak; - reads all of stdin. Default: a sentence in the language", "", &o.text, &o.textGiven)
 	text("voice", "VOICE", "A voice of the pack by name, a voice file (.safetensors), or a recording (.wav)", "", &o.voice, &o.voiceGiven)
 	onOff("quiet", "q", "Only errors on stderr", func() { o.quiet = true })
-	text("pack", "PATH", "A pack: a folder with pack.json. Default: the starter voice, offline", "", &o.pack, &o.packGiven)
+	text("pack", "PATH|NAME", "A pack: a folder with pack.json, or starter. Default: starter, which is in this program", "", &o.pack, &o.packGiven)
 	text("language", "NAME", "An official model by name (this version fetches none)", "", &o.language, &o.languageGiven)
 	text("config", "PATH", "A configuration file of the reference (.yaml) with local weights", "", &o.config, &o.configGiven)
 	text("checkpoint", "PATH", "A training checkpoint (not supported)", "", &o.checkpoint, &o.checkpointGiven)

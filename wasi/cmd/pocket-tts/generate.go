@@ -24,6 +24,9 @@ import (
 	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/starter"
 )
 
+// starterName is the pack that is in the program; a folder of that name is ./starter.
+const starterName = "starter"
+
 // One byte more than the engine takes: a longer text is refused by it, not cut here.
 const textLimit = 4<<20 + 1
 
@@ -190,8 +193,8 @@ func speak(ctx context.Context, o *options, text string, choice voiceChoice, hol
 		Pack: o.pack, Config: o.config, Precision: pockettts.Precision(o.precision), Logger: log,
 		NoCloning: choice.voiceFile || choice.missing || choice.arg == "",
 	}
-	if !o.packGiven && !o.configGiven {
-		settings.PackFS = starter.FS()
+	if o.pack == starterName || !o.packGiven && !o.configGiven {
+		settings.Pack, settings.PackFS = "", starter.FS()
 	}
 	engine, err := pockettts.Load(ctx, settings)
 	if err != nil {
