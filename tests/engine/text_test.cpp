@@ -26,7 +26,8 @@ std::vector<std::string> sources(const std::string& text, const std::vector<Chun
     EXPECT_LE(chunk.source_end, text.size());
     for (size_t i = reached; i < std::min(chunk.source_begin, text.size()); ++i) {
       // Only white space is left out (which may be of several bytes).
-      EXPECT_TRUE(static_cast<uint8_t>(text[i]) <= 0x20 || static_cast<uint8_t>(text[i]) >= 0x80) << text << " " << i;
+      EXPECT_TRUE(static_cast<uint8_t>(text[i]) <= 0x20 || static_cast<uint8_t>(text[i]) >= 0x80)
+          << text << " " << i;
     }
     reached = chunk.source_end;
     out.push_back(text.substr(chunk.source_begin, chunk.source_end - chunk.source_begin));
@@ -66,26 +67,27 @@ struct Golden {
 
 TEST(Text, PreparesEveryTextAsTheReferenceDoes) {
   const Golden golden;
-  const size_t count = golden.each([](const Tokenizer&, const TextRules& rules, const std::string& text,
-                                      yyjson_val* result) {
-    std::string prepared;
-    int guess = 0;
-    const ptts_status status = prepare_text(text, rules, &prepared, &guess);
-    if (yyjson_obj_get(result, "error") != nullptr) {
-      EXPECT_EQ(status, PTTS_ERROR_TEXT_EMPTY);
-      EXPECT_EQ(std::string("ValueError: ") + last_message(), str(result, "error"));
-      return;
-    }
-    ASSERT_EQ(status, PTTS_OK) << last_message();
-    EXPECT_EQ(prepared, str(result, "prepared"));
-    EXPECT_EQ(guess, yyjson_get_int(yyjson_obj_get(result, "guess")));
-  });
+  const size_t count =
+      golden.each([](const Tokenizer&, const TextRules& rules, const std::string& text, yyjson_val* result) {
+        std::string prepared;
+        int guess = 0;
+        const ptts_status status = prepare_text(text, rules, &prepared, &guess);
+        if (yyjson_obj_get(result, "error") != nullptr) {
+          EXPECT_EQ(status, PTTS_ERROR_TEXT_EMPTY);
+          EXPECT_EQ(std::string("ValueError: ") + last_message(), str(result, "error"));
+          return;
+        }
+        ASSERT_EQ(status, PTTS_OK) << last_message();
+        EXPECT_EQ(prepared, str(result, "prepared"));
+        EXPECT_EQ(guess, yyjson_get_int(yyjson_obj_get(result, "guess")));
+      });
   EXPECT_EQ(count, 8u * 116u);
 }
 
 TEST(Text, PlansEveryTextAsTheReferenceDoes) {
   const Golden golden;
-  golden.each([](const Tokenizer& tokenizer, const TextRules& rules, const std::string& text, yyjson_val* result) {
+  golden.each([](const Tokenizer& tokenizer, const TextRules& rules, const std::string& text,
+                 yyjson_val* result) {
     std::vector<Chunk> chunks;
     const ptts_status status = plan_chunks(tokenizer, text, rules, 50, &chunks);
     if (yyjson_obj_get(result, "error") != nullptr) {
@@ -182,7 +184,8 @@ TEST_F(TextPlan, RecommendedFramesReplaceTheGuess) {
 
 TEST_F(TextPlan, AnUnbreakablePieceIsSpokenWholeAndSaysSo) {
   std::vector<Chunk> chunks;
-  ASSERT_EQ(plan_chunks(*english_, "one two three four five six seven eight nine ten", rules_, 5, &chunks), PTTS_OK);
+  ASSERT_EQ(plan_chunks(*english_, "one two three four five six seven eight nine ten", rules_, 5, &chunks),
+            PTTS_OK);
   ASSERT_EQ(chunks.size(), 1u);
   EXPECT_TRUE(chunks[0].over_limit);
   ASSERT_EQ(plan_chunks(*english_, "one two", rules_, 5, &chunks), PTTS_OK);
@@ -208,7 +211,8 @@ TEST_F(TextPlan, RefusesWhatIsNotText) {
   std::vector<Chunk> chunks;
   EXPECT_EQ(plan_chunks(*english_, "ok \xC3(", rules_, 50, &chunks), PTTS_ERROR_TEXT_ENCODING);
   EXPECT_STREQ(last_message(), "text: expected UTF-8, byte 3 (0xC3) is not");
-  EXPECT_EQ(plan_chunks(*english_, "\xED\xA0\x80", rules_, 50, &chunks), PTTS_ERROR_TEXT_ENCODING);  // a surrogate
+  EXPECT_EQ(plan_chunks(*english_, "\xED\xA0\x80", rules_, 50, &chunks),
+            PTTS_ERROR_TEXT_ENCODING);  // a surrogate
   EXPECT_EQ(plan_chunks(*english_, "", rules_, 50, &chunks), PTTS_ERROR_TEXT_EMPTY);
   EXPECT_EQ(plan_chunks(*english_, " \t\n\xE3\x80\x80", rules_, 50, &chunks), PTTS_ERROR_TEXT_EMPTY);
   EXPECT_STREQ(last_message(), "Text prompt cannot be empty");
@@ -235,7 +239,8 @@ std::string repeated(std::string_view part, size_t bytes) {
 }
 
 TEST_F(TextPlan, AMegabyteOfSentencesIsPlannedInTime) {
-  const std::string text = repeated("It costs 3.50 euros, or so. Come in! \"Why?\" he said; nobody knew. ", 1 << 20);
+  const std::string text =
+      repeated("It costs 3.50 euros, or so. Come in! \"Why?\" he said; nobody knew. ", 1 << 20);
   std::vector<Chunk> chunks;
   ASSERT_EQ(plan_chunks(*english_, text, rules_, 50, &chunks), PTTS_OK);
   EXPECT_GT(chunks.size(), 5000u);
@@ -250,7 +255,9 @@ TEST_F(TextPlan, AMegabyteWithoutAPlaceToCutIsRefused) {
     EXPECT_TRUE(status == PTTS_ERROR_TEXT_TOO_LONG || status == PTTS_OK) << status << " " << last_message();
     if (std::string_view(part) == "a") {
       EXPECT_EQ(status, PTTS_ERROR_TEXT_TOO_LONG);
-      EXPECT_EQ(std::string_view(last_message()).find("text: chunk 0 cannot be cut: expected at most 4096 tokens, found "), 0u)
+      EXPECT_EQ(std::string_view(last_message())
+                    .find("text: chunk 0 cannot be cut: expected at most 4096 tokens, found "),
+                0u)
           << last_message();
     }
   }

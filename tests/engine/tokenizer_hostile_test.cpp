@@ -58,9 +58,11 @@ TEST(HostileTokenizer, FlippedBitsInModelsDoNoHarm) {
     for (int round = 0; round < (pieces == 400 ? 3000 : 300); ++round) {
       Bytes damaged = file;
       const size_t flips = 1 + random() % 8;
-      for (size_t i = 0; i < flips; ++i) damaged[random() % damaged.size()] ^= static_cast<uint8_t>(1u << random() % 8);
+      for (size_t i = 0; i < flips; ++i)
+        damaged[random() % damaged.size()] ^= static_cast<uint8_t>(1u << random() % 8);
       std::unique_ptr<Tokenizer> tokenizer;
-      if (load_bytes(PTTS_TOKENIZER_SENTENCEPIECE, damaged, static_cast<size_t>(pieces), &tokenizer) != PTTS_OK) {
+      if (load_bytes(PTTS_TOKENIZER_SENTENCEPIECE, damaged, static_cast<size_t>(pieces), &tokenizer) !=
+          PTTS_OK) {
         EXPECT_STRNE(last_message(), "");
         continue;
       }
@@ -132,7 +134,8 @@ void expect_model_refused(const std::string& model, size_t pieces, const std::st
 TEST(HostileTokenizer, ASmallModelWrittenByHandWorks) {
   const std::string model = kUnknown + piece("\xE2\x96\x81") + piece("a") + piece("b") + kRules;
   std::unique_ptr<Tokenizer> tokenizer;
-  ASSERT_EQ(Tokenizer::load(PTTS_TOKENIZER_SENTENCEPIECE, Bytes(model.begin(), model.end()), 4, &tokenizer), PTTS_OK)
+  ASSERT_EQ(Tokenizer::load(PTTS_TOKENIZER_SENTENCEPIECE, Bytes(model.begin(), model.end()), 4, &tokenizer),
+            PTTS_OK)
       << last_message();
   std::vector<int32_t> ids;
   std::vector<uint32_t> ends;
@@ -151,15 +154,20 @@ TEST(HostileTokenizer, TheMessageNamesTheField) {
   expect_model_refused(kUnknown + space, 1, "expected 1 pieces (n_bins), found more");
   expect_model_refused(space + piece("a"), 2, "expected one piece of type UNKNOWN, found 0");
   expect_model_refused(kUnknown + piece("<u>", 0, 2), 2, "expected one piece of type UNKNOWN, found 2");
-  expect_model_refused(kUnknown + piece("<s>", 0, 3), 2, "expected at least one piece of type NORMAL, found none");
-  expect_model_refused(kUnknown + space + space, 3, "expected every piece once, found \"\xE2\x96\x81\" twice");
+  expect_model_refused(kUnknown + piece("<s>", 0, 3), 2,
+                       "expected at least one piece of type NORMAL, found none");
+  expect_model_refused(kUnknown + space + space, 3,
+                       "expected every piece once, found \"\xE2\x96\x81\" twice");
   expect_model_refused(kUnknown + piece(""), 2, "piece 1: expected text, found none");
   expect_model_refused(kUnknown + piece(std::string("a\0b", 3)), 2,
                        "piece 1: expected text, found a NUL character in it");
   expect_model_refused(kUnknown + piece("ab\xC3"), 2, "piece 1: expected UTF-8, byte 2 is not");
-  expect_model_refused(kUnknown + piece(std::string(513, 'x')), 2, "piece 1: expected at most 512 bytes, found 513");
-  expect_model_refused(kUnknown + piece("a", std::nanf("")), 2, "score of piece 1 \"a\": expected a finite number");
-  expect_model_refused(kUnknown + piece("a", -INFINITY), 2, "score of piece 1 \"a\": expected a finite number");
+  expect_model_refused(kUnknown + piece(std::string(513, 'x')), 2,
+                       "piece 1: expected at most 512 bytes, found 513");
+  expect_model_refused(kUnknown + piece("a", std::nanf("")), 2,
+                       "score of piece 1 \"a\": expected a finite number");
+  expect_model_refused(kUnknown + piece("a", -INFINITY), 2,
+                       "score of piece 1 \"a\": expected a finite number");
   expect_model_refused(kUnknown + piece("a", 0, 9), 2, "type of piece 1: expected 1 to 6, found 9");
   expect_model_refused(kUnknown + piece("a", 0, 0), 2, "type of piece 1: expected 1 to 6, found 0");
   expect_model_refused(kUnknown + space + piece("<0x41>", 0, 6), 3,
@@ -172,15 +180,18 @@ TEST(HostileTokenizer, TheMessageNamesTheField) {
                        "trainer_spec.model_type: expected 1 (unigram) or 2 (BPE), found 3");
   expect_model_refused(kUnknown + space + bytes_field(2, number(24, 1)), 2,
                        "trainer_spec.treat_whitespace_as_suffix: expected false, found true");
-  expect_model_refused(kUnknown + space + bytes_field(3, bytes_field(2, "charsmap")), 2,
-                       "normalizer_spec.precompiled_charsmap: expected none (the identity normaliser), found 8 bytes");
-  expect_model_refused(kUnknown + space + bytes_field(5, bytes_field(2, "charsmap")), 2,
-                       "denormalizer_spec.precompiled_charsmap: expected none (the identity normaliser), found 8 bytes");
+  expect_model_refused(
+      kUnknown + space + bytes_field(3, bytes_field(2, "charsmap")), 2,
+      "normalizer_spec.precompiled_charsmap: expected none (the identity normaliser), found 8 bytes");
+  expect_model_refused(
+      kUnknown + space + bytes_field(5, bytes_field(2, "charsmap")), 2,
+      "denormalizer_spec.precompiled_charsmap: expected none (the identity normaliser), found 8 bytes");
   expect_model_refused(kUnknown + space + bytes_field(3, number(5, 0)), 2,
                        "normalizer_spec.escape_whitespaces: expected true, found false");
   expect_model_refused(bytes_field(1, number(1, 7)), 1, "pieces: field 1: expected wire type 2, found 0");
   expect_model_refused(varint(1 << 3 | 3), 1, "file: field 1: expected wire type 0, 1, 2 or 5, found 3");
-  expect_model_refused(varint(1 << 3 | 2) + varint(100) + "short", 1, "file: field 1: expected 100 bytes, found 5");
+  expect_model_refused(varint(1 << 3 | 2) + varint(100) + "short", 1,
+                       "file: field 1: expected 100 bytes, found 5");
   expect_model_refused(std::string(11, '\xFF'), 1, "file: byte 10: expected a tag of at most ten bytes");
 }
 
@@ -200,7 +211,8 @@ TEST(HostileTokenizer, TheLongestPiecesAndWorstScoresWork) {
     model += piece(std::string(length, 'a'), length % 2 == 0 ? -3e38f : 3e38f);
   }
   std::unique_ptr<Tokenizer> tokenizer;
-  ASSERT_EQ(Tokenizer::load(PTTS_TOKENIZER_SENTENCEPIECE, Bytes(model.begin(), model.end()), 514, &tokenizer), PTTS_OK)
+  ASSERT_EQ(Tokenizer::load(PTTS_TOKENIZER_SENTENCEPIECE, Bytes(model.begin(), model.end()), 514, &tokenizer),
+            PTTS_OK)
       << last_message();
   std::vector<int32_t> ids;
   std::string text;
@@ -245,40 +257,46 @@ TEST(HostileTokenizer, TheMessageNamesTheFieldOfJson) {
   expect_json_refused(R"({"version":"1.0","extra":1})", "extra: expected no such field");
   expect_json_refused(json(kMetaspace, kDecoder, kModel, R"(,"truncation":{"max_length":5})"),
                       "truncation: expected null, found object");
-  expect_json_refused(json(kMetaspace, kDecoder, kModel, R"(,"post_processor":{"type":"TemplateProcessing"})"),
-                      R"(post_processor: expected null, found object "TemplateProcessing")");
-  expect_json_refused(json(kMetaspace, kDecoder, kModel, R"(,"normalizer":{"type":"NFKC"})"),
-                      R"(normalizer: expected null or a Sequence of Prepend and Replace, found object "NFKC")");
+  expect_json_refused(
+      json(kMetaspace, kDecoder, kModel, R"(,"post_processor":{"type":"TemplateProcessing"})"),
+      R"(post_processor: expected null, found object "TemplateProcessing")");
+  expect_json_refused(
+      json(kMetaspace, kDecoder, kModel, R"(,"normalizer":{"type":"NFKC"})"),
+      R"(normalizer: expected null or a Sequence of Prepend and Replace, found object "NFKC")");
   expect_json_refused(json(R"("pre_tokenizer":{"type":"ByteLevel"})", kDecoder, kModel),
                       R"(pre_tokenizer: expected Metaspace, found object "ByteLevel")");
-  expect_json_refused(json(kMetaspace, R"("decoder":{"type":"Metaspace"})", kModel),
-                      "decoder: expected a Sequence of Replace \"▁\" by \" \", ByteFallback, Fuse and Strip of one "
-                      "leading \" \", found object \"Metaspace\"");
+  expect_json_refused(
+      json(kMetaspace, R"("decoder":{"type":"Metaspace"})", kModel),
+      "decoder: expected a Sequence of Replace \"▁\" by \" \", ByteFallback, Fuse and Strip of one "
+      "leading \" \", found object \"Metaspace\"");
   expect_json_refused(json(kMetaspace, kDecoder, R"("model":{"type":"BPE","vocab":{},"merges":[]})"),
                       R"(model.type: expected "Unigram", found string "BPE")");
-  expect_json_refused(json(kMetaspace, kDecoder, R"("model":{"type":"Unigram","unk_id":0,"vocab":[["a",0]]})"),
-                      "model.vocab: expected 3 pieces (n_bins), found 1");
   expect_json_refused(
-      json(kMetaspace, kDecoder, R"("model":{"type":"Unigram","unk_id":3,"vocab":[["a",0],["b",0],["c",0]]})"),
-      "model.unk_id: expected an index into model.vocab, found uint");
-  expect_json_refused(
-      json(kMetaspace, kDecoder, R"("model":{"type":"Unigram","unk_id":0,"vocab":[["a",0],["b",0],["b",0]]})"),
-      "expected every piece once, found \"b\" twice");
+      json(kMetaspace, kDecoder, R"("model":{"type":"Unigram","unk_id":0,"vocab":[["a",0]]})"),
+      "model.vocab: expected 3 pieces (n_bins), found 1");
+  expect_json_refused(json(kMetaspace, kDecoder,
+                           R"("model":{"type":"Unigram","unk_id":3,"vocab":[["a",0],["b",0],["c",0]]})"),
+                      "model.unk_id: expected an index into model.vocab, found uint");
+  expect_json_refused(json(kMetaspace, kDecoder,
+                           R"("model":{"type":"Unigram","unk_id":0,"vocab":[["a",0],["b",0],["b",0]]})"),
+                      "expected every piece once, found \"b\" twice");
   expect_json_refused(
       json(kMetaspace, kDecoder, R"("model":{"type":"Unigram","unk_id":0,"vocab":[["a",0],["b"],["c",0]]})"),
       "model.vocab[1]: expected [text, number]");
-  expect_json_refused(
-      json(kMetaspace, kDecoder, R"("model":{"type":"Unigram","unk_id":0,"vocab":[["a",0],["b",-1e99],["c",0]]})"),
-      "model.vocab[1]: expected a score within 1e30, found -1e+99");
+  expect_json_refused(json(kMetaspace, kDecoder,
+                           R"("model":{"type":"Unigram","unk_id":0,"vocab":[["a",0],["b",-1e99],["c",0]]})"),
+                      "model.vocab[1]: expected a score within 1e30, found -1e+99");
   expect_json_refused(json(kMetaspace, kDecoder, kModel, R"(,"added_tokens":[{"id":1,"content":"a"}])"),
                       "added_tokens[0]: expected an entry of model.vocab and its id");
-  expect_json_refused(json(kMetaspace, kDecoder, kModel, R"(,"added_tokens":[{"id":2,"content":"a","lstrip":true}])"),
-                      "added_tokens[0]: expected single_word, lstrip, rstrip (and beside a normalizer, normalized) to "
-                      "be false");
+  expect_json_refused(
+      json(kMetaspace, kDecoder, kModel, R"(,"added_tokens":[{"id":2,"content":"a","lstrip":true}])"),
+      "added_tokens[0]: expected single_word, lstrip, rstrip (and beside a normalizer, normalized) to "
+      "be false");
 }
 
 TEST(HostileTokenizer, DeepJsonIsRefused) {
-  const std::string deep = R"({"version":"1.0","model":)" + std::string(1000000, '[') + std::string(1000000, ']') + "}";
+  const std::string deep =
+      R"({"version":"1.0","model":)" + std::string(1000000, '[') + std::string(1000000, ']') + "}";
   std::unique_ptr<Tokenizer> tokenizer;
   EXPECT_EQ(Tokenizer::load(PTTS_TOKENIZER_JSON, Bytes(deep.begin(), deep.end()), 3, &tokenizer),
             PTTS_ERROR_TOKENIZER);
@@ -289,10 +307,12 @@ TEST(HostileTokenizer, OtherArgumentsAreChecked) {
   std::unique_ptr<Tokenizer> tokenizer;
   EXPECT_EQ(Tokenizer::load(7, file, 400, &tokenizer), PTTS_ERROR_ARGUMENT);
   EXPECT_EQ(Tokenizer::load(PTTS_TOKENIZER_SENTENCEPIECE, file, 0, &tokenizer), PTTS_ERROR_TOKENIZER);
-  EXPECT_EQ(Tokenizer::load(PTTS_TOKENIZER_SENTENCEPIECE, file, size_t{1} << 30, &tokenizer), PTTS_ERROR_TOKENIZER);
+  EXPECT_EQ(Tokenizer::load(PTTS_TOKENIZER_SENTENCEPIECE, file, size_t{1} << 30, &tokenizer),
+            PTTS_ERROR_TOKENIZER);
   EXPECT_EQ(Tokenizer::load(PTTS_TOKENIZER_SENTENCEPIECE, file, 401, &tokenizer), PTTS_ERROR_TOKENIZER);
   EXPECT_STREQ(last_message(), "tokenizer.model: expected 401 pieces (n_bins), found 400");
-  EXPECT_EQ(Tokenizer::load(PTTS_TOKENIZER_JSON, file, 400, &tokenizer), PTTS_ERROR_TOKENIZER);  // the wrong kind
+  EXPECT_EQ(Tokenizer::load(PTTS_TOKENIZER_JSON, file, 400, &tokenizer),
+            PTTS_ERROR_TOKENIZER);  // the wrong kind
 }
 
 }  // namespace

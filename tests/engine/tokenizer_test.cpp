@@ -51,7 +51,8 @@ TEST(Tokenizer, GivesTheIdsOfTheReferenceForEveryText) {
       yyjson_val* item = yyjson_arr_get(cases, i);
       std::vector<int32_t> ids;
       ASSERT_EQ(tokenizer->encode(str(item, "text"), &ids), PTTS_OK);
-      EXPECT_EQ(ids, ints(yyjson_obj_get(yyjson_obj_get(item, "ids"), name))) << name << ": " << str(item, "text");
+      EXPECT_EQ(ids, ints(yyjson_obj_get(yyjson_obj_get(item, "ids"), name)))
+          << name << ": " << str(item, "text");
     }
   }
 }
@@ -71,7 +72,8 @@ void check_json_layout(const char* file, const char* key) {
     std::vector<int32_t> ids;
     std::vector<uint32_t> ends;
     ASSERT_EQ(tokenizer->encode(str(item, "text"), &ids, &ends), PTTS_OK);
-    EXPECT_EQ(ids, ints(own_ids != nullptr ? own_ids : yyjson_obj_get(item, "sentencepiece"))) << str(item, "text");
+    EXPECT_EQ(ids, ints(own_ids != nullptr ? own_ids : yyjson_obj_get(item, "sentencepiece")))
+        << str(item, "text");
     EXPECT_EQ(ends.size(), ids.size());
     std::string decoded;
     ASSERT_EQ(tokenizer->decode(ids, &decoded), PTTS_OK);
@@ -138,10 +140,23 @@ TEST(Tokenizer, DecodesAnyIdsAsTheLibraryDoes) {
 TEST(Tokenizer, EncodesLongRandomTextAsTheLibraryDoes) {
   const std::vector<uint8_t> file = golden::read_file("tokenizers/english.model");
   sentencepiece::SentencePieceProcessor library;
-  ASSERT_TRUE(library.LoadFromSerializedProto({reinterpret_cast<const char*>(file.data()), file.size()}).ok());
+  ASSERT_TRUE(
+      library.LoadFromSerializedProto({reinterpret_cast<const char*>(file.data()), file.size()}).ok());
   const auto tokenizer = load_model("english");
-  const std::string_view kParts[] = {"the ", "speech", " ", "  ", "\xC3\xA9", "\xF0\x9F\x98\x80", "ing.", "12", "\n", "\xE2\x96\x81",
-                                "Q", "?!", std::string_view("\0x", 2), "<s>"};
+  const std::string_view kParts[] = {"the ",
+                                     "speech",
+                                     " ",
+                                     "  ",
+                                     "\xC3\xA9",
+                                     "\xF0\x9F\x98\x80",
+                                     "ing.",
+                                     "12",
+                                     "\n",
+                                     "\xE2\x96\x81",
+                                     "Q",
+                                     "?!",
+                                     std::string_view("\0x", 2),
+                                     "<s>"};
   std::mt19937 random(2);
   std::string text;
   while (text.size() < 200000) text += kParts[random() % std::size(kParts)];

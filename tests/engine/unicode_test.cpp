@@ -40,9 +40,21 @@ TEST(Unicode, Utf8GoesBothWaysForEveryCharacter) {
 }
 
 TEST(Unicode, RefusesWhatIsNotUtf8) {
-  const std::string_view kBad[] = {"\x80", "\xC0\x80", "\xC1\xBF", "\xE0\x80\x80", "\xED\xA0\x80", "\xED\xBF\xBF",
-                                   "\xF0\x80\x80\x80", "\xF4\x90\x80\x80", "\xF5\x80\x80\x80", "\xFF", "\xC3",
-                                   "\xE2\x82", "\xF0\x9F\x98", "\xC3(", "\xE2(\x82"};
+  const std::string_view kBad[] = {"\x80",
+                                   "\xC0\x80",
+                                   "\xC1\xBF",
+                                   "\xE0\x80\x80",
+                                   "\xED\xA0\x80",
+                                   "\xED\xBF\xBF",
+                                   "\xF0\x80\x80\x80",
+                                   "\xF4\x90\x80\x80",
+                                   "\xF5\x80\x80\x80",
+                                   "\xFF",
+                                   "\xC3",
+                                   "\xE2\x82",
+                                   "\xF0\x9F\x98",
+                                   "\xC3(",
+                                   "\xE2(\x82"};
   for (const std::string_view bad : kBad) {
     EXPECT_EQ(find_invalid_utf8(bad), 0u);
     EXPECT_EQ(find_invalid_utf8("ok" + std::string(bad)), 2u);

@@ -179,7 +179,8 @@ std::string write_model_proto(const Vocabulary& vocabulary) {
   std::string out;
   for (const VocabularyPiece& piece : vocabulary.pieces) {
     // A JSON tokenizer matches every entry of its vocabulary in the text, "<s>" and "<0x41>" too.
-    put_piece(piece.text, static_cast<float>(piece.score), vocabulary.json ? PieceType::kNormal : piece.type, &out);
+    put_piece(piece.text, static_cast<float>(piece.score), vocabulary.json ? PieceType::kNormal : piece.type,
+              &out);
   }
   // The library wants an unknown piece of its own; the engine maps its id, one past the end, back.
   if (vocabulary.json) put_piece("<unknown>", 0, PieceType::kUnknown, &out);
