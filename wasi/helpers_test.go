@@ -22,8 +22,17 @@ const (
 // testCache keeps compiled code between tests, away from the user's.
 var testCache = filepath.Join(os.TempDir(), "pocket-tts-wasm-tests")
 
+// inRepository skips a test where the module was downloaded by itself: the fixtures lie beside it.
+func inRepository(t testing.TB) {
+	t.Helper()
+	if _, err := os.Stat("../wasm/engine/pocket_tts.h"); err != nil {
+		t.Skip("outside of the repository")
+	}
+}
+
 func read(t testing.TB, parts ...string) []byte {
 	t.Helper()
+	inRepository(t)
 	data, err := os.ReadFile(filepath.Join(parts...))
 	if err != nil {
 		t.Fatal(err)
@@ -34,6 +43,7 @@ func read(t testing.TB, parts ...string) []byte {
 // fixturePack makes a pack out of a fixture: random weights, a voice named ann, and a recording beside it.
 func fixturePack(t testing.TB, name string) fstest.MapFS {
 	t.Helper()
+	inRepository(t)
 	folder := filepath.Join(fixtures, name)
 	p, err := pack.OpenConfig(filepath.Join(folder, "config.yaml"))
 	if err != nil {

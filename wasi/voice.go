@@ -102,8 +102,10 @@ func (e *Engine) packVoice(ctx context.Context, l *loaded, name string) (*Voice,
 		}
 	}
 	voice := &Voice{engine: e, name: name, file: &file}
-	_, err := e.voice(ctx, l, voice)
-	return voice, err
+	if _, err := e.voice(ctx, l, voice); err != nil {
+		return nil, err
+	}
+	return voice, nil
 }
 
 func (e *Engine) voiceNames() string {

@@ -43,6 +43,7 @@ func instance(t *testing.T, limit uint64) *Instance {
 // loadFixture opens the model of a fixture.
 func loadFixture(t *testing.T, i *Instance, name string) Handle {
 	t.Helper()
+	header(t) // the fixtures lie beside it
 	p, err := pack.OpenConfig(filepath.Join(fixtures, name, "config.yaml"))
 	if err != nil {
 		t.Fatal(err)
