@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"math"
 	"os"
@@ -31,7 +30,12 @@ func IsRemote(path string) bool { return remote.MatchString(path) }
 // OpenConfig reads a configuration file. Paths in it are looked for beside the file first, then in the working
 // directory (the reference looks in the working directory only).
 func OpenConfig(path string) (*Pack, error) {
-	data, err := readLimited(path)
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, notFound(path, err)
+	}
+	defer file.Close()
+	data, err := readLimited(file, path, configLimit, ErrConfig)
 	if err != nil {
 		return nil, err
 	}
@@ -51,22 +55,6 @@ func OpenConfig(path string) (*Pack, error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return pack, nil
-}
-
-func readLimited(path string) ([]byte, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, notFound(path, err)
-	}
-	defer file.Close()
-	data, err := io.ReadAll(io.LimitReader(file, configLimit+1))
-	if err != nil {
-		return nil, notFound(path, err)
-	}
-	if len(data) > configLimit {
-		return nil, fmt.Errorf("%s: %w: expected at most %d bytes", path, ErrConfig, configLimit)
-	}
-	return data, nil
 }
 
 // jsonValue makes what the YAML parser returns fit for JSON: keys are strings there. Numbers that JSON has no form

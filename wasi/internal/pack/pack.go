@@ -110,12 +110,9 @@ func OpenFS(files fs.FS, where string) (*Pack, error) {
 		return nil, notFound(name, err)
 	}
 	defer file.Close()
-	data, err := io.ReadAll(io.LimitReader(file, manifestLimit+1))
+	data, err := readLimited(file, name, manifestLimit, ErrPack)
 	if err != nil {
-		return nil, notFound(name, err)
-	}
-	if len(data) > manifestLimit {
-		return nil, fmt.Errorf("%s: %w: expected at most %d bytes", name, ErrPack, manifestLimit)
+		return nil, err
 	}
 	manifest, err := parseManifest(data)
 	if err != nil {
@@ -220,6 +217,18 @@ func (f File) TokenizerKind() string {
 		return KindSentencePiece
 	}
 	return f.Kind
+}
+
+// readLimited reads the whole of a small file; a larger one is `tooLarge`.
+func readLimited(r io.Reader, name string, limit int64, tooLarge error) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(r, limit+1))
+	if err != nil {
+		return nil, notFound(name, err)
+	}
+	if int64(len(data)) > limit {
+		return nil, fmt.Errorf("%s: %w: expected at most %d bytes", name, tooLarge, limit)
+	}
+	return data, nil
 }
 
 // notFound makes an error of a file system one sentence; its text would name a path inside of the pack twice.
