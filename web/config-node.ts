@@ -54,20 +54,30 @@ export async function loadConfig(config: string): Promise<PackLocation> {
   }
   const all = fields as Fields;
   const flow = mapping(all, 'flow_lm');
-  const wanted: [PackFileRole, string, unknown][] = [
-    ['tokenizer', 'flow_lm.lookup_table.tokenizer_path', mapping(flow, 'lookup_table')['tokenizer_path']],
-    // Without the gated weights, those without voice cloning do.
-    ['weights', 'weights_path', all['weights_path'] ?? all['weights_path_without_voice_cloning']],
-    ['weights-flow-lm', 'flow_lm.weights_path', flow['weights_path']],
-    ['weights-mimi', 'mimi.weights_path', mapping(all, 'mimi')['weights_path']],
-  ];
+  const mimi = mapping(all, 'mimi');
   const folder = dirname(resolve(config));
   const files: PackFile[] = [];
-  for (const [role, field, path] of wanted) {
-    if (path === undefined || path === null) continue;
+  const add = async (role: PackFileRole, field: string, path: unknown): Promise<void> => {
     if (typeof path !== 'string') throw new PocketTTSError('config', `${config}: ${field}: expected a path`);
     files.push({ role, ...(await locate(path, `${config}: ${field}`, folder)) });
+  };
+  const given = (value: unknown): boolean => value !== undefined && value !== null;
+
+  await add('tokenizer', 'flow_lm.lookup_table.tokenizer_path', mapping(flow, 'lookup_table')['tokenizer_path']);
+  const publicWeights = all['weights_path_without_voice_cloning'];
+  if (given(all['weights_path'])) {
+    try {
+      await add('weights', 'weights_path', all['weights_path']);
+    } catch (error) {
+      // Without the gated weights, those without voice cloning do.
+      if (!given(publicWeights)) throw error;
+      await add('weights', 'weights_path_without_voice_cloning', publicWeights);
+    }
+  } else if (given(flow['weights_path'])) {
+    // A bundle beside it wins, as in the reference.
+    await add('weights-flow-lm', 'flow_lm.weights_path', flow['weights_path']);
   }
+  if (files.length > 1 && given(mimi['weights_path'])) await add('weights-mimi', 'mimi.weights_path', mimi['weights_path']);
   if (!files.some((file) => file.role.startsWith('weights'))) {
     throw new PocketTTSError('config', `${config}: weights_path: expected a path, found nothing`);
   }

@@ -1,10 +1,12 @@
 // Loading weights: any slice size gives the same model, and every kind of bad file is refused with a reason.
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <cstring>
 #include <random>
 
 #include "model_files.h"
+#include "safetensors.h"
 #include "speak.h"
 
 namespace ptts::testing_files {
@@ -110,6 +112,116 @@ TEST_F(PackTest, PartsLoadAlone) {
     }
     EXPECT_EQ(ptts_close(model), PTTS_OK);
   }
+}
+
+// A file with the given tensors of another, under names of its own; "" leaves a tensor out.  With `weight_norm` set,
+// every weight of the decoder's transposed convolutions is stored as length and direction (of any length).
+Bytes renamed_file(const Bytes& bundle, std::string (*rename)(const std::string&), bool weight_norm) {
+  const Container from = open_container(bundle);
+  std::vector<TensorEntry> entries;
+  EXPECT_EQ(parse_header(from.header, from.data.size(), PTTS_ERROR_WEIGHTS, "test", &entries), PTTS_OK);
+  Container to{"{", {}};
+  const auto add = [&](const std::string& name, const Shape& shape, const uint8_t* data, size_t bytes) {
+    to.header += (to.header.size() > 1 ? ",\"" : "\"") + name +
+                 "\":{\"dtype\":\"F32\",\"shape\":" + show_shape(shape) + ",\"data_offsets\":[" +
+                 std::to_string(to.data.size()) + "," + std::to_string(to.data.size() + bytes) + "]}";
+    to.data.insert(to.data.end(), data, data + bytes);
+  };
+  for (const TensorEntry& entry : entries) {
+    const std::string name = rename(entry.name);
+    const uint8_t* data = from.data.data() + entry.begin;
+    const size_t bytes = static_cast<size_t>(entry.end - entry.begin);
+    if (name.empty()) continue;
+    if (!weight_norm || name.find("convtr.weight") == std::string::npos ||
+        name.find("decoder.model") == std::string::npos) {
+      add(name, entry.shape, data, bytes);
+      continue;
+    }
+    const size_t rows = entry.shape[0], width = bytes / 4 / rows;
+    std::vector<float> v(rows * width), g(rows);
+    std::memcpy(v.data(), data, bytes);
+    for (size_t r = 0; r < rows; ++r) {
+      double squares = 0;
+      for (size_t i = 0; i < width; ++i)
+        squares += static_cast<double>(v[r * width + i]) * static_cast<double>(v[r * width + i]);
+      g[r] = static_cast<float>(std::sqrt(squares));
+      for (size_t i = 0; i < width; ++i) v[r * width + i] *= 2;  // its length must not matter
+    }
+    add(name + "_g", {rows, 1, 1}, reinterpret_cast<const uint8_t*>(g.data()), rows * 4);
+    add(name + "_v", entry.shape, reinterpret_cast<const uint8_t*>(v.data()), bytes);
+  }
+  const float unused[4] = {1, 2, 3, 4};  // what training leaves behind and loading drops
+  const std::string extra = rename("extra");
+  if (!extra.empty()) add(extra, {4}, reinterpret_cast<const uint8_t*>(unused), sizeof(unused));
+  to.header += "}";
+  return close_container(to);
+}
+
+TEST_F(PackTest, SeparateFilesOfTrainingLoad) {
+  const auto flow_lm = [](const std::string& name) -> std::string {
+    if (name == "extra") return "num_ema_updates";
+    if (name.rfind("flow_lm.", 0) != 0) return "";
+    std::string own = name.substr(8);
+    if (own == "conditioner.embed.weight")
+      return "condition_provider.conditioners.transcript_in_segment.embed.weight";
+    if (own == "speaker_proj_weight")
+      return "condition_provider.conditioners.speaker_wavs.output_proj.weight";
+    if (own == "bos_before_voice") return "fuser.padding_value";
+    replace_first(&own, ".self_attn.in_proj.weight", ".self_attn.in_proj_weight");
+    return own;
+  };
+  const auto mimi = [](const std::string& name) -> std::string {
+    if (name == "extra") return "model.quantizer.vq.layers.0._codebook.embedding";
+    if (name.rfind("mimi.", 0) != 0) return "";
+    std::string own = name.substr(5);
+    replace_first(&own, "in_proj.weight", "in_proj_weight");
+    if (own.find(".model.") != std::string::npos) {
+      replace_first(&own, ".conv.", ".conv.conv.");
+      replace_first(&own, ".convtr.", ".convtr.convtr.");
+    } else if (own.find("sample.conv") != std::string::npos) {
+      replace_first(&own, ".conv.conv.", ".conv.conv.conv.");
+      replace_first(&own, ".convtr.convtr.", ".convtr.convtr.convtr.");
+    }
+    return "model." + own;
+  };
+  const auto load_two = [&](bool weight_norm, bool mimi_first, ptts_handle* model) {
+    const Bytes lm_file = renamed_file(parts_.weights, flow_lm, false),
+                mimi_file = renamed_file(parts_.weights, mimi, weight_norm);
+    ptts_handle pack = 0;
+    ASSERT_EQ(ptts_pack_open(parts_.config.data(), parts_.config.size(), PTTS_PART_ALL, 0, &pack), PTTS_OK);
+    ASSERT_EQ(ptts_pack_tokenizer(pack, 0, parts_.tokenizer.data(), parts_.tokenizer.size()), PTTS_OK);
+    for (const bool is_mimi : {mimi_first, !mimi_first}) {
+      const Bytes& file = is_mimi ? mimi_file : lm_file;
+      ASSERT_EQ(ptts_pack_file(pack, is_mimi ? PTTS_FILE_MIMI : PTTS_FILE_FLOW_LM, file.size()), PTTS_OK)
+          << ptts_message();
+      ASSERT_EQ(ptts_pack_feed(pack, file.data(), file.size()), PTTS_OK) << ptts_message();
+    }
+    ASSERT_EQ(ptts_pack_close(pack, model), PTTS_OK) << ptts_message();
+  };
+  ptts_handle bundle = 0;
+  ASSERT_EQ(load(parts_, &bundle), PTTS_OK);
+  const std::string expected = speak_and_hash(bundle, "drifting", "Hello.");
+  for (const bool mimi_first : {false, true}) {
+    ptts_handle model = 0;
+    load_two(false, mimi_first, &model);
+    EXPECT_EQ(speak_and_hash(model, "drifting", "Hello."), expected);
+    EXPECT_EQ(ptts_close(model), PTTS_OK);
+  }
+  // Weight norm rounds differently: close, not equal.
+  ptts_handle model = 0, voice[2] = {0, 0};
+  load_two(true, false, &model);
+  const Bytes file = read_voice("drifting");
+  ptts_options options;
+  std::vector<float> pcm[2];
+  for (const int i : {0, 1}) {
+    const ptts_handle m = i == 0 ? bundle : model;
+    ASSERT_EQ(ptts_voice_load(m, file.data(), file.size(), &voice[i]), PTTS_OK);
+    ASSERT_EQ(ptts_options_init(m, &options), PTTS_OK);
+    pcm[i] = speak(m, voice[i], "Hello.", options).pcm;
+  }
+  ASSERT_EQ(pcm[0].size(), pcm[1].size());
+  for (size_t i = 0; i < pcm[0].size(); ++i) ASSERT_NEAR(pcm[0][i], pcm[1][i], 1e-5);
+  for (const ptts_handle h : {voice[0], voice[1], model, bundle}) EXPECT_EQ(ptts_close(h), PTTS_OK);
 }
 
 TEST_F(PackTest, EveryTruncationIsRefused) {

@@ -5,8 +5,8 @@
 #include <string>
 
 #include "audio.h"
+#include "buffer.h"
 #include "handles.h"
-#include "memory.h"
 #include "model.h"
 #include "pack.h"
 #include "rng.h"

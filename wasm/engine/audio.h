@@ -11,7 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "memory.h"
+#include "buffer.h"
 
 namespace ptts {
 

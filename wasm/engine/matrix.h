@@ -2,7 +2,7 @@
 #ifndef PTTS_MATRIX_H_
 #define PTTS_MATRIX_H_
 
-#include "memory.h"
+#include "buffer.h"
 
 namespace ptts {
 

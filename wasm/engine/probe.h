@@ -8,7 +8,7 @@
 #include <initializer_list>
 #include <string>
 
-#include "memory.h"
+#include "buffer.h"
 
 namespace ptts::probe {
 

@@ -10,7 +10,7 @@
 #include <string_view>
 #include <vector>
 
-#include "memory.h"
+#include "buffer.h"
 
 namespace ptts {
 

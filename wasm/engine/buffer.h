@@ -1,7 +1,7 @@
 // Memory that may be refused: weights, caches and activations live in Buffers, so that running out of it is a status
 // and not a trap.  Small bookkeeping (names, plans) uses the standard containers.
-#ifndef PTTS_MEMORY_H_
-#define PTTS_MEMORY_H_
+#ifndef PTTS_BUFFER_H_
+#define PTTS_BUFFER_H_
 
 #include <cstddef>
 #include <cstdint>
