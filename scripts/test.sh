@@ -29,6 +29,8 @@ guest_is_current() {
   }
 }
 go_tests() { (cd wasi && "$go" test ./...); }
+# The race detector needs a C compiler; the pinned one is there.
+go_race() { (cd wasi && CGO_ENABLED=1 CC=clang-19 "$go" test -race -short .); }
 
 section "set-up" scripts/setup.sh --tests
 section "WebAssembly for Go" guest_is_current
@@ -39,6 +41,7 @@ section "the same samples: native" node --test tests/hosts/native.test.mjs
 section "Node tests" npm test --silent
 section "Chromium" npm run --silent test:browser
 section "Go tests" go_tests
+section "Go tests with the race detector" go_race
 for host in native node go; do
   section "parity through $host" node tests/parity/parity.mjs --quiet --host "$host" tests/golden
 done
