@@ -11,12 +11,14 @@ HOST ?= native
 JOBS ?= $(shell nproc)
 GO ?= $(shell command -v go || echo /usr/local/go/bin/go)
 export GO
+# Handed on as it was typed: the text may hold quotes, dollars and backquotes.
+export SPOKEN_TEXT := $(value TEXT)
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
 
 speak: web ## Speak TEXT="..." through Node and through Go (wazero): hello.wav, both hashes, speed
-	scripts/speak.sh "$(TEXT)"
+	scripts/speak.sh "$$SPOKEN_TEXT"
 
 test: ## All tests: native (with sanitizers), Node, Go, Chromium, parity with the reference's goldens
 	scripts/test.sh

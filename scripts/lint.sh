@@ -10,7 +10,7 @@ clang-format-19 --dry-run --Werror "${sources[@]}"
 mapfile -t engine < <(git ls-files 'wasm/engine/*.cpp')
 echo "clang-tidy: ${#engine[@]} files"
 [ -e build/native/compile_commands.json ] || cmake --preset native > /dev/null
-printf '%s\n' "${engine[@]}" | xargs -P "$(nproc)" -n 4 clang-tidy-19 --quiet -p build/native
+printf '%s\n' "${engine[@]}" | xargs -P "$(nproc)" -n 4 clang-tidy-19 --quiet -p build/native 2> >(grep -vE 'warnings? generated|Processing file' >&2)
 # The engine is portable: no host, file, thread, clock or log header.
 if grep -nE '#include *<(emscripten|wasi|fstream|iostream|filesystem|thread|mutex|chrono|ctime|time\.h|unistd\.h|sys/)' \
     wasm/engine/*; then

@@ -5,12 +5,16 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 text=$1
+if [ -z "${text//[[:space:]]/}" ]; then
+  echo 'There is nothing to speak: make speak TEXT="..."' >&2
+  exit 1
+fi
 go=${GO:-go}
 
 say() {
   local name=$1; shift
   echo "== $name"
-  "$@" generate --text "$text" --output-path "$wav"
+  "$@" generate "--text=$text" --output-path "$wav"
 }
 wav=$PWD/hello.wav say "Node" node dist/cli.js
 mkdir -p build

@@ -142,6 +142,14 @@ TEST_F(SpeakTest, OptionsThatCannotBeAreRefused) {
   EXPECT_EQ(speak(model_, voice_, "Hello.", good).status, PTTS_OK) << ptts_message();
 }
 
+TEST_F(SpeakTest, WithoutNoiseThereIsNothingToClamp) {
+  open("drifting");
+  options_.temperature = 0;
+  const Speech free = speak(model_, voice_, "Hello.", options_);
+  options_.noise_clamp = 1;
+  EXPECT_EQ(speak(model_, voice_, "Hello.", options_).pcm, free.pcm) << ptts_message();
+}
+
 TEST_F(SpeakTest, TextsThatCannotBeSpoken) {
   open("drifting");
   for (const char* text : {"", " ", "\n\t \r\n", "\u00a0\u2003"}) {

@@ -44,9 +44,6 @@ ptts_status check_options(const ptts_options& o) {
     return fail(PTTS_ERROR_ARGUMENT, "noise_clamp: expected 0 (none) to 1e6, found %g",
                 static_cast<double>(o.noise_clamp));
   }
-  if (o.noise_clamp > 0 && o.temperature == 0) {
-    return fail(PTTS_ERROR_ARGUMENT, "noise_clamp: cannot be used with temperature 0");
-  }
   if (o.decode_steps < 1 || o.decode_steps > 1000) {
     return fail(PTTS_ERROR_ARGUMENT, "decode_steps: expected 1 to 1000, found %d", o.decode_steps);
   }
@@ -108,7 +105,7 @@ int Session::frames_after_eos(const Chunk& chunk) const {
 ptts_status Session::draw(float* out) {
   const double std = std::sqrt(static_cast<double>(options_.temperature));
   const size_t n = model_->flow_lm.latent;
-  if (options_.noise_clamp > 0) {
+  if (options_.noise_clamp > 0 && options_.temperature > 0) {  // without noise there is nothing to clamp
     PTTS_TRY(generator_.truncated_normal(out, n, std, static_cast<double>(options_.noise_clamp)));
   } else {
     generator_.normal(out, n, std);
