@@ -30,9 +30,9 @@ func IsRemote(path string) bool { return remote.MatchString(path) }
 // OpenConfig reads a configuration file. Paths in it are looked for beside the file first, then in the working
 // directory (the reference looks in the working directory only).
 func OpenConfig(path string) (*Pack, error) {
-	file, err := os.Open(path)
+	file, _, err := openPlain(paths{}, path, path, ErrConfig)
 	if err != nil {
-		return nil, notFound(path, err)
+		return nil, err
 	}
 	defer file.Close()
 	data, err := readLimited(file, path, configLimit, ErrConfig)
@@ -155,7 +155,10 @@ func locate(path, folder string) (string, error) {
 		candidates = []string{filepath.Join(folder, path), path}
 	}
 	for _, candidate := range candidates {
-		if info, err := os.Stat(candidate); err == nil && info.Mode().IsRegular() {
+		if info, err := os.Stat(candidate); err == nil {
+			if err := CheckPlain(info); err != nil {
+				return "", fmt.Errorf("%w: %s: %w", ErrConfig, candidate, err)
+			}
 			return candidate, nil
 		}
 	}
@@ -165,4 +168,5 @@ func locate(path, folder string) (string, error) {
 // paths opens files by their path on this machine.
 type paths struct{}
 
-func (paths) Open(name string) (fs.File, error) { return os.Open(name) }
+func (paths) Open(name string) (fs.File, error)     { return os.Open(name) }
+func (paths) Stat(name string) (fs.FileInfo, error) { return os.Stat(name) }

@@ -15,19 +15,10 @@ import (
 // manifest's. The size is known beforehand.
 func (p *Pack) Open(file File) (io.ReadCloser, int64, error) {
 	name := p.Where + ": " + file.Path
-	opened, err := p.files.Open(file.Path)
+	opened, size, err := openPlain(p.files, file.Path, name, ErrPack)
 	if err != nil {
-		return nil, 0, notFound(name, err)
+		return nil, 0, err
 	}
-	info, err := opened.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = fs.ErrInvalid
-	}
-	if err != nil {
-		opened.Close()
-		return nil, 0, notFound(name, err)
-	}
-	size := info.Size()
 	if file.Bytes != nil && size != *file.Bytes {
 		opened.Close()
 		return nil, 0, fmt.Errorf("%s: %w: expected %d bytes, found %d", name, ErrPack, *file.Bytes, size)

@@ -13,8 +13,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"regexp"
-	"slices"
 	"strings"
 )
 
@@ -45,7 +43,15 @@ const (
 	RoleOther         Role = "other"
 )
 
-var roles = []Role{RoleWeights, RoleWeightsFlowLM, RoleWeightsMimi, RoleTokenizer, RoleVoice, RoleOther}
+const roleNames = "one of weights, weights-flow-lm, weights-mimi, tokenizer, voice, other"
+
+func isRole(r Role) bool {
+	switch r {
+	case RoleWeights, RoleWeightsFlowLM, RoleWeightsMimi, RoleTokenizer, RoleVoice, RoleOther:
+		return true
+	}
+	return false
+}
 
 // IsWeights is true for files of tensors that make the model.
 func (r Role) IsWeights() bool { return strings.HasPrefix(string(r), string(RoleWeights)) }
@@ -58,32 +64,32 @@ const (
 
 // File is an entry of a manifest.
 type File struct {
-	Path    string `json:"path"`
-	Role    Role   `json:"role"`
-	Kind    string `json:"kind"`   // of a tokenizer: "sentencepiece" or "json"
-	Name    string `json:"name"`   // of a voice
-	Bytes   *int64 `json:"bytes"`  // nil when nothing is promised
-	SHA256  string `json:"sha256"` // likewise when empty
-	License string `json:"license"`
+	Path    string
+	Role    Role
+	Kind    string // of a tokenizer: "sentencepiece" or "json"
+	Name    string // of a voice
+	Bytes   *int64 // nil when nothing is promised
+	SHA256  string // likewise when empty
+	License string
 }
 
 // Cloning says whether voices can be made from audio.
 type Cloning struct {
-	Available bool   `json:"available"`
-	Reason    string `json:"reason"`
+	Available bool
+	Reason    string
 }
 
 // Manifest is the content of a pack.json. Fields that it does not know are left to later versions of the format.
 type Manifest struct {
-	Format       int             `json:"format"`
-	Name         string          `json:"name"`
-	Description  string          `json:"description"`
-	License      string          `json:"license"`
-	Config       json.RawMessage `json:"config"` // the fields of the reference's configuration files
-	Files        []File          `json:"files"`
-	DefaultVoice string          `json:"default_voice"`
-	Precision    string          `json:"precision"` // "f32", "q8" or empty
-	Cloning      *Cloning        `json:"cloning"`
+	Format       int
+	Name         string
+	Description  string
+	License      string
+	Config       json.RawMessage // the fields of the reference's configuration files
+	Files        []File
+	DefaultVoice string
+	Precision    string // "f32", "q8" or empty
+	Cloning      *Cloning
 }
 
 // Pack is a manifest and the place where its files are.
@@ -105,9 +111,9 @@ func (p *Pack) Close() error {
 // OpenFS reads the pack in a file system; where names it in messages. Files are opened in it later, as they are needed.
 func OpenFS(files fs.FS, where string) (*Pack, error) {
 	name := where + ": " + ManifestName
-	file, err := files.Open(ManifestName)
+	file, _, err := openPlain(files, ManifestName, name, ErrPack)
 	if err != nil {
-		return nil, notFound(name, err)
+		return nil, err
 	}
 	defer file.Close()
 	data, err := readLimited(file, name, manifestLimit, ErrPack)
@@ -122,69 +128,18 @@ func OpenFS(files fs.FS, where string) (*Pack, error) {
 }
 
 // OpenFolder reads the pack in a folder. Its files cannot lie outside of the folder, not even through links.
-func OpenFolder(folder string) (*Pack, error) {
-	root, err := os.OpenRoot(folder)
+func OpenFolder(path string) (*Pack, error) {
+	inside, err := openFolder(path)
 	if err != nil {
-		return nil, notFound(folder, err)
+		return nil, notFound(path, err)
 	}
-	pack, err := OpenFS(root.FS(), folder)
+	pack, err := OpenFS(inside, path)
 	if err != nil {
-		root.Close()
+		inside.root.Close()
 		return nil, err
 	}
-	pack.folder = root
+	pack.folder = inside.root
 	return pack, nil
-}
-
-var sha256Digits = regexp.MustCompile(`^[0-9a-f]{64}$`)
-
-func parseManifest(data []byte) (*Manifest, error) {
-	var m Manifest
-	if err := json.Unmarshal(data, &m); err != nil {
-		return nil, err
-	}
-	if m.Format != 1 {
-		return nil, fmt.Errorf("format: expected 1, found %d", m.Format)
-	}
-	if m.Name == "" {
-		return nil, errors.New("name: expected a string, found none")
-	}
-	if len(m.Config) == 0 || m.Config[0] != '{' {
-		return nil, errors.New("config: expected an object")
-	}
-	if m.Precision != "" && m.Precision != "f32" && m.Precision != "q8" {
-		return nil, fmt.Errorf(`precision: expected "f32" or "q8", found %q`, m.Precision)
-	}
-	for n, file := range m.Files {
-		if err := checkFile(file); err != nil {
-			return nil, fmt.Errorf("files[%d].%w", n, err)
-		}
-	}
-	if m.DefaultVoice != "" {
-		if _, ok := m.Voice(m.DefaultVoice); !ok {
-			return nil, fmt.Errorf("default_voice: expected the name of a voice in files, found %q", m.DefaultVoice)
-		}
-	}
-	return &m, nil
-}
-
-func checkFile(f File) error {
-	switch {
-	// A pack names files below itself, whatever the host's idea of a path.
-	case f.Path == "." || !fs.ValidPath(f.Path) || strings.ContainsAny(f.Path, `\:`):
-		return fmt.Errorf("path: expected a relative path inside the pack, found %q", f.Path)
-	case !slices.Contains(roles, f.Role):
-		return fmt.Errorf("role: expected one of %v, found %q", roles, f.Role)
-	case f.Kind != "" && f.Kind != KindSentencePiece && f.Kind != KindJSON:
-		return fmt.Errorf("kind: expected %q or %q, found %q", KindSentencePiece, KindJSON, f.Kind)
-	case f.Role == RoleVoice && f.Name == "":
-		return errors.New("name: expected the name of the voice, found none")
-	case f.Bytes != nil && *f.Bytes < 0:
-		return fmt.Errorf("bytes: expected a number of bytes, found %d", *f.Bytes)
-	case f.SHA256 != "" && !sha256Digits.MatchString(f.SHA256):
-		return fmt.Errorf("sha256: expected 64 hexadecimal digits, found %q", f.SHA256)
-	}
-	return nil
 }
 
 // Voice finds a voice by name.
@@ -226,13 +181,16 @@ func readLimited(r io.Reader, name string, limit int64, tooLarge error) ([]byte,
 		return nil, notFound(name, err)
 	}
 	if int64(len(data)) > limit {
-		return nil, fmt.Errorf("%s: %w: expected at most %d bytes", name, tooLarge, limit)
+		return nil, fmt.Errorf("%s: %w: expected at most %d bytes, found more", name, tooLarge, limit)
 	}
 	return data, nil
 }
 
 // notFound makes an error of a file system one sentence; its text would name a path inside of the pack twice.
 func notFound(name string, err error) error {
+	if errors.Is(err, ErrPack) {
+		return fmt.Errorf("%s: %w", name, err)
+	}
 	var pathError *fs.PathError
 	if errors.As(err, &pathError) {
 		err = pathError.Err

@@ -52,22 +52,47 @@ func TestManifestIsRead(t *testing.T) {
 
 func TestManifestIsRefused(t *testing.T) {
 	for name, c := range map[string]struct{ old, new, want string }{
-		"format":      {`"format": 1`, `"format": 2`, "format: expected 1, found 2"},
-		"name":        {`"name": "tiny"`, `"name": ""`, "name: expected a string"},
-		"config":      {`{"flow_lm": {}}`, `[]`, "config: expected an object"},
-		"precision":   {`"precision": "q8"`, `"precision": "q3"`, `precision: expected "f32" or "q8", found "q3"`},
-		"parent":      {`"path": "model.safetensors"`, `"path": "../model.safetensors"`, "files[0].path"},
-		"absolute":    {`"path": "model.safetensors"`, `"path": "/etc/passwd"`, "files[0].path"},
-		"drive":       {`"path": "model.safetensors"`, `"path": "c:model"`, "files[0].path"},
-		"backslash":   {`"path": "model.safetensors"`, `"path": "..\\model"`, "files[0].path"},
-		"role":        {`"role": "weights"`, `"role": "music"`, "files[0].role"},
-		"sha256":      {`"sha256": "2cf2`, `"sha256": "zz`, "files[0].sha256"},
-		"bytes":       {`"bytes": 5`, `"bytes": -5`, "files[0].bytes"},
-		"type":        {`"bytes": 5`, `"bytes": "5"`, "bytes"},
-		"voice name":  {`"name": "ann", "license"`, `"license"`, "files[2].name"},
-		"default":     {`"default_voice": "ann"`, `"default_voice": "bob"`, "default_voice"},
-		"not JSON":    {`{`, `<html>`, "pack.json"},
-		"second text": {`"CC0"}`, `"CC0"}]} {`, "pack.json"},
+		"format":               {`"format": 1`, `"format": 2`, "format: expected 1, found 2"},
+		"name":                 {`"name": "tiny"`, `"name": ""`, "name: expected a string"},
+		"config":               {`{"flow_lm": {}}`, `[]`, "config: expected an object"},
+		"precision":            {`"precision": "q8"`, `"precision": "q3"`, `precision: expected "f32" or "q8", found "q3"`},
+		"parent":               {`"path": "model.safetensors"`, `"path": "../model.safetensors"`, "files[0].path"},
+		"absolute":             {`"path": "model.safetensors"`, `"path": "/etc/passwd"`, "files[0].path"},
+		"drive":                {`"path": "model.safetensors"`, `"path": "c:model"`, "files[0].path"},
+		"backslash":            {`"path": "model.safetensors"`, `"path": "..\\model"`, "files[0].path"},
+		"role":                 {`"role": "weights"`, `"role": "music"`, "files[0].role"},
+		"sha256":               {`"sha256": "2cf2`, `"sha256": "zz`, "files[0].sha256"},
+		"bytes":                {`"bytes": 5`, `"bytes": -5`, "files[0].bytes"},
+		"type":                 {`"bytes": 5`, `"bytes": "5"`, "bytes"},
+		"voice name":           {`"name": "ann", "license"`, `"license"`, "files[2].name"},
+		"default":              {`"default_voice": "ann"`, `"default_voice": "bob"`, "default_voice"},
+		"not JSON":             {`{`, `<html>`, "pack.json"},
+		"key in capitals":      {`"format": 1`, `"Format": 1`, "format: expected 1, found nothing"},
+		"name null":            {`"name": "tiny"`, `"name": null`, "name: expected a string, found null"},
+		"license null":         {`"later": true`, `"license": null`, "license: expected a string, found null"},
+		"description null":     {`"later": true`, `"description": null`, "description: expected a string, found null"},
+		"precision null":       {`"precision": "q8"`, `"precision": null`, `precision: expected "f32" or "q8", found null`},
+		"precision empty":      {`"precision": "q8"`, `"precision": ""`, `precision: expected "f32" or "q8", found ""`},
+		"default null":         {`"default_voice": "ann"`, `"default_voice": null`, "default_voice: expected a string, found null"},
+		"cloning null":         {`"later": true`, `"cloning": null`, "cloning: expected an object, found null"},
+		"available":            {`"later": true`, `"cloning": {"available": 1}`, "cloning.available: expected a boolean, found 1"},
+		"reason":               {`"later": true`, `"cloning": {"available": true, "reason": []}`, "cloning.reason: expected a string, found array"},
+		"files null":           {`"files": [`, `"files": null, "more": [`, "files: expected an array, found null"},
+		"sha256 null":          {`"2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"`, `null`, "files[0].sha256: expected 64"},
+		"bytes null":           {`"bytes": 5`, `"bytes": null`, "files[0].bytes: expected a whole number of bytes, found null"},
+		"bytes broken":         {`"bytes": 5`, `"bytes": 5.5`, "files[0].bytes: expected a whole number of bytes, found 5.5"},
+		"bytes huge":           {`"bytes": 5`, `"bytes": 1e999`, "files[0].bytes: expected a whole number of bytes, found 1e999"},
+		"kind null":            {`"role": "tokenizer"`, `"role": "tokenizer", "kind": null`, "files[1].kind: expected"},
+		"path with an end":     {`"path": "tokenizer.json"`, `"path": "tokenizer.json/"`, "files[1].path"},
+		"path with a dot":      {`"path": "tokenizer.json"`, `"path": "./tokenizer.json"`, "files[1].path"},
+		"path with a zero":     {`"path": "tokenizer.json"`, `"path": "a\u0000b"`, "files[1].path"},
+		"two tokenizers":       {`"role": "weights"`, `"role": "tokenizer"`, "files: expected exactly one tokenizer, found 2"},
+		"two voices of a name": {`"role": "weights"`, `"role": "voice", "name": "ann"`, "files[2].name: expected a name that no other voice has"},
+		"entry no object":      {`{"path": "tokenizer.json", "role": "tokenizer"}`, `null`, "files[1]: expected an object, found null"},
+		"list":                 {`{`, `[{}]`, "pack.json"},
+		"other bytes":          {`"tiny"`, "\"\xff\"", "expected UTF-8"},
+		"deep":                 {`"later": true`, `"later": ` + strings.Repeat("[", 20_000) + strings.Repeat("]", 20_000), "levels of nesting"},
+		"second text":          {`"CC0"}`, `"CC0"}]} {`, "pack.json"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := OpenFS(packFS(strings.Replace(goodManifest, c.old, c.new, 1)), "tiny")
@@ -75,6 +100,19 @@ func TestManifestIsRefused(t *testing.T) {
 				t.Errorf("got %v, want ErrPack with %q", err, c.want)
 			}
 		})
+	}
+	for name, content := range map[string]string{"content: expected an object, found null": "null", "what looks like HTML": " <html>"} {
+		if _, err := OpenFS(packFS(content), "x"); !errors.Is(err, ErrPack) || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: %v", content, err)
+		}
+	}
+	// The hash must not be switched off by an empty one.
+	empty := strings.Replace(goodManifest, "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824", "", 1)
+	if _, err := OpenFS(packFS(empty), "x"); !errors.Is(err, ErrPack) {
+		t.Errorf("empty sha256: %v", err)
+	}
+	if _, err := OpenFS(packFS("\ufeff"+strings.Replace(goodManifest, `"bytes": 5`, `"bytes": 5.0`, 1)), "x"); err != nil {
+		t.Errorf("with a byte order mark: %v", err)
 	}
 	if _, err := OpenFS(fstest.MapFS{}, "none"); !errors.Is(err, ErrNotFound) {
 		t.Errorf("no pack.json: %v", err)
@@ -122,7 +160,8 @@ func TestFolderPackCannotReachOutside(t *testing.T) {
 		t.Fatal(err)
 	}
 	write(t, filepath.Join(parent, "secret"), "secret")
-	write(t, filepath.Join(folder, "pack.json"), `{"format": 1, "name": "x", "config": {}, "files": [{"path": "model.safetensors", "role": "weights"}]}`)
+	write(t, filepath.Join(folder, "pack.json"), `{"format": 1, "name": "x", "config": {}, "files": [
+		{"path": "model.safetensors", "role": "weights"}, {"path": "tokenizer.model", "role": "tokenizer"}]}`)
 	if err := os.Symlink("../secret", filepath.Join(folder, "model.safetensors")); err != nil {
 		t.Fatal(err)
 	}
@@ -131,8 +170,16 @@ func TestFolderPackCannotReachOutside(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer p.Close()
-	if data, err := p.Read(p.Files[0], 100); err == nil {
-		t.Errorf("read %q through a link that leaves the folder", data)
+	if data, err := p.Read(p.Files[0], 100); !errors.Is(err, ErrPack) || !strings.Contains(err.Error(), "leads out of the pack") {
+		t.Errorf("a link that leaves the folder: %q, %v", data, err)
+	}
+	// A link that stays inside is followed, even an absolute one.
+	write(t, filepath.Join(folder, "real.model"), "tokens")
+	if err := os.Symlink(filepath.Join(folder, "real.model"), filepath.Join(folder, "tokenizer.model")); err != nil {
+		t.Fatal(err)
+	}
+	if data, err := p.Read(p.Files[1], 100); err != nil || string(data) != "tokens" {
+		t.Errorf("a link inside the folder: %q, %v", data, err)
 	}
 	if _, err := OpenFolder(filepath.Join(parent, "none")); !errors.Is(err, ErrNotFound) {
 		t.Errorf("missing folder: %v", err)
