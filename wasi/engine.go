@@ -11,7 +11,7 @@ import (
 	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/internal/pack"
 )
 
-// Engine is a loaded model. It must be closed.
+// Engine is a loaded model. It must be closed. The zero Engine is a closed one.
 type Engine struct {
 	options Options
 	pack    *pack.Pack
@@ -43,8 +43,9 @@ type Memory struct {
 }
 
 // Load compiles the engine (or takes it from the cache) and streams a model into it. Sizes and checksums of the pack
-// are verified on the way.
+// are verified on the way. A nil context, here and elsewhere, is context.Background().
 func Load(ctx context.Context, options Options) (*Engine, error) {
+	ctx = orBackground(ctx)
 	options, err := options.withDefaults()
 	if err != nil {
 		return nil, err
@@ -63,6 +64,13 @@ func Load(ctx context.Context, options Options) (*Engine, error) {
 		return nil, errors.Join(err, e.Close())
 	}
 	return e, nil
+}
+
+func orBackground(ctx context.Context) context.Context {
+	if ctx == nil {
+		return context.Background()
+	}
+	return ctx
 }
 
 func openPack(options Options) (*pack.Pack, error) {
@@ -97,6 +105,7 @@ func (e *Engine) Info() Info { return e.info }
 
 // Memory measures the sandbox.
 func (e *Engine) Memory(ctx context.Context) (Memory, error) {
+	ctx = orBackground(ctx)
 	var memory Memory
 	err := e.do(ctx, func(l *loaded) (err error) {
 		memory.Reserved = l.guest.MemoryBytes()
@@ -109,6 +118,9 @@ func (e *Engine) Memory(ctx context.Context) (Memory, error) {
 // Close waits for the call in progress (of a stream: one frame) and frees everything. Streams that are still open end
 // with ErrClosed. Closing again does nothing.
 func (e *Engine) Close() error {
+	if e.turn == nil {
+		return nil
+	}
 	e.turn <- struct{}{}
 	defer func() { <-e.turn }()
 	if e.closed {
@@ -121,6 +133,9 @@ func (e *Engine) Close() error {
 
 // enter waits for the caller's turn. Without an error, leave must follow.
 func (e *Engine) enter(ctx context.Context) error {
+	if e.turn == nil { // never loaded
+		return ErrClosed
+	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}

@@ -13,8 +13,8 @@ import (
 // Limits of what is read into memory as a whole.
 const (
 	tokenizerLimit = 64 << 20
-	voiceLimit     = 512 << 20
-	audioLimit     = 512 << 20
+	voiceLimit     = 64 << 20
+	audioLimit     = 256 << 20
 )
 
 // loaded is an instance with a model in it, and the voices that it knows.

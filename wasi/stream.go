@@ -35,6 +35,7 @@ type Stream struct {
 
 	mu     sync.Mutex // held while a frame is made: Close waits for it
 	latent []float32
+	frames int          // of the chunk so far
 	end    error        // why there are no more frames: io.EOF or an error
 	out    bytes.Buffer // bytes made and not yet read
 	writer *wav.Writer  // into out
@@ -49,6 +50,7 @@ var (
 // Speak prepares a text and returns its speech. Nothing is spoken before the first read. The context governs the
 // whole stream: cancelled, it ends before the next frame with the context's error.
 func (e *Engine) Speak(ctx context.Context, text string, options SpeakOptions) (*Stream, error) {
+	ctx = orBackground(ctx)
 	s := &Stream{engine: e, ctx: ctx, strict: options.RequireEnd, format: options.Format}
 	err := e.do(ctx, func(l *loaded) error { return s.open(ctx, l, text, options) })
 	if err != nil {
@@ -94,8 +96,8 @@ func (s *Stream) warnOfLongChunks(ctx context.Context) error {
 			break
 		}
 		if chunk.OverLimit != 0 {
-			s.engine.options.Logger.Warn("a piece of the text is longer than it should be and could not be cut",
-				"tokens", chunk.Tokens, "begin", chunk.TextBegin, "end", chunk.TextEnd)
+			s.engine.options.Logger.Warn(fmt.Sprintf("Chunk %d has %d tokens, more than max-tokens, and cannot be cut; it may not be spoken well",
+				n+1, chunk.Tokens))
 		}
 	}
 	return err
@@ -118,6 +120,9 @@ func (s *Stream) next() (Frame, error) {
 	defer s.mu.Unlock()
 	if s.end != nil {
 		return Frame{}, s.end
+	}
+	if s.engine == nil { // a zero Stream, not one of Speak
+		return Frame{}, ErrClosed
 	}
 	if err := s.ctx.Err(); err != nil {
 		return Frame{}, s.finish(err)
@@ -144,15 +149,17 @@ func (s *Stream) advance() (Frame, error) {
 		}
 		switch status {
 		case guest.OK:
+			s.frames = int(event.Step) + 1
 			samples := make([]float32, s.loaded.info.SamplesPerFrame)
 			err := g.CodecDecode(ctx, s.codec, s.latent, 1, samples)
 			return Frame{samples, int(event.Chunk), int(event.Step)}, err
 		case guest.ChunkEnd:
 			if event.Truncated != 0 {
+				problem := fmt.Sprintf("Chunk %d reached its length limit (%d frames) without finding its end", event.Chunk+1, s.frames)
 				if s.strict {
-					return Frame{}, fmt.Errorf("%w: piece %d was cut off at its length limit", ErrNoEnd, event.Chunk)
+					return Frame{}, fmt.Errorf("%w: %s", ErrNoEnd, problem)
 				}
-				s.engine.options.Logger.Warn("the model found no end: a piece was cut off at its length limit", "piece", event.Chunk)
+				s.engine.options.Logger.Warn(problem)
 			}
 			if err := g.CodecReset(ctx, s.codec); err != nil {
 				return Frame{}, err
@@ -171,6 +178,9 @@ func (s *Stream) finish(reason error) error {
 		return s.end
 	}
 	s.end = reason
+	if s.engine == nil {
+		return reason
+	}
 	s.unwatch()
 	ctx := context.WithoutCancel(s.ctx)
 	// Refused when the instance is gone, and the memory with it.
@@ -247,6 +257,9 @@ func (s *Stream) produce(writer *wav.Writer) error {
 // end; after an error, those of what was written.
 func (s *Stream) WriteTo(w io.Writer) (int64, error) {
 	defer s.Close()
+	if s.engine == nil {
+		return 0, ErrClosed
+	}
 	if s.format == PCM || s.writer.Written() > 0 {
 		return s.drain(w)
 	}

@@ -37,7 +37,7 @@ func (v *Voice) Name() string { return v.name }
 // Close frees the memory that the voice takes in the sandbox; streams that speak with it go on. The voices of the
 // pack belong to the Engine: closing one does nothing.
 func (v *Voice) Close() error {
-	if v.file != nil || v.closed.Swap(true) {
+	if v.engine == nil || v.file != nil || v.closed.Swap(true) {
 		return nil
 	}
 	ctx := context.Background()
@@ -60,6 +60,9 @@ func (v *Voice) Close() error {
 
 // Voices lists the voices of the pack.
 func (e *Engine) Voices() []VoiceInfo {
+	if e.pack == nil {
+		return nil
+	}
 	files := e.pack.WithRole(pack.RoleVoice)
 	infos := make([]VoiceInfo, len(files))
 	for n, file := range files {
@@ -78,6 +81,7 @@ func (e *Engine) defaultVoice() string {
 
 // Voice returns a voice of the pack; the empty name is the default voice.
 func (e *Engine) Voice(ctx context.Context, name string) (*Voice, error) {
+	ctx = orBackground(ctx)
 	var voice *Voice
 	err := e.do(ctx, func(l *loaded) (err error) {
 		voice, err = e.packVoice(ctx, l, name)
@@ -122,7 +126,8 @@ func (e *Engine) voiceNames() string {
 
 // LoadVoice reads a voice file (.safetensors) of any generation, made for the loaded model.
 func (e *Engine) LoadVoice(ctx context.Context, r io.Reader) (*Voice, error) {
-	data, err := readLimited(r, voiceLimit, ErrVoice)
+	ctx = orBackground(ctx)
+	data, err := e.readLimited(ctx, r, voiceLimit, ErrVoice)
 	if err != nil {
 		return nil, err
 	}
@@ -146,10 +151,15 @@ type CloneOptions struct {
 // CloneVoice makes a voice from speech in a WAV file (any rate, any number of channels). It fails with ErrCloning
 // where the model cannot do that.
 func (e *Engine) CloneVoice(ctx context.Context, r io.Reader, options CloneOptions) (*Voice, error) {
-	if cloning := e.pack.Cloning; cloning != nil && !cloning.Available {
-		return nil, fmt.Errorf("%w: %s: %s", ErrCloning, e.pack.Name, cloning.Reason)
+	ctx = orBackground(ctx)
+	if e.pack != nil && e.pack.Cloning != nil && !e.pack.Cloning.Available {
+		reason := e.pack.Cloning.Reason
+		if reason == "" {
+			reason = "the pack says so, and not why"
+		}
+		return nil, fmt.Errorf("%w: %s: %s", ErrCloning, e.pack.Name, reason)
 	}
-	audio, err := readLimited(r, audioLimit, ErrAudio)
+	audio, err := e.readLimited(ctx, r, audioLimit, ErrAudio)
 	if err != nil {
 		return nil, err
 	}
@@ -172,11 +182,16 @@ func (e *Engine) CloneVoice(ctx context.Context, r io.Reader, options CloneOptio
 	return voice, nil
 }
 
-// ExportVoice writes a voice as a voice file that LoadVoice, and the reference, can read.
+// ExportVoice writes a voice as a voice file that LoadVoice, and the reference, can read. A nil voice is the pack's
+// default voice.
 func (e *Engine) ExportVoice(ctx context.Context, voice *Voice, w io.Writer) error {
+	ctx = orBackground(ctx)
+	if w == nil {
+		return fmt.Errorf("%w: expected a writer, found nil", ErrArgument)
+	}
 	var data []byte
 	err := e.do(ctx, func(l *loaded) error {
-		handle, err := e.voice(ctx, l, voice)
+		handle, err := e.handleOf(ctx, l, voice)
 		if err != nil {
 			return err
 		}
@@ -190,12 +205,33 @@ func (e *Engine) ExportVoice(ctx context.Context, voice *Voice, w io.Writer) err
 	return err
 }
 
-func readLimited(r io.Reader, limit int64, tooLong error) ([]byte, error) {
-	data, err := io.ReadAll(io.LimitReader(r, limit+1))
+// readLimited reads what a caller hands over. Nothing is read for an engine that is closed or a context that is over.
+func (e *Engine) readLimited(ctx context.Context, r io.Reader, limit int64, tooLong error) ([]byte, error) {
+	if r == nil {
+		return nil, fmt.Errorf("%w: expected a reader, found nil", ErrArgument)
+	}
+	if err := e.enter(ctx); err != nil {
+		return nil, err
+	}
+	e.leave() // reading takes no turn
+	data, err := io.ReadAll(io.LimitReader(untilDone{ctx, r}, limit+1))
 	if err == nil && int64(len(data)) > limit {
-		err = fmt.Errorf("%w: expected at most %d bytes", tooLong, limit)
+		err = fmt.Errorf("%w: expected at most %d bytes, found more", tooLong, limit)
 	}
 	return data, err
+}
+
+// untilDone is a reader that ends with its context.
+type untilDone struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (u untilDone) Read(p []byte) (int, error) {
+	if err := u.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return u.r.Read(p)
 }
 
 // handleOf is the handle of the voice that a SpeakOptions asks for.

@@ -16,11 +16,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"strings"
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/experimental"
+	"golang.org/x/sys/cpu"
 )
 
 const pageSize = 1 << 16
@@ -62,11 +64,14 @@ func Compile(ctx context.Context, config Config) (*Module, error) {
 }
 
 func compile(ctx context.Context, config Config, cache wazero.CompilationCache) (m *Module, err error) {
+	if !hasCompiler() {
+		return nil, fmt.Errorf("%w (%s/%s)", ErrUnsupported, runtime.GOOS, runtime.GOARCH)
+	}
 	fresh := &Module{cache: cache, limit: config.MaxMemory / pageSize * pageSize}
 	defer func() {
-		// With the compiler asked for, wazero 1.12 panics on a machine that has none.
+		// wazero 1.12 panics where the system gives out no executable memory.
 		if refusal := recover(); refusal != nil {
-			m, err = nil, fmt.Errorf("%w: %v", ErrUnsupported, refusal)
+			m, err = nil, fmt.Errorf("compiling the guest module: %v", refusal)
 		}
 		if err != nil {
 			_ = fresh.Close(ctx)
@@ -84,6 +89,17 @@ func compile(ctx context.Context, config Config, cache wazero.CompilationCache) 
 		return nil, fmt.Errorf("compiling the guest module: %w", err)
 	}
 	return fresh, nil
+}
+
+// hasCompiler is true where wazero 1.12 has one; asked for elsewhere, it panics.
+func hasCompiler() bool {
+	switch runtime.GOOS {
+	case "linux", "darwin", "freebsd", "netbsd", "windows":
+		return runtime.GOARCH == "arm64" || runtime.GOARCH == "amd64" && cpu.X86.HasSSE41
+	case "dragonfly", "solaris", "illumos":
+		return runtime.GOARCH == "amd64" && cpu.X86.HasSSE41
+	}
+	return false
 }
 
 // Close frees the compiled code and every instance that is still open.
