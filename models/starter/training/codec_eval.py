@@ -31,7 +31,7 @@ def main():
     pca = {k: v for k, v in np.load(work + "/pca.npz").items()}
     data, ids = load(work + "/heldout.npz", pca, count), np.load(work + "/heldout.npz")["ids"]
     m = build()
-    m.load_state_dict(torch.load(work + "/codec.pt"))
+    m.load_state_dict({k: v.float() for k, v in torch.load(work + "/codec.pt").items()})
     rows = []
     for (l, u, x), i in zip(data, ids):
         x = x.astype("f4")
