@@ -1,4 +1,4 @@
-// Package starter carries the starter voice inside the program: a small English model of 6 MB that needs no download.
+// Package starter carries the starter voice inside the program: a small English model of 8 MB that needs no download.
 //
 //	engine, err := pockettts.Load(ctx, pockettts.Options{PackFS: starter.FS()})
 //
