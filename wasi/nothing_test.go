@@ -85,3 +85,25 @@ func TestEndlessReadersAreLeft(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// The package states the engine's ranges; an engine with others would show here.
+func TestRangesAreTheEngines(t *testing.T) {
+	e := load(t, Options{PackFS: fixturePack(t, "lsd6")})
+	for name, c := range map[string]struct{ good, bad SpeakOptions }{
+		"Temperature: expected 0 to 100, found 101":             {SpeakOptions{Temperature: Value(float32(100))}, SpeakOptions{Temperature: Value(float32(101))}},
+		"NoiseClamp: expected 0 (none) to 1e6, found 2e+06":     {SpeakOptions{NoiseClamp: Value(float32(1e6))}, SpeakOptions{NoiseClamp: Value(float32(2e6))}},
+		"DecodeSteps: expected 1 to 1000, found 1001":           {SpeakOptions{DecodeSteps: Value(1000)}, SpeakOptions{DecodeSteps: Value(1001)}},
+		"FramesAfterEOS: expected 0 to 10000, found 1073741824": {SpeakOptions{FramesAfterEOS: Value(10000)}, SpeakOptions{FramesAfterEOS: Value(1 << 30)}},
+		"MaxTokens: expected 1 to 4096, found 5000":             {SpeakOptions{MaxTokens: Value(4096)}, SpeakOptions{MaxTokens: Value(5000)}},
+	} {
+		s, err := e.Speak(t.Context(), "Hi.", c.good)
+		if err != nil {
+			t.Errorf("%s: the largest is refused: %v", name, err)
+		} else {
+			s.Close()
+		}
+		if _, err := e.Speak(t.Context(), "Hi.", c.bad); !errors.Is(err, ErrArgument) || !strings.HasSuffix(err.Error(), name) {
+			t.Errorf("got %v, want %s", err, name)
+		}
+	}
+}

@@ -157,25 +157,38 @@ func (o SpeakOptions) apply(to *guest.Options) error {
 		return fmt.Errorf("%w: RNG: expected %q or %q, found %q", ErrArgument, RNGChunk, RNGTorch, o.RNG)
 	}
 	set(&to.Seed, o.Seed)
-	set(&to.Temperature, o.Temperature)
-	set(&to.NoiseClamp, o.NoiseClamp)
-	set(&to.EOSThreshold, o.EOSThreshold)
+	// The ranges are the engine's. They are looked at here so that messages have this package's names.
 	for _, number := range []struct {
-		name  string
-		to    *int32
-		value *int
-		least int
+		name        string
+		to, value   *float32
+		least, most float32
+		expected    string
 	}{
-		{"DecodeSteps", &to.DecodeSteps, o.DecodeSteps, 1},
+		{"Temperature", &to.Temperature, o.Temperature, 0, 100, "0 to 100"},
+		{"NoiseClamp", &to.NoiseClamp, o.NoiseClamp, 0, 1e6, "0 (none) to 1e6"},
+		{"EOSThreshold", &to.EOSThreshold, o.EOSThreshold, -math.MaxFloat32, math.MaxFloat32, "a finite number"},
+	} {
+		set(number.to, number.value)
+		if v := number.value; v != nil && !(*v >= number.least && *v <= number.most) { // NaN too
+			return fmt.Errorf("%w: %s: expected %s, found %g", ErrArgument, number.name, number.expected, *v)
+		}
+	}
+	for _, number := range []struct {
+		name        string
+		to          *int32
+		value       *int
+		least, most int
+	}{
+		{"DecodeSteps", &to.DecodeSteps, o.DecodeSteps, 1, 1000},
 		// -1 would ask for the default in the engine's own language; here, nil does.
-		{"FramesAfterEOS", &to.FramesAfterEOS, o.FramesAfterEOS, 0},
-		{"MaxTokens", &to.MaxTokens, o.MaxTokens, 1},
+		{"FramesAfterEOS", &to.FramesAfterEOS, o.FramesAfterEOS, 0, 10000},
+		{"MaxTokens", &to.MaxTokens, o.MaxTokens, 1, 4096},
 	} {
 		if number.value == nil {
 			continue
 		}
-		if *number.value < number.least || *number.value > math.MaxInt32 {
-			return fmt.Errorf("%w: %s: expected at least %d, found %d", ErrArgument, number.name, number.least, *number.value)
+		if *number.value < number.least || *number.value > number.most {
+			return fmt.Errorf("%w: %s: expected %d to %d, found %d", ErrArgument, number.name, number.least, number.most, *number.value)
 		}
 		*number.to = int32(*number.value)
 	}

@@ -126,4 +126,10 @@ func TestCloning(t *testing.T) {
 	if !errors.Is(err, ErrCloning) || !strings.Contains(err.Error(), "its encoder is a filler") {
 		t.Errorf("got %v", err)
 	}
+
+	files["pack.json"] = &fstest.MapFile{Data: bytes.Replace(files["pack.json"].Data, []byte(`,"reason":"its encoder is a filler"`), nil, 1)}
+	silent := load(t, Options{PackFS: files})
+	if _, err = silent.CloneVoice(t.Context(), bytes.NewReader(audio), CloneOptions{}); err == nil || strings.HasSuffix(err.Error(), ": ") {
+		t.Errorf("without a reason: %v", err)
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -54,11 +55,14 @@ type value struct {
 func (v *value) String() string { return v.shown }
 func (v *value) Type() string   { return v.kind }
 func (v *value) Set(text string) error {
-	if v.flag && text != "true" {
+	if v.flag && text != notGiven {
 		return errors.New("it does not take a value")
 	}
 	return v.set(text)
 }
+
+// notGiven stands for the value of a flag that has none; no command line can contain it.
+const notGiven = "\x00"
 
 func newFlags(o *options) *pflag.FlagSet {
 	flags := pflag.NewFlagSet("generate", pflag.ContinueOnError)
@@ -78,7 +82,8 @@ func newFlags(o *options) *pflag.FlagSet {
 	}
 	choice := func(name, usage string, to *string, allowed ...string) {
 		flags.Var(&value{kind: strings.Join(allowed, "|"), set: func(s string) error {
-			if !slices.Contains(allowed, s) {
+			// One of the reference that this version lacks: not in the list, and explained later.
+			if known := slices.Contains(allowed, s) || name == "precision" && s == "q4"; !known {
 				return fmt.Errorf("'%s' is not one of '%s'", s, strings.Join(allowed, "', '"))
 			}
 			*to = s
@@ -87,7 +92,7 @@ func newFlags(o *options) *pflag.FlagSet {
 	}
 	onOff := func(name, short, usage string, set func()) {
 		flag := flags.VarPF(&value{kind: "bool", flag: true, set: func(string) error { set(); return nil }}, name, short, usage)
-		flag.NoOptDefVal = "true"
+		flag.NoOptDefVal = notGiven
 	}
 
 	text("text", "TEXT", "Text to speak; - reads all of stdin. Default: a sentence in the language", "", &o.text, &o.textGiven)
@@ -97,7 +102,7 @@ func newFlags(o *options) *pflag.FlagSet {
 	text("language", "NAME", "An official model by name (this version fetches none)", "", &o.language, &o.languageGiven)
 	text("config", "PATH", "A configuration file of the reference (.yaml) with local weights", "", &o.config, &o.configGiven)
 	text("checkpoint", "PATH", "A training checkpoint (not supported)", "", &o.checkpoint, &o.checkpointGiven)
-	choice("precision", "Working precision. Default: the pack's own", &o.precision, "f32", "q8", "q4")
+	choice("precision", "Working precision. Default: the pack's own", &o.precision, "f32", "q8")
 	onOff("quantize", "", "Same as --precision q8", func() { o.precision = "q8" })
 	onOff("no-quantize", "", "Same as --precision f32", func() { o.precision = "f32" })
 	flags.Var(number("N", parseInt, &o.steps), "sampler-decode-steps", "Steps of the sampler. Default: 1")
@@ -160,20 +165,19 @@ func number[T any](kind string, parse func(string) (T, error), to **T) *value {
 	}}
 }
 
-// parseInt reads decimal numbers only: "010" is ten, as in Python.
+// parseInt reads decimal numbers of 32 bits only: "010" is ten, as in Python.
 func parseInt(text string) (int, error) {
-	n, err := strconv.Atoi(text)
+	n, err := strconv.ParseInt(text, 10, 32)
 	if err != nil {
 		return 0, fmt.Errorf("'%s' is not a valid integer", text)
 	}
-	return n, nil
+	return int(n), nil
 }
 
-// parseFloat takes what Python's float() takes on command lines; what is too large becomes infinite there.
+// parseFloat takes finite decimal numbers.
 func parseFloat(text string) (float32, error) {
 	x, err := strconv.ParseFloat(text, 64)
-	hexadecimal := strings.ContainsAny(text, "xX_")
-	if hexadecimal || err != nil && !errors.Is(err, strconv.ErrRange) {
+	if strings.ContainsAny(text, "xX_") || err != nil || math.IsNaN(x) || math.IsInf(x, 0) {
 		return 0, fmt.Errorf("'%s' is not a valid float", text)
 	}
 	return float32(x), nil

@@ -3,15 +3,16 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"math"
+	"net/url"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -27,8 +28,12 @@ import (
 // starterName is the pack that is in the program; a folder of that name is ./starter.
 const starterName = "starter"
 
-// One byte more than the engine takes: a longer text is refused by it, not cut here.
-const textLimit = 4<<20 + 1
+// Sizes that are refused before anything is read to its end: those of the engine and of the package.
+const (
+	textLimit  = 4 << 20
+	voiceLimit = 64 << 20
+	audioLimit = 256 << 20
+)
 
 func generate(ctx context.Context, args []string) error {
 	o, err := parseFlags(args)
@@ -38,9 +43,12 @@ func generate(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	text, err := readText(o, os.Stdin)
+	text, err := readText(ctx, o, os.Stdin)
 	if err != nil {
 		return err
+	}
+	if o.pack, err = localPath(o.pack); err != nil {
+		return failf("--pack %s", err)
 	}
 	if err := checkOptions(o); err != nil {
 		return err
@@ -64,22 +72,45 @@ func generate(ctx context.Context, args []string) error {
 }
 
 // readText returns what is to be spoken; blank texts end here, before anything is loaded.
-func readText(o *options, stdin io.Reader) (string, error) {
+func readText(ctx context.Context, o *options, stdin io.Reader) (string, error) {
 	text := defaultText
 	if o.textGiven {
 		text = o.text
 	}
 	if text == "-" {
-		data, err := io.ReadAll(io.LimitReader(stdin, textLimit))
+		data, err := readAll(ctx, io.LimitReader(stdin, textLimit+1))
 		if err != nil {
 			return "", fmt.Errorf("reading stdin: %w", err)
 		}
+		if len(data) > textLimit {
+			return "", failf("text: expected at most %d bytes, found more", textLimit)
+		}
 		text = string(data)
 	}
+	text = strings.TrimPrefix(text, "\ufeff") // a byte order mark says nothing
 	if strings.TrimSpace(text) == "" {
 		return "", failf("No input received from stdin.")
 	}
 	return text, nil
+}
+
+// readAll reads to the end or until the context is done; nothing else can interrupt a read of stdin.
+func readAll(ctx context.Context, r io.Reader) ([]byte, error) {
+	type result struct {
+		data []byte
+		err  error
+	}
+	done := make(chan result, 1)
+	go func() {
+		data, err := io.ReadAll(r)
+		done <- result{data, err}
+	}()
+	select {
+	case all := <-done:
+		return all.data, all.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 // checkOptions refuses what the flags ask for and this version does not have. Nothing has been loaded yet.
@@ -95,10 +126,14 @@ func checkOptions(o *options) error {
 		return failf("--device %s: only cpu is supported.", o.device)
 	case o.precision == "q4":
 		return failf("--precision q4: this version has f32 and q8 only.")
+	case o.configGiven && pack.IsRemote(o.config):
+		return failf("--config %s: this version fetches no files; download the configuration and its files and name the local path.", o.config)
 	case o.configGiven && !isYAML(o.config):
 		return failf("ValueError: Config should be a path to a YAML file ending with .yaml")
-	case o.configGiven && pack.IsRemote(o.config):
-		return failf("--config %s: this version fetches no configurations; download it and its files and name the local path.", o.config)
+	case o.packGiven && o.pack == "":
+		return failf("--pack: expected a folder or starter, found an empty text.")
+	case o.voiceGiven && o.voice == "":
+		return failf("--voice: expected a name or a file, found an empty text.")
 	case o.packGiven && pack.IsRemote(o.pack):
 		return failf("--pack %s: this version fetches no packs; download it and name the local folder.", o.pack)
 	case o.languageGiven && !slices.Contains(languages, o.language):
@@ -110,11 +145,23 @@ func checkOptions(o *options) error {
 	return nil
 }
 
-// isYAML looks at the name; that of a file on hf:// ends before its revision.
-func isYAML(path string) bool {
-	if strings.HasPrefix(path, "hf://") {
-		path, _, _ = strings.Cut(path, "@")
+// localPath turns a file: URL into the path that it names.
+func localPath(path string) (string, error) {
+	if !strings.HasPrefix(path, "file://") {
+		return path, nil
 	}
+	location, err := url.Parse(path)
+	if err != nil || location.Host != "" && location.Host != "localhost" || location.Path == "" {
+		return "", fmt.Errorf("%s: expected a URL of this machine (file:///folder)", path)
+	}
+	local := location.Path
+	if runtime.GOOS == "windows" { // file:///C:/folder
+		local = strings.TrimPrefix(local, "/")
+	}
+	return filepath.FromSlash(local), nil
+}
+
+func isYAML(path string) bool {
 	extension := filepath.Ext(path)
 	return extension == ".yaml" || extension == ".yml"
 }
@@ -125,17 +172,19 @@ func holdSeconds(value string) (float64, error) {
 		return 0, nil
 	}
 	seconds, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
-	if err != nil || math.IsNaN(seconds) {
+	outOfRange := errors.Is(err, strconv.ErrRange) // as good as infinite
+	if err != nil && !outOfRange || math.IsNaN(seconds) || strings.ContainsAny(value, "xX_") {
 		return 0, failf("FIRST_CHUNK_LENGTH_SECONDS: expected a number, found '%s'.", value)
 	}
-	return max(0, min(seconds, 24*3600)), nil
+	return max(0, seconds), nil
 }
 
 // voiceChoice is what --voice names: nothing, a name in the pack, a voice file or a recording.
 type voiceChoice struct {
 	arg       string
 	voiceFile bool
-	missing   bool // there is no such file
+	missing   bool  // there is no such file
+	problem   error // why the file cannot be read
 }
 
 // findVoice tells what --voice names, as far as that can be told without the pack.
@@ -148,9 +197,24 @@ func findVoice(o *options) (voiceChoice, error) {
 		return choice, failf("--voice %s: this version fetches no voices; download the file and name the local path.", o.voice)
 	}
 	info, err := os.Stat(o.voice)
-	choice.missing = err != nil || info.IsDir()
-	if choice.voiceFile && choice.missing {
-		return choice, failf("--voice %s: no such file", o.voice)
+	limit := int64(audioLimit)
+	if choice.voiceFile {
+		limit = voiceLimit
+	}
+	switch {
+	case err != nil:
+		choice.missing = true
+		if choice.voiceFile {
+			return choice, failf("--voice %s: no such file", o.voice)
+		}
+		return choice, nil
+	case pack.CheckPlain(info) != nil:
+		choice.problem = pack.CheckPlain(info)
+	case info.Size() > limit:
+		choice.problem = fmt.Errorf("expected at most %d bytes, found %d", limit, info.Size())
+	}
+	if choice.voiceFile && choice.problem != nil {
+		return choice, failf("--voice %s: %s", o.voice, choice.problem)
 	}
 	return choice, nil
 }
@@ -170,15 +234,19 @@ func (c voiceChoice) load(ctx context.Context, engine *pockettts.Engine) (*pocke
 		}
 		return nil, failf("--voice %s: neither a voice of this pack (%s) nor a file.", c.arg, strings.Join(names, ", "))
 	}
-	data, err := os.ReadFile(c.arg)
+	if c.problem != nil {
+		return nil, failf("--voice %s: %s", c.arg, c.problem)
+	}
+	file, err := os.Open(c.arg)
 	if err != nil {
 		return nil, fmt.Errorf("--voice %w", err)
 	}
+	defer file.Close()
 	var voice *pockettts.Voice
 	if c.voiceFile {
-		voice, err = engine.LoadVoice(ctx, bytes.NewReader(data))
+		voice, err = engine.LoadVoice(ctx, file)
 	} else {
-		voice, err = engine.CloneVoice(ctx, bytes.NewReader(data), pockettts.CloneOptions{})
+		voice, err = engine.CloneVoice(ctx, file, pockettts.CloneOptions{})
 	}
 	if err != nil {
 		return nil, fmt.Errorf("--voice %s: %w", c.arg, err)
@@ -211,7 +279,7 @@ func speak(ctx context.Context, o *options, text string, choice voiceChoice, hol
 	speaking := time.Now()
 	stream, err := engine.Speak(ctx, text, o.speakOptions(voice))
 	if err != nil {
-		return err
+		return o.inFlags(err)
 	}
 	output := newOutput(o.outputPath, info.SampleRate, hold)
 	result, err := write(stream, output, speaking)
@@ -241,6 +309,23 @@ func (o *options) speakOptions(voice *pockettts.Voice) pockettts.SpeakOptions {
 		EOSThreshold: o.eosThreshold, DecodeSteps: steps, FramesAfterEOS: o.framesAfterEOS, MaxTokens: o.maxTokens,
 		RequireEnd: os.Getenv("KPOCKET_TTS_ERROR_WITHOUT_EOS") == "1",
 	}
+}
+
+// inFlags says what the package says about its options in terms of the flags.
+func (o *options) inFlags(err error) error {
+	steps := "sampler-decode-steps"
+	if o.lsdSteps != nil {
+		steps = "lsd-decode-steps"
+	}
+	for _, name := range [][2]string{
+		{"Temperature", "temperature"}, {"NoiseClamp", "noise-clamp"}, {"EOSThreshold", "eos-threshold"},
+		{"DecodeSteps", steps}, {"FramesAfterEOS", "frames-after-eos"}, {"MaxTokens", "max-tokens"},
+	} {
+		if _, rest, found := strings.Cut(err.Error(), ": "+name[0]+": "); found && errors.Is(err, pockettts.ErrArgument) {
+			return failf("--%s: %s", name[1], rest)
+		}
+	}
+	return err
 }
 
 type spoken struct {

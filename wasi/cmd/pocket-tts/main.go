@@ -14,6 +14,9 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
+
+	"github.com/spf13/pflag"
 
 	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/internal/guest"
 )
@@ -75,17 +78,31 @@ func run(args []string) int {
 	return exitFailed
 }
 
-// withSignals cancels on SIGINT and SIGTERM, which takes effect within a frame; a second signal ends the program.
+// grace is how long a signal waits for the program to end by itself, which takes a frame of speech unless something
+// stalls: a reader of stdout that does not read, a load that cannot be interrupted.
+const grace = 500 * time.Millisecond
+
+// withSignals cancels on SIGINT, SIGTERM and SIGHUP, and ends the program when that leads to nothing; a second signal
+// ends it at once.
 func withSignals(parent context.Context) (context.Context, context.CancelCauseFunc) {
 	ctx, cancel := context.WithCancelCause(parent)
 	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	for _, one := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
+		if !signal.Ignored(one) { // nohup and the like have their way
+			signal.Notify(signals, one)
+		}
+	}
 	go func() {
 		received, ok := (<-signals).(syscall.Signal)
+		signal.Stop(signals)
 		if ok {
 			cancel(interrupted{received})
+			time.Sleep(grace)
+			if out := unfinished.Load(); out != nil {
+				out.abandon()
+			}
+			os.Exit(128 + int(received))
 		}
-		signal.Stop(signals)
 	}()
 	return ctx, cancel
 }
@@ -110,8 +127,14 @@ func command(ctx context.Context, args []string) error {
 }
 
 func printHelp(w io.Writer) error {
+	flags := newFlags(new(options))
+	flags.VisitAll(func(flag *pflag.Flag) {
+		if flag.NoOptDefVal != "" {
+			flag.NoOptDefVal = "true" // as it stands, it would be shown
+		}
+	})
 	_, err := fmt.Fprintf(w, "Usage: pocket-tts generate [OPTIONS]\n       pocket-tts --help | --version\n\nSpeaks a text into a WAV file.\n\nOptions:\n%s",
-		newFlags(new(options)).FlagUsages())
+		flags.FlagUsages())
 	return err
 }
 

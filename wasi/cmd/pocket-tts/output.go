@@ -3,13 +3,20 @@
 package main
 
 import (
+	"errors"
+	"fmt"
 	"io"
+	"io/fs"
+	"math"
 	"os"
+	"sync"
+	"sync/atomic"
 
 	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/internal/wav"
 )
 
 type output struct {
+	mu     sync.Mutex // held while something is written: a signal may want to end the file
 	path   string
 	rate   int
 	hold   int // samples
@@ -17,17 +24,38 @@ type output struct {
 	writer *wav.Writer
 }
 
+// unfinished is the output that a signal should leave in order.
+var unfinished atomic.Pointer[output]
+
 func newOutput(path string, rate int, holdSeconds float64) *output {
-	return &output{path: path, rate: rate, hold: int(holdSeconds * float64(rate))}
+	// Twice as many bytes must be countable.
+	hold := int(min(holdSeconds*float64(rate), math.MaxInt/4))
+	o := &output{path: path, rate: rate, hold: hold}
+	unfinished.Store(o)
+	return o
+}
+
+// named says which output an error is about.
+func (o *output) named(err error) error {
+	if err == nil {
+		return nil
+	}
+	var pathError *fs.PathError
+	if errors.As(err, &pathError) {
+		err = pathError.Err
+	}
+	return fmt.Errorf("--output-path %s: %w", o.path, err)
 }
 
 func (o *output) write(samples []float32) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	if o.writer == nil {
 		o.file = os.Stdout
 		if o.path != "-" {
 			file, err := os.Create(o.path)
 			if err != nil {
-				return err
+				return o.named(err)
 			}
 			o.file = file
 		}
@@ -38,11 +66,13 @@ func (o *output) write(samples []float32) error {
 		}
 		o.writer = wav.NewWriter(destination, uint32(o.rate), o.hold)
 	}
-	return o.writer.Write(samples)
+	return o.named(o.writer.Write(samples))
 }
 
 // close completes the file.
 func (o *output) close() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	if o.writer == nil {
 		return nil
 	}
@@ -50,11 +80,24 @@ func (o *output) close() error {
 	if closeErr := o.file.Close(); err == nil {
 		err = closeErr
 	}
-	return err
+	return o.named(err)
+}
+
+// abandon is abort for a program that ends now. An output that is stalled stays as it is: it is no file.
+func (o *output) abandon() {
+	if o.mu.TryLock() {
+		o.end()
+	}
 }
 
 // abort keeps what was written, with the sizes that it has.
 func (o *output) abort() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.end()
+}
+
+func (o *output) end() {
 	if o.writer == nil {
 		return
 	}
