@@ -126,12 +126,12 @@ type SpeakOptions struct {
 	Seed *uint64
 	RNG  RNG // empty: RNGChunk
 
-	Temperature    *float32 // variance of the noise, >= 0
-	NoiseClamp     *float32 // > 0 keeps the noise within [-x, x]; 0, the default, does not
+	Temperature    *float32 // variance of the noise, 0 to 100
+	NoiseClamp     *float32 // > 0 keeps the noise within [-x, x], up to 1e6; 0, the default, does not
 	EOSThreshold   *float32 // the speech ends when the model's logit exceeds it
-	DecodeSteps    *int     // steps of the sampler, 1 by default
-	FramesAfterEOS *int     // frames spoken after the end was found
-	MaxTokens      *int     // longest piece of text that is spoken in one go, 50 by default
+	DecodeSteps    *int     // steps of the sampler, 1 to 1000, 1 by default
+	FramesAfterEOS *int     // frames spoken after the end was found, 0 to 10000
+	MaxTokens      *int     // longest piece of text that is spoken in one go, 1 to 4096, 50 by default
 
 	// RequireEnd makes it an error (ErrNoEnd) when a piece is cut off at its length limit; otherwise it is a warning.
 	RequireEnd bool

@@ -124,7 +124,7 @@ func (e *Engine) voiceNames() string {
 	return "its voices: " + strings.Join(names, ", ")
 }
 
-// LoadVoice reads a voice file (.safetensors) of any generation, made for the loaded model.
+// LoadVoice reads a voice file (.safetensors) of any generation, made for the loaded model; at most 64 MiB.
 func (e *Engine) LoadVoice(ctx context.Context, r io.Reader) (*Voice, error) {
 	ctx = orBackground(ctx)
 	data, err := e.readLimited(ctx, r, voiceLimit, ErrVoice)
@@ -148,7 +148,8 @@ type CloneOptions struct {
 	MaxSeconds float32
 }
 
-// CloneVoice makes a voice from speech in a WAV file (any rate, any number of channels). It fails with ErrCloning
+// CloneVoice makes a voice from speech in a WAV file (any rate, any number of channels, at most
+// 256 MiB). It fails with ErrCloning
 // where the model cannot do that.
 func (e *Engine) CloneVoice(ctx context.Context, r io.Reader, options CloneOptions) (*Voice, error) {
 	ctx = orBackground(ctx)

@@ -39,16 +39,24 @@ func OpenConfig(path string) (*Pack, error) {
 	if err != nil {
 		return nil, err
 	}
-	var config map[string]any
-	if err := yaml.Unmarshal(data, &config); err != nil {
-		return nil, fmt.Errorf("%s: %w: %w", path, ErrConfig, err)
+	var content any
+	if err := yaml.Unmarshal(data, &content); err != nil {
+		return nil, fmt.Errorf("%s: %w: expected YAML: %s", path, ErrConfig, strings.TrimPrefix(err.Error(), "yaml: "))
 	}
-	if config == nil {
-		return nil, fmt.Errorf("%s: %w: expected a mapping, found nothing", path, ErrConfig)
+	config, ok := jsonValue(content).(map[string]any)
+	if !ok {
+		found := "a single value"
+		switch content.(type) {
+		case nil:
+			found = "nothing"
+		case []any:
+			found = "a list"
+		}
+		return nil, fmt.Errorf("%s: %w: expected a mapping, found %s", path, ErrConfig, found)
 	}
 	pack := &Pack{Where: path, files: paths{}}
 	pack.Format, pack.Name = 1, path
-	if pack.Config, err = json.Marshal(jsonValue(config)); err != nil {
+	if pack.Config, err = json.Marshal(config); err != nil {
 		return nil, fmt.Errorf("%s: %w: %w", path, ErrConfig, err)
 	}
 	if pack.Files, err = configFiles(config, filepath.Dir(path)); err != nil {

@@ -272,7 +272,7 @@ func TestConfigIsRefused(t *testing.T) {
 		want string
 	}{
 		"not YAML":  {"a: [", ErrConfig, "broken.yaml"},
-		"a list":    {"- a", ErrConfig, "broken.yaml"},
+		"a list":    {"- a", ErrConfig, "expected a mapping, found a list"},
 		"empty":     {"", ErrConfig, "expected a mapping"},
 		"missing":   {"weights_path: nothing", ErrNotFound, "weights_path: not found: no such file"},
 		"remote":    {"weights_path: hf://a/b/c@d", ErrUnsupported, "weights_path: not supported: hf://a/b/c@d would have to be downloaded"},
