@@ -44,6 +44,9 @@ func (o *output) named(err error) error {
 	if errors.As(err, &pathError) {
 		err = pathError.Err
 	}
+	if o.path == "-" {
+		return fmt.Errorf("stdout: %w", err)
+	}
 	return fmt.Errorf("--output-path %s: %w", o.path, err)
 }
 

@@ -102,4 +102,14 @@ func TestFullDeviceIsNamed(t *testing.T) {
 	if want := "ERROR: --output-path /dev/full: no space left on device\n"; r.code != 1 || string(r.stderr) != want {
 		t.Errorf("exit %d, stderr %q", r.code, r.stderr)
 	}
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer full.Close()
+	cmd := process(t, append([]string{"generate", "-q", "--text", "a", "--output-path", "-"}, model...)...)
+	cmd.Stdout = full
+	if r := finish(t, cmd, ""); r.code != 1 || string(r.stderr) != "ERROR: stdout: no space left on device\n" {
+		t.Errorf("exit %d, stderr %q", r.code, r.stderr)
+	}
 }
