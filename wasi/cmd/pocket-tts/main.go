@@ -1,7 +1,7 @@
 // Command pocket-tts speaks: `pocket-tts generate --text "Hello." --output-path hello.wav`.
 //
 // Its flags, exit codes, streams and WAV bytes are those of the Python program of the same name. Exit codes: 0 done,
-// 1 failed, 2 usage. Lines on stderr read `LEVEL: message`; nothing but WAV bytes goes to stdout.
+// 1 failed, 2 usage, 129, 130 and 143 by SIGHUP, SIGINT and SIGTERM. Lines on stderr read `LEVEL: message`; nothing but WAV bytes goes to stdout.
 package main
 
 import (
