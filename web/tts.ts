@@ -1,7 +1,7 @@
 // The facade: PocketTTS, the same in Node and in browsers. node.ts and index.ts add the static load() of their host.
 //
-// Calls on one object queue: one text is spoken at a time, in the order of the calls. A stream joins the queue with
-// its first next() and leaves it with its end, so a consumer that wants two streams side by side loads two objects.
+// Calls on one object take turns, frame by frame, in the order in which they come: several streams advance beside each
+// other, and one that is not read on, or never ended, holds up nobody.
 import { abortError, PocketTTSError, throwIfAborted } from './errors.js';
 import type { Host } from './host.js';
 import type { LoadProgress, Precision } from './pack.js';
@@ -285,28 +285,36 @@ export abstract class PocketTTSBase {
     const { signal, onWarning } = options;
     this.#alive();
     throwIfAborted(signal);
-    const leave = await this.#queue.enter(signal);
     let utterance: Utterance | undefined;
-    try {
-      const voice = await this.#resolveVoice(options.voice, signal);
-      utterance = openUtterance(voice, text, options);
-      opened.utterance = utterance;
-      for (const chunk of utterance.chunks) {
-        if (chunk.overLimit) onWarning?.({ code: 'over-limit', chunk: chunk.index, message: overLimit(chunk) });
-      }
-      for (;;) {
+    // One turn opens the text, each later one makes a frame: texts advance beside each other, and one that nobody
+    // reads on blocks nobody.
+    const turn = async <T>(work: () => T | Promise<T>): Promise<T> => {
+      const leave = await this.#queue.enter(signal);
+      try {
         // Timers, input and aborts get their turn before every frame.
         await this.#host.pause();
         throwIfAborted(signal);
         this.#alive();
-        const made = utterance.next();
+        return await work();
+      } finally {
+        leave();
+      }
+    };
+    try {
+      utterance = await turn(async () => openUtterance(await this.#resolveVoice(options.voice, signal), text, options));
+      const { chunks } = (opened.utterance = utterance);
+      for (const chunk of chunks) {
+        if (chunk.overLimit) onWarning?.({ code: 'over-limit', chunk: chunk.index, message: overLimit(chunk) });
+      }
+      const speaking = utterance;
+      for (;;) {
+        const made = await turn(() => speaking.next());
         if (made === undefined) return;
         if ('samples' in made) yield made;
         else if (made.truncated) onWarning?.({ code: 'no-eos', chunk: made.index, message: noEnd(made) });
       }
     } finally {
       utterance?.close();
-      leave();
     }
   }
 

@@ -54,6 +54,25 @@ test('loading can be aborted', async () => {
   await refused(PocketTTS.load({ signal: stop.signal, onProgress: () => stop.abort() }), 'aborted');
 });
 
+test('streams advance beside each other, and a forgotten one holds up nobody', async () => {
+  const tts = await PocketTTS.load();
+  const alone = await tts.generate('Hello.');
+  const forgotten = tts.stream('This one is never read to its end.');
+  await forgotten.next();
+  const streams = [tts.stream('Hello.'), tts.stream('Hello.')];
+  for (let frame = 0; frame < 3; frame++) {
+    for (const stream of streams) {
+      const { value } = await stream.next();
+      assert.deepEqual(value.samples, alone.samples.subarray(frame * 1920, (frame + 1) * 1920));
+    }
+  }
+  assert.deepEqual((await tts.generate('Hello.')).samples, alone.samples);
+  const late = tts.generate('Hello.');
+  await tts.dispose();
+  await assert.rejects(late, { code: 'disposed' });
+  await assert.rejects(streams[0].next(), { code: 'disposed' });
+});
+
 test('calls queue in order; one that is aborted in the queue lets the others pass', async () => {
   const tts = await loadFixture('lsd6');
   const order = [];
