@@ -84,8 +84,10 @@ function toNumber(name: string, text: string, kind: 'int' | 'float'): number {
   const special = /^([+-]?)(inf|infinity|nan)$/i.exec(trimmed);
   const integer = /^[+-]?\d+$/.test(trimmed);
   if (kind === 'float' && special !== null) {
-    if (special[2]?.toLowerCase() === 'nan') return Number.NaN;
-    return special[1] === '-' ? -Infinity : Infinity;
+    throw new UsageError(`Invalid value for '--${name}': expected a finite number, found '${text}'.`);
+  }
+  if (integer && kind === 'int' && name !== 'seed' && Math.abs(Number(trimmed)) > 0x7fffffff) {
+    throw new UsageError(`Invalid value for '--${name}': '${text}' does not fit 32 bits.`);
   }
   if (integer || (kind === 'float' && /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(trimmed))) return Number(trimmed);
   throw new UsageError(
@@ -105,10 +107,12 @@ function oneOf<T extends string>(name: string, text: string, allowed: readonly T
 
 function toSeed(text: string): number | 'random' {
   if (text === 'random') return text;
-  const seed = toNumber('seed', text, 'int');
-  if (seed >= 0 && Number.isSafeInteger(seed)) return seed;
+  toNumber('seed', text, 'int');
+  const seed = BigInt(text.trim().replace(/^\+/, ''));
+  // The generator takes the low 32 bits, as in the reference.
+  if (seed >= 0n && seed < 2n ** 64n) return Number(seed & 0xffffffffn);
   throw new UsageError(
-    `Invalid value for '--seed': '${text}' is not 'random' or a whole number from 0 to ${Number.MAX_SAFE_INTEGER}.`,
+    `Invalid value for '--seed': '${text}' is not 'random' or a whole number from 0 to ${2n ** 64n - 1n}.`,
   );
 }
 
@@ -123,12 +127,13 @@ function tokenize(args: readonly string[]): [string, string][] {
   // Not strict: the checks below know that values may start with '-' and word the errors.
   const { tokens } = parseArgs({
     args: [...args],
-    options: { ...options, quiet: { type: 'boolean', short: 'q' } },
+    options: { ...options, quiet: { type: 'boolean', short: 'q' }, help: { type: 'boolean', short: 'h' } },
     strict: false,
     allowPositionals: true,
     tokens: true,
   });
-  return tokens.map((token) => {
+  const meant = tokens.filter((token, i) => token.kind !== 'option-terminator' || i < tokens.length - 1);
+  return meant.map((token) => {
     if (token.kind !== 'option') {
       throw new UsageError(`Got unexpected extra argument (${token.kind === 'positional' ? token.value : '--'})`);
     }

@@ -5,16 +5,25 @@ import { randomInt } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { writeSync } from 'node:fs';
 import { basename } from 'node:path';
+import { addAbortSignal } from 'node:stream';
 import { help, parseOptions, UsageError } from './cli-options.js';
 import type { Options } from './cli-options.js';
 import { WavOutput } from './cli-output.js';
-import { describe } from './errors.js';
-import { fileError } from './host-node.js';
+import { describe, PocketTTSError } from './errors.js';
+import { fileError, plainFile } from './host-node.js';
 import { DEFAULT_TEXT, LANGUAGES } from './languages.js';
 import { PocketTTS } from './node.js';
 import type { Precision, Voice, Warning } from './node.js';
 
 declare const PACKAGE_VERSION: string;
+
+/** What the engine takes at most. */
+const MAX_TEXT_BYTES = 4 << 20;
+const BYTE_ORDER_MARK = Buffer.from([0xef, 0xbb, 0xbf]);
+/** Exit codes of signals. */
+const SIGNALS = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
+/** What a signal leaves the program for a graceful end. */
+const GRACE_MS = 500;
 
 /** A failure that was explained: one line, exit 1. */
 class Failure extends Error {}
@@ -35,16 +44,23 @@ function isBrokenPipe(error: unknown): boolean {
 }
 
 /** Everything on stdin, as bytes: the engine judges the encoding. */
-async function readStdin(): Promise<Uint8Array> {
+async function readStdin(signal: AbortSignal): Promise<Uint8Array> {
   const slices: Buffer[] = [];
-  for await (const slice of process.stdin) slices.push(slice as Buffer);
-  return Buffer.concat(slices);
+  let size = 0;
+  for await (const slice of addAbortSignal(signal, process.stdin)) {
+    slices.push(slice as Buffer);
+    size += (slice as Buffer).length;
+    if (size > MAX_TEXT_BYTES) throw new Failure(`text: expected at most ${MAX_TEXT_BYTES} bytes, found more`);
+  }
+  const bytes = Buffer.concat(slices);
+  // A byte order mark is not text.
+  return bytes.subarray(0, 3).equals(BYTE_ORDER_MARK) ? bytes.subarray(3) : bytes;
 }
 
 /** The text to speak; fails on one that is empty or blank. */
-async function readText(options: Options): Promise<string | Uint8Array> {
+async function readText(options: Options, signal: AbortSignal): Promise<string | Uint8Array> {
   const text = options.text ?? DEFAULT_TEXT;
-  const content = text === '-' ? await readStdin() : text;
+  const content = text === '-' ? await readStdin(signal) : text.replace(/^\ufeff/, '');
   const shown = typeof content === 'string' ? content : new TextDecoder().decode(content);
   if (shown.trim() === '') throw new Failure('No input received from stdin.');
   return content;
@@ -56,6 +72,7 @@ function checkOptions(options: Options): void {
   if (config !== undefined && language !== undefined) {
     throw new Failure('ValueError: Cannot specify both config and language, please choose one or the other.');
   }
+  if (pack === '') throw new Failure('--pack: expected a folder or a name, found nothing.');
   if (pack !== undefined && (config ?? language) !== undefined) {
     throw new Failure('Cannot specify both pack and config or language, please choose one or the other.');
   }
@@ -82,13 +99,17 @@ async function resolveVoice(tts: PocketTTS, voice: string): Promise<Voice> {
   if (/^(https?|hf):\/\//.test(voice)) {
     throw new Failure(`--voice ${voice}: this version fetches no voices; download the file and name the local path.`);
   }
-  const read = (): Promise<Uint8Array> =>
-    readFile(voice).catch((error: unknown) => {
+  const read = async (): Promise<Uint8Array> => {
+    await plainFile(voice, `--voice ${voice}`);
+    return readFile(voice).catch((error: unknown) => {
       throw fileError(error, `--voice ${voice}`);
     });
+  };
   if (voice.endsWith('.safetensors')) return tts.loadVoice(await read(), { name: basename(voice) });
   if (tts.voices.some(({ name }) => name === voice)) return tts.loadVoice(voice);
-  const bytes = await read().catch(() => {
+  if (voice === '') throw new Failure('--voice: expected a name or a file, found nothing.');
+  const bytes = await read().catch((error: unknown) => {
+    if (error instanceof PocketTTSError && !(error.cause instanceof Error)) throw error;
     const names = tts.voices.map(({ name }) => name).join(', ');
     throw new Failure(
       `--voice ${voice}: neither a voice of this pack (${names === '' ? 'it has none' : names}) nor a file.`,
@@ -100,15 +121,15 @@ async function resolveVoice(tts: PocketTTS, voice: string): Promise<Voice> {
 /** FIRST_CHUNK_LENGTH_SECONDS: audio held back before the first byte. */
 function holdSeconds(): number {
   const value = process.env['FIRST_CHUNK_LENGTH_SECONDS'];
-  if (value === undefined) return 0;
-  const seconds = Number(value);
-  if (value.trim() === '' || Number.isNaN(seconds))
+  if (value === undefined || value.trim() === '') return 0;
+  const seconds = /^\s*\+?inf(inity)?\s*$/i.test(value) ? Infinity : Number(value);
+  if (Number.isNaN(seconds))
     throw new Failure(`FIRST_CHUNK_LENGTH_SECONDS: expected a number, found '${value}'.`);
   return seconds;
 }
 
 async function generate(options: Options, log: Log, signal: AbortSignal): Promise<void> {
-  const text = await readText(options);
+  const text = await readText(options, signal);
   checkOptions(options);
   const hold = holdSeconds();
   if (options.oldSteps) log('WARNING', '--lsd-decode-steps is deprecated, use --sampler-decode-steps');
@@ -169,6 +190,17 @@ async function generate(options: Options, log: Log, signal: AbortSignal): Promis
   if (options.outputPath !== '-') log('INFO', `Results written in ${options.outputPath}`);
 }
 
+/** Prints on stdout; its reader may be gone or its disk full. */
+function show(text: string): number {
+  try {
+    writeSync(1, text);
+    return 0;
+  } catch (error) {
+    if (!isBrokenPipe(error)) toStderr(`ERROR: stdout: ${describe(error)}\n`);
+    return 1;
+  }
+}
+
 function usage(message: string): number {
   toStderr(`Usage: pocket-tts-wasm generate [OPTIONS]\nTry 'pocket-tts-wasm --help' for help.\n\nERROR: ${message}\n`);
   return 2;
@@ -176,34 +208,24 @@ function usage(message: string): number {
 
 async function main(args: readonly string[]): Promise<number> {
   const [command, ...rest] = args;
-  if (command === '--help') {
-    writeSync(1, help());
-    return 0;
-  }
-  if (command === '--version') {
-    writeSync(1, `pocket-tts-wasm ${PACKAGE_VERSION}\n`);
-    return 0;
-  }
+  if (command === '--help' || command === '-h') return show(help());
+  if (command === '--version') return show(`pocket-tts-wasm ${PACKAGE_VERSION}\n`);
   if (command === undefined) return usage('Missing command.');
   if (command !== 'generate') return usage(`No such ${command.startsWith('-') ? 'option' : 'command'}: ${command}`);
 
   const interrupted = new AbortController();
   let signalled = 0;
-  for (const [name, code] of [
-    ['SIGINT', 130],
-    ['SIGTERM', 143],
-  ] as const) {
+  for (const [name, code] of Object.entries(SIGNALS) as [keyof typeof SIGNALS, number][]) {
     process.once(name, () => {
       signalled = code;
       interrupted.abort();
+      // A reader that stands still keeps a write waiting: then the signal does what it does by itself.
+      setTimeout(() => process.kill(process.pid, name), GRACE_MS).unref();
     });
   }
   try {
     const options = parseOptions(rest);
-    if (options.help) {
-      writeSync(1, help());
-      return 0;
-    }
+    if (options.help) return show(help());
     const log: Log = (level, message) => {
       if (!options.quiet) toStderr(`${level}: ${message}\n`);
     };

@@ -1,7 +1,8 @@
 // Node: packs from folders (or URLs), files read in slices with one buffer, the engine from the package's own folder.
 import { createHash } from 'node:crypto';
-import { open, readFile } from 'node:fs/promises';
-import { isAbsolute, join, resolve } from 'node:path';
+import type { Stats } from 'node:fs';
+import { open, readFile, realpath, stat } from 'node:fs/promises';
+import { isAbsolute, join, relative, resolve, sep } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { describe, PocketTTSError, throwIfAborted } from './errors.js';
@@ -17,18 +18,24 @@ export function fileError(error: unknown, path: string): PocketTTSError {
   return new PocketTTSError('not-found', `${path}: ${what}`, { cause: error });
 }
 
+/** Refuses what is not a plain file before it is opened: opening a FIFO would wait for ever. `what` names it. */
+export async function plainFile(path: string, what = path): Promise<Stats> {
+  const found = await stat(path).catch((error: unknown) => {
+    throw fileError(error, what);
+  });
+  if (found.isFile()) return found;
+  const kind = found.isDirectory() ? 'a folder' : found.isFIFO() ? 'a FIFO' : found.isSocket() ? 'a socket' : 'a device';
+  throw new PocketTTSError('not-found', `${what}: expected a plain file, found ${kind}`);
+}
+
 async function openFile(path: string, signal?: AbortSignal): Promise<OpenFile> {
   const failed = (error: unknown): never => {
     throw fileError(error, path);
   };
+  const { size } = await plainFile(path);
   const handle = await open(path).catch(failed);
-  const stat = await handle.stat();
-  if (stat.isDirectory()) {
-    await handle.close();
-    throw new PocketTTSError('not-found', `${path}: is a folder`);
-  }
   return {
-    size: stat.isFile() ? stat.size : undefined,
+    size,
     slices: (async function* () {
       const buffer = new Uint8Array(SLICE_BYTES);
       for (;;) {
@@ -42,11 +49,20 @@ async function openFile(path: string, signal?: AbortSignal): Promise<OpenFile> {
   };
 }
 
-/** A folder. Absolute paths are taken as they are (configurations may name files elsewhere). */
+/** A folder. Absolute paths are taken as they are (configurations may name files elsewhere); a pack's own are relative. */
 export function folderSource(folder: string): Source {
   return {
     where: folder,
-    open: (path, signal) => openFile(isAbsolute(path) ? path : join(folder, path), signal),
+    open: async (path, signal) => {
+      if (isAbsolute(path)) return openFile(path, signal);
+      const place = join(folder, path);
+      await plainFile(place);
+      const inside = relative(await realpath(folder), await realpath(place));
+      if (inside === '..' || inside.startsWith(`..${sep}`) || isAbsolute(inside)) {
+        throw new PocketTTSError('pack', `${place}: leads out of the pack`);
+      }
+      return openFile(place, signal);
+    },
   };
 }
 

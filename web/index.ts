@@ -1,6 +1,6 @@
 // The package in browsers (and wherever else fetch and WebAssembly are). Importing touches no global.
 import { browserHost } from './host-browser.js';
-import { loadCore, PocketTTSBase } from './tts.js';
+import { checkOptions, loadCore, PocketTTSBase } from './tts.js';
 import type { LoadOptions } from './tts.js';
 
 export { PocketTTSError } from './errors.js';
@@ -14,6 +14,7 @@ export type { Chunk, Frame, RandomStreams, SpeechOptions } from './utterance.js'
 export class PocketTTS extends PocketTTSBase {
   /** Loads a pack; without one, the starter voice of the package. */
   static async load(options: LoadOptions = {}): Promise<PocketTTS> {
+    checkOptions(options);
     const source =
       options.pack === undefined || options.pack === 'starter'
         ? browserHost.starter()

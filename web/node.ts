@@ -1,7 +1,7 @@
 // The package in Node: packs from folders as well as URLs, and the reference's configuration files.
 import { loadConfig } from './config-node.js';
 import { nodeHost } from './host-node.js';
-import { loadCore, PocketTTSBase } from './tts.js';
+import { checkOptions, loadCore, PocketTTSBase } from './tts.js';
 import type { LoadOptions as CommonLoadOptions } from './tts.js';
 import { PocketTTSError } from './errors.js';
 
@@ -21,6 +21,7 @@ export interface LoadOptions extends CommonLoadOptions {
 export class PocketTTS extends PocketTTSBase {
   /** Loads a pack or a configuration; without either, the starter voice of the package. */
   static async load(options: LoadOptions = {}): Promise<PocketTTS> {
+    checkOptions(options);
     const { pack, config } = options;
     if (pack !== undefined && config !== undefined) {
       throw new PocketTTSError('argument', 'Cannot load both a pack and a config, please choose one or the other');

@@ -7,7 +7,7 @@ import type { Host } from './host.js';
 import type { LoadProgress, Precision } from './pack.js';
 import { loadRuntime } from './runtime.js';
 import type { LoadedVoice, PackLocation, Runtime } from './runtime.js';
-import { openUtterance } from './utterance.js';
+import { kindOf, openUtterance } from './utterance.js';
 import type { Chunk, Frame, SpeechOptions, Utterance } from './utterance.js';
 import { encodeWav } from './wav.js';
 
@@ -86,6 +86,18 @@ export interface Info {
 const wellKnown: { readonly asyncDispose?: symbol } = Symbol;
 const asyncDispose: typeof Symbol.asyncDispose = (wellKnown.asyncDispose ??
   Symbol.for('Symbol.asyncDispose')) as typeof Symbol.asyncDispose;
+
+/** What TypeScript would have refused. */
+export function checkOptions(options: { readonly signal?: AbortSignal | undefined }): void {
+  const given: unknown = options;
+  if (typeof given !== 'object' || given === null) {
+    throw new PocketTTSError('argument', `options: expected an object, found ${kindOf(given)}`);
+  }
+  const signal: unknown = options.signal;
+  if (signal !== undefined && !(signal instanceof AbortSignal)) {
+    throw new PocketTTSError('argument', `signal: expected an AbortSignal, found ${kindOf(signal)}`);
+  }
+}
 
 /** Loads a pack for a facade. */
 export async function loadCore(host: Host, location: PackLocation, options: LoadOptions): Promise<Core> {
@@ -282,6 +294,7 @@ export abstract class PocketTTSBase {
     options: GenerateOptions,
     opened: { utterance?: Utterance },
   ): AsyncGenerator<Frame, undefined> {
+    checkOptions(options);
     const { signal, onWarning } = options;
     this.#alive();
     throwIfAborted(signal);
@@ -335,6 +348,13 @@ export abstract class PocketTTSBase {
   ): Promise<Voice> {
     const runtime = await this.#current(options.signal);
     const name = options.name ?? 'clone';
+    const given: unknown = audio;
+    if (typeof given !== 'object' || given === null) {
+      throw new PocketTTSError('argument', `audio: expected a WAV file or samples, found ${kindOf(given)}`);
+    }
+    if ('samples' in given && !(given.samples instanceof Float32Array)) {
+      throw new PocketTTSError('argument', `audio.samples: expected a Float32Array, found ${kindOf(given.samples)}`);
+    }
     return new Voice(
       'samples' in audio
         ? runtime.voiceFromPcm(audio.samples, audio.sampleRate, name)

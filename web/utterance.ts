@@ -88,9 +88,18 @@ export function engineOptions(runtime: Runtime, options: SpeechOptions): DoorOpt
   };
 }
 
+/** What a value is, for messages. */
+export function kindOf(value: unknown): string {
+  if (value === null) return 'null';
+  return typeof value === 'object' ? `a ${value.constructor.name}` : typeof value;
+}
+
 /** UTF-8 of a text. A lone surrogate has none. */
 export function textBytes(text: string | Uint8Array): Uint8Array {
-  if (typeof text !== 'string') return text;
+  if (text instanceof Uint8Array) return text;
+  if (typeof text !== 'string') {
+    throw new PocketTTSError('argument', `text: expected a string or a Uint8Array, found ${kindOf(text)}`);
+  }
   const lone = /[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/.exec(text);
   if (lone !== null) {
     throw new PocketTTSError('text-encoding', `The text has half a surrogate pair at position ${lone.index}`);

@@ -182,6 +182,21 @@ test('every model of the fixtures speaks, in both precisions', async () => {
   }
 });
 
+test('arguments of the wrong kind are named', async () => {
+  const tts = await loadFixture('lsd6');
+  for (const text of [5, null, undefined, {}, new ArrayBuffer(3), [1]]) {
+    await refused(tts.generate(text), 'argument', /text: expected a string or a Uint8Array, found/);
+  }
+  await refused(tts.generate('Hi.', null), 'argument', /options: expected an object, found null/);
+  await refused(tts.generate('Hi.', { signal: {} }), 'argument', /signal: expected an AbortSignal, found a Object/);
+  await refused(PocketTTS.load(null), 'argument', /options: expected an object, found null/);
+  await refused(tts.cloneVoice(undefined), 'argument', /audio: expected a WAV file or samples, found undefined/);
+  const samples = new Float64Array(24000);
+  await refused(tts.cloneVoice({ samples, sampleRate: 24000 }), 'argument', /expected a Float32Array, found a Float64Array/);
+  await tts.generate('Hi.');
+  await tts.dispose();
+});
+
 test('loading reports progress up to the total', async () => {
   const seen = [];
   const tts = await PocketTTS.load({ onProgress: (progress) => seen.push(progress) });

@@ -1,6 +1,7 @@
 // The command line, as its callers know it: flags, exit codes, streams, and every byte of the WAV.
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { closeSync, existsSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -125,7 +126,11 @@ test('usage errors are exit 2 with nothing on stdout', async () => {
     ['generate', '--json-events'],
     ['generate', '--speed', '2'],
     ['generate', 'extra'],
-    ['generate', '--'],
+    ['generate', '--', 'extra'],
+    ['generate', '--temperature', 'nan'],
+    ['generate', '--eos-threshold', 'inf'],
+    ['generate', '--max-tokens', '9999999999999999999999'],
+    ['generate', '--seed', '18446744073709551616'],
     ['generate', '--text'],
     ['generate', '--max-tokens', 'x'],
     ['generate', '--max-tokens', '1.5'],
@@ -144,6 +149,42 @@ test('usage errors are exit 2 with nothing on stdout', async () => {
     assert.equal(stdout.length, 0);
     assert.match(stderr, /^Usage: [^]*\nERROR: .+\n$/);
   }
+});
+
+test('help, seeds of 64 bits, a byte order mark', async () => {
+  for (const args of [['--help'], ['-h'], ['generate', '-h'], ['generate', '--help']]) {
+    const { code, stdout } = await run(args);
+    assert.equal(code, 0, args.join(' '));
+    assert.match(stdout.toString(), /^Usage: /);
+  }
+  const speak = async (input, ...args) =>
+    run(['generate', '--text', '-', '--output-path', '-', ...FAST, '-q', ...args], { input });
+  // The generator takes the low 32 bits.
+  assert.deepEqual((await speak('Hi.', '--seed', '18446744073709551615')).stdout, (await speak('Hi.', '--seed', '4294967295')).stdout);
+  assert.deepEqual((await speak('\ufeffHi.')).stdout, (await speak('Hi.')).stdout);
+  assert.equal((await speak('\ufeff')).code, 1);
+  const large = await speak('a'.repeat(5 << 20));
+  assert.equal(large.code, 1);
+  assert.match(large.stderr, /expected at most 4194304 bytes, found more/);
+});
+
+test('a signal ends the program while it waits', async () => {
+  const child = spawn(process.execPath, [cli, 'generate', '--text', '-', ...FAST], { stdio: ['pipe', 'pipe', 'pipe'] });
+  // The handlers are there when the program reads: give it a moment, then ask again until it goes.
+  const ask = setInterval(() => child.kill('SIGTERM'), 300);
+  const [code, signal] = await once(child, 'exit');
+  clearInterval(ask);
+  child.stdin.destroy();
+  assert.ok(code === 143 || signal === 'SIGTERM', `${code} ${signal}`);
+});
+
+test('what is not a plain file is refused, not waited for', async (t) => {
+  const folder = temporary(t);
+  const fifo = join(folder, 'voice.wav');
+  execFileSync('mkfifo', [fifo]);
+  const { code, stderr } = await run(['generate', ...TEXT, '--voice', fifo], { cwd: folder });
+  assert.equal(code, 1);
+  assert.match(stderr, /expected a plain file, found a FIFO/);
 });
 
 test('failures are exit 1 with one line', async (t) => {
@@ -171,7 +212,8 @@ test('failures are exit 1 with one line', async (t) => {
     [['--voice', model.voice], /voice/],
     [['--config', model.config], /voice/],
     [['--temperature', '-1'], /temperature/],
-    [['--temperature', 'nan'], /temperature/],
+    [['--voice', ''], /--voice: expected/],
+    [['--pack', ''], /--pack: expected/],
     [['--sampler-decode-steps', '0'], /steps/],
     [['--max-tokens', '0'], /tokens/],
     [['--output-path', '/nowhere/out.wav'], /\/nowhere\/out\.wav: no such file/],

@@ -1,6 +1,7 @@
 // pack.json: what it must say, and files that are not what it says.
 import assert from 'node:assert/strict';
-import { cpSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { cpSync, readFileSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -168,6 +169,22 @@ test('files that are not what the manifest says', async (t) => {
     'not-found',
     /gone/,
   );
+});
+
+test('links that lead out of a pack, and files that are none', async (t) => {
+  const folder = join(temporary(t), 'pack');
+  cpSync(starter, folder, { recursive: true, filter: (path) => !path.includes('training') });
+  const tokenizer = join(folder, 'tokenizer.model');
+  // A link inside the pack is as good as the file.
+  renameSync(tokenizer, join(folder, 'kept'));
+  symlinkSync('kept', tokenizer);
+  await (await PocketTTS.load({ pack: folder })).dispose();
+  rmSync(tokenizer);
+  symlinkSync(join(starter, 'tokenizer.model'), tokenizer);
+  await refused(PocketTTS.load({ pack: folder }), 'pack', /leads out of the pack/);
+  rmSync(tokenizer);
+  execFileSync('mkfifo', [tokenizer]);
+  await refused(PocketTTS.load({ pack: folder }), 'not-found', /expected a plain file, found a FIFO/);
 });
 
 test('a pack over HTTP, and servers that misbehave', async (t) => {
