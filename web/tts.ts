@@ -1,3 +1,4 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 // The facade: PocketTTS, the same in Node and in browsers. node.ts and index.ts add the static load() of their host.
 //
 // Calls on one object take turns, frame by frame, in the order in which they come: several streams advance beside each
