@@ -73,3 +73,13 @@ export class PocketTTSError extends Error {
     this.code = code;
   }
 }
+
+/** What a value is, for messages. */
+export function kindOf(value: unknown): string {
+  if (value === null) return 'null';
+  if (value === undefined) return 'nothing';
+  if (Array.isArray(value)) return 'an array';
+  if (typeof value !== 'object') return typeof value;
+  const { name } = value.constructor;
+  return name === 'Object' ? 'an object' : `a ${name}`;
+}

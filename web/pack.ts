@@ -1,6 +1,6 @@
 // A pack: pack.json and the files it names (models/FORMAT.md), read from a Source and fed to an engine in slices.
 // Sizes and sha256 are checked on the way; nothing is spoken with a file that is not the one that was named.
-import { describe, PocketTTSError, throwIfAborted } from './errors.js';
+import { describe, kindOf, PocketTTSError, throwIfAborted } from './errors.js';
 import type { Engine, DoorModel } from './engine.js';
 import { label, readAll } from './host.js';
 import type { Host, OpenFile, Source } from './host.js';
@@ -48,27 +48,34 @@ const STAGING_BYTES = 1 << 20;
 
 const ROLES: readonly string[] = ['weights', 'weights-flow-lm', 'weights-mimi', 'tokenizer', 'voice', 'other'];
 
-/** What one JSON value is, for messages. */
-function kindOf(value: unknown): string {
-  if (value === null) return 'null';
-  return Array.isArray(value) ? 'array' : typeof value;
-}
-
 function fail(where: string, field: string, expected: string, found: unknown): never {
   const shown = typeof found === 'string' || typeof found === 'number' ? JSON.stringify(found) : kindOf(found);
   throw new PocketTTSError('pack', `${where}: ${field}: expected ${expected}, found ${shown}`);
 }
 
 function asObject(value: unknown, where: string, field: string): Record<string, unknown> {
-  if (kindOf(value) !== 'object') fail(where, field, 'an object', value);
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) fail(where, field, 'an object', value);
   return value as Record<string, unknown>;
+}
+
+/** A string that may be absent, but not something else. */
+function optionalString(value: unknown, where: string, field: string): string | undefined {
+  if (value !== undefined && typeof value !== 'string') fail(where, field, 'a string', value);
+  return value;
+}
+
+/** Whether a path names a file below the pack, whatever the host's idea of a path. */
+function isInside(path: string): boolean {
+  return (
+    !/^[a-z][a-z0-9+.-]*:|[\\\0]/i.test(path) &&
+    path.split('/').every((part) => part !== '' && part !== '.' && part !== '..')
+  );
 }
 
 function parseFile(value: unknown, where: string, field: string): PackFile {
   const file = asObject(value, where, field);
   const { path, role, kind, name, bytes, sha256, license } = file;
-  // A pack names files below itself, whatever the host's idea of a path.
-  if (typeof path !== 'string' || path === '' || /^[/\\]|^[a-z][a-z0-9+.-]*:|\\|(^|\/)\.\.(\/|$)/i.test(path)) {
+  if (typeof path !== 'string' || !isInside(path)) {
     fail(where, `${field}.path`, 'a relative path inside the pack', path);
   }
   if (typeof role !== 'string' || !ROLES.includes(role))
@@ -84,14 +91,16 @@ function parseFile(value: unknown, where: string, field: string): PackFile {
   if (sha256 !== undefined && !(typeof sha256 === 'string' && /^[0-9a-f]{64}$/.test(sha256))) {
     fail(where, `${field}.sha256`, '64 hexadecimal digits', sha256);
   }
+  const fileName = optionalString(name, where, `${field}.name`);
+  const fileLicense = optionalString(license, where, `${field}.license`);
   return {
     path,
     role: role as PackFileRole,
     ...(kind === undefined ? {} : { kind }),
-    ...(typeof name === 'string' ? { name } : {}),
+    ...(fileName === undefined ? {} : { name: fileName }),
     ...(bytes === undefined ? {} : { bytes: Number(bytes) }),
     ...(sha256 === undefined ? {} : { sha256: sha256 }),
-    ...(typeof license === 'string' ? { license } : {}),
+    ...(fileLicense === undefined ? {} : { license: fileLicense }),
   };
 }
 
@@ -105,15 +114,26 @@ export function parseManifest(json: unknown, where: string): PackManifest {
   if (precision !== undefined && precision !== 'f32' && precision !== 'q8')
     fail(where, 'precision', '"f32" or "q8"', precision);
   const parsed = files.map((file, i) => parseFile(file, where, `files[${i}]`));
+  const tokenizers = parsed.filter((file) => file.role === 'tokenizer').length;
+  if (tokenizers !== 1) fail(where, 'files', 'one tokenizer', tokenizers);
+  const voices = parsed.flatMap((file) => (file.role === 'voice' && file.name !== undefined ? [file.name] : []));
+  const twice = voices.find((voice, i) => voices.indexOf(voice) !== i);
+  if (twice !== undefined) fail(where, 'files', 'one voice of each name', twice);
   if (default_voice !== undefined && !parsed.some((file) => file.role === 'voice' && file.name === default_voice)) {
     fail(where, 'default_voice', 'the name of a voice in files', default_voice);
   }
   const clone = cloning === undefined ? undefined : asObject(cloning, where, 'cloning');
+  if (clone !== undefined && typeof clone['available'] !== 'boolean') {
+    fail(where, 'cloning.available', 'true or false', clone['available']);
+  }
+  const reason = optionalString(clone?.['reason'], where, 'cloning.reason');
+  const about = optionalString(description, where, 'description');
+  const terms = optionalString(license, where, 'license');
   return {
     format: 1,
     name,
-    ...(typeof description === 'string' ? { description } : {}),
-    ...(typeof license === 'string' ? { license } : {}),
+    ...(about === undefined ? {} : { description: about }),
+    ...(terms === undefined ? {} : { license: terms }),
     config: asObject(config, where, 'config'),
     files: parsed,
     ...(typeof default_voice === 'string' ? { default_voice } : {}),
@@ -123,7 +143,7 @@ export function parseManifest(json: unknown, where: string): PackManifest {
       : {
           cloning: {
             available: clone['available'] === true,
-            ...(typeof clone['reason'] === 'string' ? { reason: clone['reason'] } : {}),
+            ...(reason === undefined ? {} : { reason }),
           },
         }),
   };

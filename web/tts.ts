@@ -3,12 +3,12 @@
 //
 // Calls on one object take turns, frame by frame, in the order in which they come: several streams advance beside each
 // other, and one that is not read on, or never ended, holds up nobody.
-import { abortError, PocketTTSError, throwIfAborted } from './errors.js';
+import { abortError, kindOf, PocketTTSError, throwIfAborted } from './errors.js';
 import type { Host } from './host.js';
 import type { LoadProgress, Precision } from './pack.js';
 import { loadRuntime } from './runtime.js';
 import type { LoadedVoice, PackLocation, Runtime } from './runtime.js';
-import { kindOf, openUtterance } from './utterance.js';
+import { openUtterance } from './utterance.js';
 import type { Chunk, Frame, SpeechOptions, Utterance } from './utterance.js';
 import { encodeWav } from './wav.js';
 

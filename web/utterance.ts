@@ -1,6 +1,6 @@
 // One text being spoken: a session and a codec of the engine, advanced frame by frame. Nothing here waits; the loop
 // around it (tts.ts) decides when the next frame is made.
-import { PocketTTSError } from './errors.js';
+import { kindOf, PocketTTSError } from './errors.js';
 import type { DoorCodec, DoorMemory, DoorOptions, DoorSession, Engine } from './engine.js';
 import type { LoadedVoice, Runtime } from './runtime.js';
 
@@ -86,12 +86,6 @@ export function engineOptions(runtime: Runtime, options: SpeechOptions): DoorOpt
     ),
     discardDraws: own.discardDraws,
   };
-}
-
-/** What a value is, for messages. */
-export function kindOf(value: unknown): string {
-  if (value === null) return 'null';
-  return typeof value === 'object' ? `a ${value.constructor.name}` : typeof value;
 }
 
 /** UTF-8 of a text. A lone surrogate has none. */

@@ -100,6 +100,42 @@ test('the manifest is checked field by field', async (t) => {
       },
       /precision/,
     ],
+    ...['./model.safetensors', 'a//b', 'a/', '.', 'a\\b', 'c:model'].map((path) => [
+      (p) => {
+        p.files[0].path = path;
+      },
+      /files\[0\]\.path.*inside the pack/,
+    ]),
+    [
+      (p) => {
+        p.files[0].sha256 = null;
+      },
+      /files\[0\]\.sha256.*found null/,
+    ],
+    [
+      (p) => {
+        p.files.push(p.files[1]);
+      },
+      /one tokenizer/,
+    ],
+    [
+      (p) => {
+        p.files.push(p.files[2]);
+      },
+      /one voice of each name.*slt/,
+    ],
+    [
+      (p) => {
+        p.cloning = { available: 'no' };
+      },
+      /cloning\.available/,
+    ],
+    [
+      (p) => {
+        p.description = 5;
+      },
+      /description.*expected a string.*found 5/,
+    ],
     [() => [], /object.*array/],
   ];
   for (const [change, message] of cases) await refused(PocketTTS.load({ pack: copy(t, change) }), 'pack', message);
