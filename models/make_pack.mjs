@@ -12,20 +12,34 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { parse } from 'yaml';
 
-const { values: flags, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    name: { type: 'string' },
-    description: { type: 'string' },
-    license: { type: 'string' },
-    precision: { type: 'string' },
-    voice: { type: 'string', multiple: true },
-    'default-voice': { type: 'string' },
-    'no-cloning': { type: 'string' },
-  },
-});
-if (positionals.length !== 2) {
-  console.error('usage: node models/make_pack.mjs SOURCE TARGET [options]; see the head of this file');
+const USAGE = `usage: node models/make_pack.mjs SOURCE TARGET [--name N] [--description D] [--license L] [--precision f32|q8]
+                                [--voice NAME=FILE]... [--default-voice NAME] [--no-cloning REASON]`;
+const { flags, positionals } = readArguments();
+
+function readArguments() {
+  try {
+    const { values, positionals: paths } = parseArgs({
+      allowPositionals: true,
+      options: {
+        help: { type: 'boolean', short: 'h' },
+        name: { type: 'string' },
+        description: { type: 'string' },
+        license: { type: 'string' },
+        precision: { type: 'string' },
+        voice: { type: 'string', multiple: true },
+        'default-voice': { type: 'string' },
+        'no-cloning': { type: 'string' },
+      },
+    });
+    if (values.help) {
+      console.log(USAGE);
+      process.exit(0);
+    }
+    if (paths.length === 2) return { flags: values, positionals: paths };
+    console.error(USAGE);
+  } catch (error) {
+    console.error(`${USAGE}\n\nERROR: ${error.message}`);
+  }
   process.exit(2);
 }
 const source = statSync(positionals[0]).isDirectory() ? join(positionals[0], 'config.yaml') : positionals[0];
