@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -13,29 +14,38 @@ import (
 )
 
 // endsBy sends a signal and checks that the program ends by it at once.
-func endsBy(t *testing.T, cmd *exec.Cmd, signal syscall.Signal) {
+func endsBy(t *testing.T, cmd *exec.Cmd, sig syscall.Signal) {
 	t.Helper()
 	begin := time.Now()
-	if err := cmd.Process.Signal(signal); err != nil {
+	if err := cmd.Process.Signal(sig); err != nil {
 		t.Fatal(err)
 	}
 	timer := time.AfterFunc(10*time.Second, func() { _ = cmd.Process.Kill() })
 	defer timer.Stop()
-	if err := cmd.Wait(); err == nil || cmd.ProcessState.ExitCode() != 128+int(signal) {
-		t.Errorf("%s: %v", signal, err)
+	if err := cmd.Wait(); err == nil || cmd.ProcessState.ExitCode() != 128+int(sig) {
+		t.Errorf("%s: %v", sig, err)
 	}
 	if took := time.Since(begin); took > 2*time.Second {
-		t.Errorf("%s: it took %s to stop", signal, took)
+		t.Errorf("%s: it took %s to stop", sig, took)
 	}
 }
 
 var signals = []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP}
 
+// Under nohup the tests inherit an ignored SIGHUP and would hand it on, and the program rightly goes on ignoring it.
+// A signal that is asked for here is back to its default in a child.
+func defaultHangUp(t *testing.T) {
+	asked := make(chan os.Signal, 1)
+	signal.Notify(asked, syscall.SIGHUP)
+	t.Cleanup(func() { signal.Stop(asked) })
+}
+
 func TestSignalWhileStdinIsRead(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("no signals")
 	}
-	for _, signal := range signals {
+	defaultHangUp(t)
+	for _, sig := range signals {
 		read, write, err := os.Pipe()
 		if err != nil {
 			t.Fatal(err)
@@ -46,7 +56,7 @@ func TestSignalWhileStdinIsRead(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(300 * time.Millisecond)
-		endsBy(t, cmd, signal)
+		endsBy(t, cmd, sig)
 		read.Close()
 		write.Close()
 	}
@@ -68,6 +78,7 @@ func TestHangUpLeavesAGoodFile(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("no signals")
 	}
+	defaultHangUp(t)
 	path := filepath.Join(t.TempDir(), "out.wav")
 	cmd, _, _ := start(t, "--output-path", path)
 	for range 1000 {
