@@ -6,7 +6,7 @@ import { readFile, stat } from 'node:fs/promises';
 import { dirname, isAbsolute, resolve } from 'node:path';
 import { parse } from 'yaml';
 import { describe, PocketTTSError } from './errors.js';
-import { fileError, folderSource } from './host-node.js';
+import { fileError, folderSource, plainFile } from './host-node.js';
 import type { PackFile, PackFileRole } from './pack.js';
 import type { PackLocation } from './runtime.js';
 
@@ -39,6 +39,7 @@ export async function loadConfig(config: string): Promise<PackLocation> {
   if (!/\.ya?ml$/.test(config)) {
     throw new PocketTTSError('config', 'ValueError: Config should be a path to a YAML file ending with .yaml');
   }
+  await plainFile(config);
   const text = await readFile(config, 'utf8').catch((error: unknown) => {
     throw fileError(error, config);
   });

@@ -182,9 +182,13 @@ test('what is not a plain file is refused, not waited for', async (t) => {
   const folder = temporary(t);
   const fifo = join(folder, 'voice.wav');
   execFileSync('mkfifo', [fifo]);
-  const { code, stderr } = await run(['generate', ...TEXT, '--voice', fifo], { cwd: folder });
-  assert.equal(code, 1);
-  assert.match(stderr, /expected a plain file, found a FIFO/);
+  const config = join(folder, 'config.yaml');
+  execFileSync('mkfifo', [config]);
+  for (const args of [['--voice', fifo], ['--config', config]]) {
+    const { code, stderr } = await run(['generate', ...TEXT, ...args], { cwd: folder });
+    assert.equal(code, 1);
+    assert.match(stderr, /expected a plain file, found a FIFO/);
+  }
 });
 
 test('failures are exit 1 with one line', async (t) => {
