@@ -40,8 +40,8 @@ type Options struct {
 	// MaxMemory caps the memory of the sandbox in bytes; 0 is 2 GiB, at most 4 GiB are possible. It is reserved as
 	// address space only: memory that was never used is never taken.
 	MaxMemory uint64
-	// CacheDir keeps the compiled engine between runs; empty is a folder in the user's cache folder, NoCache none.
-	// A cache that cannot be used costs time, nothing else: it is reported to Logger.
+	// CacheDir keeps the compiled engine between runs; empty is pocket-tts-wasm/wazero in the user's cache folder,
+	// NoCache none. A cache that cannot be used, or is damaged, costs time and nothing else.
 	CacheDir string
 	// Logger hears of warnings, such as a sentence that had to be cut off; nil is silence.
 	Logger *slog.Logger
@@ -87,7 +87,7 @@ func (o Options) withDefaults() (Options, error) {
 		if folder, err := os.UserCacheDir(); err == nil {
 			o.CacheDir = filepath.Join(folder, "pocket-tts-wasm", "wazero")
 		} else {
-			o.Logger.Warn("compiled code is not cached", "reason", err)
+			o.Logger.Debug("compiled code is not cached", "reason", err)
 		}
 	}
 	return o, nil

@@ -33,7 +33,7 @@ type Config struct {
 	CacheDir string
 	// MaxMemory is the most linear memory of an instance in bytes, at most 4 GiB; rounded down to 64 KiB pages.
 	MaxMemory uint64
-	// Logger hears of a cache that cannot be used; nil is silence.
+	// Logger hears, in detail, of a cache that cannot be used; nil is silence.
 	Logger *slog.Logger
 }
 
@@ -51,14 +51,11 @@ func Compile(ctx context.Context, config Config) (*Module, error) {
 		config.Logger = slog.New(slog.DiscardHandler)
 	}
 	if config.CacheDir != "" {
-		cache, err := wazero.NewCompilationCacheWithDir(config.CacheDir)
-		if err == nil {
-			var module *Module
-			if module, err = compile(ctx, config, cache); err == nil || errors.Is(err, ErrUnsupported) {
-				return module, err
-			}
+		module, err := compileCached(ctx, config)
+		if err == nil || errors.Is(err, ErrUnsupported) {
+			return module, err
 		}
-		config.Logger.Warn("compiled code is not cached", "folder", config.CacheDir, "reason", err)
+		config.Logger.Debug("compiled code is not cached", "folder", config.CacheDir, "reason", err)
 	}
 	return compile(ctx, config, nil)
 }
@@ -84,7 +81,8 @@ func compile(ctx context.Context, config Config, cache wazero.CompilationCache) 
 		runtimeConfig = runtimeConfig.WithCompilationCache(cache)
 	}
 	fresh.runtime = wazero.NewRuntimeWithConfig(ctx, runtimeConfig)
-	fresh.compiled, err = fresh.runtime.CompileModule(ctx, moduleBytes)
+	workers := experimental.WithCompilationWorkers(ctx, runtime.GOMAXPROCS(0))
+	fresh.compiled, err = fresh.runtime.CompileModule(workers, moduleBytes)
 	if err != nil {
 		return nil, fmt.Errorf("compiling the guest module: %w", err)
 	}
