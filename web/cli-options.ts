@@ -43,7 +43,7 @@ const FLAGS: Readonly<Record<string, Flag>> = {
   'eos-threshold': { kind: 'float', value: 'X', help: "The end is a logit above X. Default: the model's own" },
   'frames-after-eos': { kind: 'int', value: 'N', help: 'Frames made after the end was found' },
   'max-tokens': { kind: 'int', value: 'N', help: 'Tokens in a chunk. Default: 50' },
-  seed: { kind: 'string', value: 'N|random', help: 'Seed of the noise. Default: 42' },
+  seed: { kind: 'string', value: 'N|random', help: 'Seed of the noise, 0 to 18446744073709551615. Default: 42' },
   rng: {
     kind: 'string',
     value: 'chunk|torch',
@@ -72,48 +72,54 @@ export interface Options {
   eosThreshold?: number;
   framesAfterEos?: number;
   maxTokens?: number;
-  seed?: number | 'random';
+  seed?: bigint | 'random';
   rng?: 'chunk' | 'torch';
   device: string;
   outputPath: string;
 }
 
-/** Python's int() and float(), as far as command lines use them. */
-function toNumber(name: string, text: string, kind: 'int' | 'float'): number {
-  const trimmed = text.trim();
-  const special = /^([+-]?)(inf|infinity|nan)$/i.exec(trimmed);
-  const integer = /^[+-]?\d+$/.test(trimmed);
-  if (kind === 'float' && special !== null) {
-    throw new UsageError(`Invalid value for '--${name}': expected a finite number, found '${text}'.`);
-  }
-  if (integer && kind === 'int' && name !== 'seed' && Math.abs(Number(trimmed)) > 0x7fffffff) {
-    throw new UsageError(`Invalid value for '--${name}': '${text}' does not fit 32 bits.`);
-  }
-  if (integer || (kind === 'float' && /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(trimmed))) return Number(trimmed);
-  throw new UsageError(
-    `Invalid value for '--${name}': '${text}' is not a valid ${kind === 'int' ? 'integer' : 'float'}.`,
-  );
+function invalid(name: string, problem: string): never {
+  throw new UsageError(`Invalid value for '--${name}': ${problem}.`);
+}
+
+/** Whole decimal numbers of 32 bits: "010" is ten, as in Python. */
+function toInt(name: string, text: string): number {
+  const value = /^\s*[+-]?\d+\s*$/.test(text) ? Number(text) : NaN;
+  if (Number.isNaN(value)) invalid(name, `'${text}' is not a valid integer`);
+  if (value !== (value | 0)) invalid(name, `'${text}' does not fit 32 bits`);
+  return value;
+}
+
+/** A decimal number as Python's float() reads it, or undefined. Infinity and NaN have their names. */
+export function decimal(text: string): number | undefined {
+  const number = /^([+-]?)(?:(inf|infinity)|(nan)|((?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?))$/i.exec(text.trim());
+  if (number === null) return undefined;
+  const [, sign, infinite, nan, digits] = number;
+  const value = infinite !== undefined ? Infinity : nan !== undefined ? NaN : Number(digits);
+  return sign === '-' ? -value : value;
+}
+
+/** Decimal numbers that the engine can hold. */
+function toFloat(name: string, text: string): number {
+  const value = decimal(text);
+  if (value === undefined) invalid(name, `'${text}' is not a valid float`);
+  if (!Number.isFinite(Math.fround(value))) invalid(name, `'${text}' is not a finite number of 32 bits`);
+  return value;
 }
 
 function oneOf<T extends string>(name: string, text: string, allowed: readonly T[]): T {
   const found = allowed.find((value) => value === text);
   if (found === undefined) {
-    throw new UsageError(
-      `Invalid value for '--${name}': '${text}' is not one of ${allowed.map((value) => `'${value}'`).join(', ')}.`,
-    );
+    invalid(name, `'${text}' is not one of ${allowed.map((value) => `'${value}'`).join(', ')}`);
   }
   return found;
 }
 
-function toSeed(text: string): number | 'random' {
+function toSeed(text: string): bigint | 'random' {
   if (text === 'random') return text;
-  toNumber('seed', text, 'int');
-  const seed = BigInt(text.trim().replace(/^\+/, ''));
-  // The generator takes the low 32 bits, as in the reference.
-  if (seed >= 0n && seed < 2n ** 64n) return Number(seed & 0xffffffffn);
-  throw new UsageError(
-    `Invalid value for '--seed': '${text}' is not 'random' or a whole number from 0 to ${2n ** 64n - 1n}.`,
-  );
+  const seed = /^\s*\+?\d+\s*$/.test(text) ? BigInt(text.trim().replace('+', '')) : -1n;
+  if (seed >= 0n && seed < 2n ** 64n) return seed;
+  invalid('seed', `'${text}' is not 'random' or a whole number from 0 to ${String(2n ** 64n - 1n)}`);
 }
 
 /** The flags in the order given, with values; checks names and presence. */
@@ -185,7 +191,7 @@ export function parseOptions(args: readonly string[]): Options {
       options.checkpoint = v;
     },
     precision: (name, v) => {
-      options.precision = oneOf(name, v, ['f32', 'q8', 'q4']);
+      options.precision = v === 'q4' ? v : oneOf(name, v, ['f32', 'q8']);
     },
     quantize: () => {
       options.precision = 'q8';
@@ -194,25 +200,25 @@ export function parseOptions(args: readonly string[]): Options {
       options.precision = 'f32';
     },
     'sampler-decode-steps': (name, v) => {
-      newSteps = toNumber(name, v, 'int');
+      newSteps = toInt(name, v);
     },
     'lsd-decode-steps': (name, v) => {
-      oldSteps = toNumber(name, v, 'int');
+      oldSteps = toInt(name, v);
     },
     temperature: (name, v) => {
-      options.temperature = toNumber(name, v, 'float');
+      options.temperature = toFloat(name, v);
     },
     'noise-clamp': (name, v) => {
-      options.noiseClamp = toNumber(name, v, 'float');
+      options.noiseClamp = toFloat(name, v);
     },
     'eos-threshold': (name, v) => {
-      options.eosThreshold = toNumber(name, v, 'float');
+      options.eosThreshold = toFloat(name, v);
     },
     'frames-after-eos': (name, v) => {
-      options.framesAfterEos = toNumber(name, v, 'int');
+      options.framesAfterEos = toInt(name, v);
     },
     'max-tokens': (name, v) => {
-      options.maxTokens = toNumber(name, v, 'int');
+      options.maxTokens = toInt(name, v);
     },
     seed: (_, v) => {
       options.seed = toSeed(v);

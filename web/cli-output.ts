@@ -4,7 +4,7 @@ import { open } from 'node:fs/promises';
 import { fstatSync, readFileSync, write } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { fileError } from './host-node.js';
+import { fileReason } from './host-node.js';
 import { pcm16, STREAM_DATA_BYTES, TRAILING_ZEROS, wavHeader } from './wav.js';
 
 const STDOUT = 1;
@@ -30,6 +30,11 @@ async function writeAll(fd: number, bytes: Uint8Array, position: number | null):
       await setTimeout(5);
     }
   }
+}
+
+/** True for an output whose reader has left. */
+export function isBrokenPipe(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'EPIPE';
 }
 
 /** Where in stdout the next byte goes when it is a file that can be patched later, else undefined. */
@@ -84,9 +89,23 @@ export class WavOutput {
     this.#file = undefined;
     if (file === undefined) return;
     try {
-      if (file.start !== undefined) await writeAll(file.fd, wavHeader(this.#dataBytes, this.#sampleRate), file.start);
+      if (file.start !== undefined) {
+        await this.#named(writeAll(file.fd, wavHeader(this.#dataBytes, this.#sampleRate), file.start));
+      }
     } finally {
-      await file.close?.();
+      await this.#named(file.close?.());
+    }
+  }
+
+  /** Says which output an error is about. */
+  async #named<T>(work: Promise<T> | T): Promise<T> {
+    try {
+      return await work;
+    } catch (error) {
+      // A reader that has left is no news, and told by its code.
+      if (isBrokenPipe(error)) throw error;
+      const output = this.#path === '-' ? 'stdout' : `--output-path ${this.#path}`;
+      throw new Error(`${output}: ${fileReason(error)}`, { cause: error });
     }
   }
 
@@ -97,18 +116,16 @@ export class WavOutput {
     if (this.#file === undefined) {
       this.#file = await this.#open();
       const declared = this.#file.start === undefined ? STREAM_DATA_BYTES : bytes.length;
-      await writeAll(this.#file.fd, Buffer.concat([wavHeader(declared, this.#sampleRate), bytes]), null);
+      await this.#named(writeAll(this.#file.fd, Buffer.concat([wavHeader(declared, this.#sampleRate), bytes]), null));
     } else {
-      await writeAll(this.#file.fd, bytes, null);
+      await this.#named(writeAll(this.#file.fd, bytes, null));
     }
     this.#dataBytes += bytes.length;
   }
 
   async #open(): Promise<{ fd: number; close?: () => Promise<void>; start: number | undefined }> {
     if (this.#path === '-') return { fd: STDOUT, start: stdoutStart() };
-    const handle = await open(this.#path, 'w').catch((error: unknown) => {
-      throw fileError(error, this.#path);
-    });
+    const handle = await this.#named(open(this.#path, 'w'));
     // Pipes and terminals cannot be patched; /dev/null takes everything.
     const seekable = (await handle.stat()).isFile();
     return { fd: handle.fd, close: () => handle.close(), start: seekable ? 0 : undefined };

@@ -6,14 +6,16 @@ import { readFile } from 'node:fs/promises';
 import { writeSync } from 'node:fs';
 import { basename } from 'node:path';
 import { addAbortSignal } from 'node:stream';
-import { help, parseOptions, UsageError } from './cli-options.js';
+import { decimal, help, parseOptions, UsageError } from './cli-options.js';
 import type { Options } from './cli-options.js';
-import { WavOutput } from './cli-output.js';
+import { isBrokenPipe, WavOutput } from './cli-output.js';
+import { isRemote } from './config-node.js';
 import { describe, PocketTTSError } from './errors.js';
-import { fileError, plainFile } from './host-node.js';
+import { fileError, fileReason, plainFile } from './host-node.js';
 import { DEFAULT_TEXT, LANGUAGES } from './languages.js';
 import { PocketTTS } from './node.js';
 import type { Precision, Voice, Warning } from './node.js';
+import { AUDIO_LIMIT, VOICE_LIMIT } from './pack.js';
 
 declare const PACKAGE_VERSION: string;
 
@@ -37,10 +39,6 @@ function toStderr(text: string): void {
   } catch {
     // Nobody listens; the exit code says the rest.
   }
-}
-
-function isBrokenPipe(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'EPIPE';
 }
 
 /** Everything on stdin, as bytes: the engine judges the encoding. */
@@ -68,11 +66,10 @@ async function readText(options: Options, signal: AbortSignal): Promise<string |
 
 /** Refuses what the options ask for and this version does not have. Nothing has been loaded yet. */
 function checkOptions(options: Options): void {
-  const { language, config, pack } = options;
+  const { language, config, pack, voice } = options;
   if (config !== undefined && language !== undefined) {
     throw new Failure('ValueError: Cannot specify both config and language, please choose one or the other.');
   }
-  if (pack === '') throw new Failure('--pack: expected a folder or a name, found nothing.');
   if (pack !== undefined && (config ?? language) !== undefined) {
     throw new Failure('Cannot specify both pack and config or language, please choose one or the other.');
   }
@@ -83,6 +80,16 @@ function checkOptions(options: Options): void {
   }
   if (options.device !== 'cpu') throw new Failure(`--device ${options.device}: only cpu is supported.`);
   if (options.precision === 'q4') throw new Failure('--precision q4: this version has f32 and q8 only.');
+  if (config !== undefined && isRemote(config)) {
+    throw new Failure(
+      `--config ${config}: this version fetches no files; download the configuration and its files and name the local path.`,
+    );
+  }
+  if (pack === '') throw new Failure('--pack: expected a folder, a URL or starter, found an empty text.');
+  if (voice === '') throw new Failure('--voice: expected a name or a file, found an empty text.');
+  if (voice !== undefined && isRemote(voice)) {
+    throw new Failure(`--voice ${voice}: this version fetches no voices; download the file and name the local path.`);
+  }
   if (language !== undefined) {
     if (!(LANGUAGES as readonly string[]).includes(language)) {
       throw new Failure(`Unknown language '${language}'. Available languages: ${LANGUAGES.join(', ')}.`);
@@ -96,20 +103,20 @@ function checkOptions(options: Options): void {
 
 /** --voice: a voice file, a name, or a recording, in this order. */
 async function resolveVoice(tts: PocketTTS, voice: string): Promise<Voice> {
-  if (/^(https?|hf):\/\//.test(voice)) {
-    throw new Failure(`--voice ${voice}: this version fetches no voices; download the file and name the local path.`);
-  }
+  const voiceFile = voice.endsWith('.safetensors');
   const read = async (): Promise<Uint8Array> => {
-    await plainFile(voice, `--voice ${voice}`);
+    const { size } = await plainFile(voice, `--voice ${voice}`);
+    const limit = voiceFile ? VOICE_LIMIT : AUDIO_LIMIT;
+    if (size > limit) throw new Failure(`--voice ${voice}: expected at most ${limit} bytes, found ${size}`);
     return readFile(voice).catch((error: unknown) => {
       throw fileError(error, `--voice ${voice}`);
     });
   };
-  if (voice.endsWith('.safetensors')) return tts.loadVoice(await read(), { name: basename(voice) });
+  if (voiceFile) return tts.loadVoice(await read(), { name: basename(voice) });
   if (tts.voices.some(({ name }) => name === voice)) return tts.loadVoice(voice);
-  if (voice === '') throw new Failure('--voice: expected a name or a file, found nothing.');
   const bytes = await read().catch((error: unknown) => {
-    if (error instanceof PocketTTSError && !(error.cause instanceof Error)) throw error;
+    // There is a file, but not one that can be read.
+    if (error instanceof Failure || (error instanceof PocketTTSError && !(error.cause instanceof Error))) throw error;
     const names = tts.voices.map(({ name }) => name).join(', ');
     throw new Failure(
       `--voice ${voice}: neither a voice of this pack (${names === '' ? 'it has none' : names}) nor a file.`,
@@ -121,11 +128,25 @@ async function resolveVoice(tts: PocketTTS, voice: string): Promise<Voice> {
 /** FIRST_CHUNK_LENGTH_SECONDS: audio held back before the first byte. */
 function holdSeconds(): number {
   const value = process.env['FIRST_CHUNK_LENGTH_SECONDS'];
-  if (value === undefined || value.trim() === '') return 0;
-  const seconds = /^\s*\+?inf(inity)?\s*$/i.test(value) ? Infinity : Number(value);
-  if (Number.isNaN(seconds))
-    throw new Failure(`FIRST_CHUNK_LENGTH_SECONDS: expected a number, found '${value}'.`);
-  return seconds;
+  if (value === undefined || value === '') return 0;
+  const seconds = decimal(value) ?? NaN;
+  if (Number.isNaN(seconds)) throw new Failure(`FIRST_CHUNK_LENGTH_SECONDS: expected a number, found '${value}'.`);
+  return Math.max(0, seconds);
+}
+
+/** What the package says about its options, in terms of the flags. */
+function inFlags(error: unknown, options: Options): unknown {
+  if (!(error instanceof PocketTTSError) || error.code !== 'argument') return error;
+  const flags: Readonly<Record<string, string>> = {
+    temperature: 'temperature',
+    noiseClamp: 'noise-clamp',
+    eosThreshold: 'eos-threshold',
+    decodeSteps: options.oldSteps ? 'lsd-decode-steps' : 'sampler-decode-steps',
+    framesAfterEos: 'frames-after-eos',
+    maxTokens: 'max-tokens',
+  };
+  const [, name = '', rest = ''] = /^(\w+)(: .*)/.exec(error.message) ?? [];
+  return Object.hasOwn(flags, name) ? new Failure(`--${flags[name] ?? ''}${rest}`) : error;
 }
 
 async function generate(options: Options, log: Log, signal: AbortSignal): Promise<void> {
@@ -133,6 +154,7 @@ async function generate(options: Options, log: Log, signal: AbortSignal): Promis
   checkOptions(options);
   const hold = holdSeconds();
   if (options.oldSteps) log('WARNING', '--lsd-decode-steps is deprecated, use --sampler-decode-steps');
+  // 32 bits are all that the generator takes.
   const seed = options.seed === 'random' ? randomInt(2 ** 32) : options.seed;
   if (options.seed === 'random') log('INFO', `Seed: ${String(seed)}`);
 
@@ -179,7 +201,7 @@ async function generate(options: Options, log: Log, signal: AbortSignal): Promis
   } catch (error) {
     // The error that counts is the first one.
     await output.close().catch(() => undefined);
-    throw error;
+    throw inFlags(error, options);
   }
   const seconds = (performance.now() - speaking) / 1000;
   const duration = samples / sampleRate;
@@ -196,7 +218,7 @@ function show(text: string): number {
     writeSync(1, text);
     return 0;
   } catch (error) {
-    if (!isBrokenPipe(error)) toStderr(`ERROR: stdout: ${describe(error)}\n`);
+    if (!isBrokenPipe(error)) toStderr(`ERROR: stdout: ${fileReason(error)}\n`);
     return 1;
   }
 }

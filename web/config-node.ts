@@ -18,9 +18,14 @@ function mapping(fields: Fields, key: string): Fields {
   return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Fields) : {};
 }
 
+/** True for what would have to be fetched: http://, https://, hf://. */
+export function isRemote(path: string): boolean {
+  return /^[a-z][a-z0-9+.-]+:\/\//i.test(path);
+}
+
 /** Where a local file of a configuration is, and its size. */
 async function locate(path: string, field: string, folder: string): Promise<{ path: string; bytes: number }> {
-  if (/^(https?|hf):\/\//.test(path)) {
+  if (isRemote(path)) {
     throw new PocketTTSError(
       'unsupported',
       `${field}: ${path} is not on this machine, and this version fetches no files; download it and name the local file`,
@@ -36,6 +41,12 @@ async function locate(path: string, field: string, folder: string): Promise<{ pa
 
 /** Reads a configuration and finds its files. */
 export async function loadConfig(config: string): Promise<PackLocation> {
+  if (isRemote(config)) {
+    throw new PocketTTSError(
+      'unsupported',
+      `config: ${config}: this version fetches no files; download the configuration and its files and name the local path`,
+    );
+  }
   if (!/\.ya?ml$/.test(config)) {
     throw new PocketTTSError('config', 'ValueError: Config should be a path to a YAML file ending with .yaml');
   }

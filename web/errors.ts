@@ -79,7 +79,19 @@ export function kindOf(value: unknown): string {
   if (value === null) return 'null';
   if (value === undefined) return 'nothing';
   if (Array.isArray(value)) return 'an array';
-  if (typeof value !== 'object') return typeof value;
-  const { name } = value.constructor;
-  return name === 'Object' ? 'an object' : `a ${name}`;
+  if (typeof value !== 'object') return `a ${typeof value}`;
+  // Not value.constructor: JSON may have a field of that name.
+  const prototype = Object.getPrototypeOf(value) as { readonly constructor?: { readonly name?: unknown } } | null;
+  const name = prototype?.constructor?.name;
+  if (typeof name !== 'string' || name === '' || name === 'Object') return 'an object';
+  return `${/^[AEIO]/.test(name) ? 'an' : 'a'} ${name}`;
+}
+
+/** A value for messages: itself when it is short, else what it is. */
+export function shown(value: unknown): string {
+  if (typeof value === 'number' || typeof value === 'bigint') return String(value);
+  if (typeof value !== 'string') return kindOf(value);
+  const most = 100;
+  const letters = Array.from(value.slice(0, 2 * most + 1));
+  return JSON.stringify(letters.length > most ? `${letters.slice(0, most).join('')}...` : value);
 }

@@ -2,7 +2,7 @@
 import { sha256 } from '@noble/hashes/sha2.js';
 import { bytesToHex } from '@noble/hashes/utils.js';
 import { PocketTTSError } from './errors.js';
-import { once, urlSource } from './host.js';
+import { once, packUrl, urlSource } from './host.js';
 import type { Host } from './host.js';
 
 /** A turn of the event loop. Timers are clamped to 4 ms after a few; messages are not. */
@@ -30,7 +30,7 @@ export const browserHost: Host = {
       : WebAssembly.compile(await response.arrayBuffer());
   }),
   starter: () => urlSource(new URL('../models/starter/', import.meta.url)),
-  source: (pack) => urlSource(new URL(pack, typeof document === 'undefined' ? import.meta.url : document.baseURI)),
+  source: (pack) => urlSource(packUrl(pack, typeof document === 'undefined' ? import.meta.url : document.baseURI)),
   sha256() {
     const hash = sha256.create();
     return {

@@ -5,17 +5,23 @@ import { open, readFile, realpath, stat } from 'node:fs/promises';
 import { isAbsolute, join, relative, resolve, sep } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { describe, PocketTTSError, throwIfAborted } from './errors.js';
-import { once, urlSource } from './host.js';
+import { describe, PocketTTSError, shown, throwIfAborted } from './errors.js';
+import { once, packUrl, urlSource } from './host.js';
 import type { Host, OpenFile, Source } from './host.js';
 
 const SLICE_BYTES = 1 << 20;
 
+/** Why a file system call failed, without its own idea of what it was called with. */
+export function fileReason(error: unknown): string {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  if (code === 'ENOENT') return 'no such file';
+  if (code === 'EISDIR') return 'is a folder';
+  return describe(error).replace(/^E[A-Z0-9]+: (.*?), [a-z]+( '.*)?$/s, '$1');
+}
+
 /** The error for a file system call that failed on `path`. */
 export function fileError(error: unknown, path: string): PocketTTSError {
-  const code = error instanceof Error && 'code' in error ? error.code : undefined;
-  const what = code === 'ENOENT' ? 'no such file' : code === 'EISDIR' ? 'is a folder' : describe(error);
-  return new PocketTTSError('not-found', `${path}: ${what}`, { cause: error });
+  return new PocketTTSError('not-found', `${path}: ${fileReason(error)}`, { cause: error });
 }
 
 /** Refuses what is not a plain file before it is opened: opening a FIFO would wait for ever. `what` names it. */
@@ -81,11 +87,21 @@ export const nodeHost: Host = {
   }),
   starter: () => folderSource(packageFile('../models/starter')),
   source(pack) {
-    if (pack instanceof URL || /^(https?|file):/i.test(pack)) {
-      const url = new URL(pack);
-      return url.protocol === 'file:' ? folderSource(fileURLToPath(url)) : urlSource(url);
+    if (typeof pack === 'string' && !/^(https?|file):|^[a-z][a-z0-9+.-]+:\/\//i.test(pack)) {
+      return folderSource(resolve(pack));
     }
-    return folderSource(resolve(pack));
+    const url = packUrl(pack);
+    if (/^https?:$/.test(url.protocol)) return urlSource(url);
+    if (url.protocol !== 'file:') {
+      const expected = 'a folder or a URL of http, https or file';
+      throw new PocketTTSError('unsupported', `pack: expected ${expected}, found ${shown(url.href)}`);
+    }
+    try {
+      return folderSource(fileURLToPath(url));
+    } catch (error) {
+      const expected = 'a URL of this machine (file:///folder)';
+      throw new PocketTTSError('argument', `pack: expected ${expected}, found ${shown(url.href)}`, { cause: error });
+    }
   },
   sha256() {
     const hash = createHash('sha256');

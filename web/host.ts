@@ -1,6 +1,6 @@
 // What differs between Node and browsers, behind one interface: where bytes come from, hashing, the compiled module,
 // and giving way to the event loop. host-node.ts and host-browser.ts implement it.
-import { abortError, PocketTTSError } from './errors.js';
+import { abortError, PocketTTSError, shown } from './errors.js';
 
 /** A file on its way in. */
 export interface OpenFile {
@@ -58,6 +58,10 @@ export async function readAll(file: OpenFile, name: string, limit: number): Prom
   const slices: Uint8Array[] = [];
   let total = 0;
   try {
+    // By its size, where that is known, before anything of it is read.
+    if (file.size !== undefined && file.size > limit) {
+      throw new PocketTTSError('pack', `${name}: expected at most ${limit} bytes, found ${file.size}`);
+    }
     for await (const slice of file.slices) {
       total += slice.length;
       if (total > limit) throw new PocketTTSError('pack', `${name}: expected at most ${limit} bytes, found more`);
@@ -75,6 +79,15 @@ export async function readAll(file: OpenFile, name: string, limit: number): Prom
   return all;
 }
 
+/** A URL that a caller gave as the place of a pack. */
+export function packUrl(pack: string | URL, base?: string): URL {
+  try {
+    return new URL(pack, base);
+  } catch (error) {
+    throw new PocketTTSError('argument', `pack: expected a URL, found ${shown(String(pack))}`, { cause: error });
+  }
+}
+
 /** A source over HTTP, for both hosts. */
 export function urlSource(prefix: URL): Source {
   const base = new URL(prefix);
@@ -82,7 +95,8 @@ export function urlSource(prefix: URL): Source {
   return {
     where: base.href,
     async open(path, signal) {
-      const url = new URL(path, base);
+      // '?', '#' and '%' are letters of a file's name.
+      const url = new URL(path.split('/').map(encodeURIComponent).join('/'), base);
       let response: Response;
       try {
         response = await fetch(url, signal === undefined ? {} : { signal });

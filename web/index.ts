@@ -1,20 +1,33 @@
 // The package in browsers (and wherever else fetch and WebAssembly are). Importing touches no global.
+import { checkOptions } from './arguments.js';
 import { browserHost } from './host-browser.js';
-import { checkOptions, loadCore, PocketTTSBase } from './tts.js';
+import { LOAD_CHECKS, loadCore, PocketTTSBase } from './tts.js';
 import type { LoadOptions } from './tts.js';
 
 export { PocketTTSError } from './errors.js';
 export type { ErrorCode } from './errors.js';
 export type { LoadProgress, PackFile, PackManifest, Precision } from './pack.js';
 export { Voice } from './tts.js';
-export type { Bytes, GenerateOptions, Info, LoadOptions, Speech, SpeechStream, VoiceInfo, Warning } from './tts.js';
+export type {
+  Bytes,
+  CloneVoiceOptions,
+  GenerateOptions,
+  Info,
+  LoadOptions,
+  LoadVoiceOptions,
+  Recording,
+  Speech,
+  SpeechStream,
+  VoiceInfo,
+  Warning,
+} from './tts.js';
 export type { Chunk, Frame, RandomStreams, SpeechOptions } from './utterance.js';
 
 /** Text to speech. `const tts = await PocketTTS.load(); const speech = await tts.generate('Hello.');` */
 export class PocketTTS extends PocketTTSBase {
   /** Loads a pack; without one, the starter voice of the package. */
   static async load(options: LoadOptions = {}): Promise<PocketTTS> {
-    checkOptions(options);
+    checkOptions(options, LOAD_CHECKS);
     const source =
       options.pack === undefined || options.pack === 'starter'
         ? browserHost.starter()

@@ -1,7 +1,9 @@
 // The package in Node: packs from folders as well as URLs, and the reference's configuration files.
+import { checkOptions, isString } from './arguments.js';
+import type { Checks } from './arguments.js';
 import { loadConfig } from './config-node.js';
 import { nodeHost } from './host-node.js';
-import { checkOptions, loadCore, PocketTTSBase } from './tts.js';
+import { LOAD_CHECKS, loadCore, PocketTTSBase } from './tts.js';
 import type { LoadOptions as CommonLoadOptions } from './tts.js';
 import { PocketTTSError } from './errors.js';
 
@@ -9,7 +11,18 @@ export { PocketTTSError } from './errors.js';
 export type { ErrorCode } from './errors.js';
 export type { LoadProgress, PackFile, PackManifest, Precision } from './pack.js';
 export { Voice } from './tts.js';
-export type { Bytes, GenerateOptions, Info, Speech, SpeechStream, VoiceInfo, Warning } from './tts.js';
+export type {
+  Bytes,
+  CloneVoiceOptions,
+  GenerateOptions,
+  Info,
+  LoadVoiceOptions,
+  Recording,
+  Speech,
+  SpeechStream,
+  VoiceInfo,
+  Warning,
+} from './tts.js';
 export type { Chunk, Frame, RandomStreams, SpeechOptions } from './utterance.js';
 
 export interface LoadOptions extends CommonLoadOptions {
@@ -17,11 +30,13 @@ export interface LoadOptions extends CommonLoadOptions {
   readonly config?: string | undefined;
 }
 
+const NODE_LOAD_CHECKS: Checks<LoadOptions> = { ...LOAD_CHECKS, config: isString };
+
 /** Text to speech. `const tts = await PocketTTS.load(); const speech = await tts.generate('Hello.');` */
 export class PocketTTS extends PocketTTSBase {
   /** Loads a pack or a configuration; without either, the starter voice of the package. */
   static async load(options: LoadOptions = {}): Promise<PocketTTS> {
-    checkOptions(options);
+    checkOptions(options, NODE_LOAD_CHECKS);
     const { pack, config } = options;
     if (pack !== undefined && config !== undefined) {
       throw new PocketTTSError('argument', 'Cannot load both a pack and a config, please choose one or the other');

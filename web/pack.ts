@@ -1,6 +1,6 @@
 // A pack: pack.json and the files it names (models/FORMAT.md), read from a Source and fed to an engine in slices.
 // Sizes and sha256 are checked on the way; nothing is spoken with a file that is not the one that was named.
-import { describe, kindOf, PocketTTSError, throwIfAborted } from './errors.js';
+import { describe, PocketTTSError, shown, throwIfAborted } from './errors.js';
 import type { Engine, DoorModel } from './engine.js';
 import { label, readAll } from './host.js';
 import type { Host, OpenFile, Source } from './host.js';
@@ -43,14 +43,15 @@ export interface LoadProgress {
 
 const MANIFEST_LIMIT = 1 << 20;
 const TOKENIZER_LIMIT = 64 << 20;
-export const VOICE_LIMIT = 512 << 20;
+/** Bytes of a voice file, and of a recording. */
+export const VOICE_LIMIT = 64 << 20;
+export const AUDIO_LIMIT = 256 << 20;
 const STAGING_BYTES = 1 << 20;
 
 const ROLES: readonly string[] = ['weights', 'weights-flow-lm', 'weights-mimi', 'tokenizer', 'voice', 'other'];
 
 function fail(where: string, field: string, expected: string, found: unknown): never {
-  const shown = typeof found === 'string' || typeof found === 'number' ? JSON.stringify(found) : kindOf(found);
-  throw new PocketTTSError('pack', `${where}: ${field}: expected ${expected}, found ${shown}`);
+  throw new PocketTTSError('pack', `${where}: ${field}: expected ${expected}, found ${shown(found)}`);
 }
 
 function asObject(value: unknown, where: string, field: string): Record<string, unknown> {
@@ -67,7 +68,7 @@ function optionalString(value: unknown, where: string, field: string): string | 
 /** Whether a path names a file below the pack, whatever the host's idea of a path. */
 function isInside(path: string): boolean {
   return (
-    !/^[a-z][a-z0-9+.-]*:|[\\\0]/i.test(path) &&
+    !/^[a-z][a-z0-9+.-]*:|[\\\0]|\p{Cs}/iu.test(path) &&
     path.split('/').every((part) => part !== '' && part !== '.' && part !== '..')
   );
 }
@@ -86,7 +87,7 @@ function parseFile(value: unknown, where: string, field: string): PackFile {
   if (role === 'voice' && (typeof name !== 'string' || name === ''))
     fail(where, `${field}.name`, 'the name of the voice', name);
   if (bytes !== undefined && !(Number.isSafeInteger(bytes) && Number(bytes) >= 0)) {
-    fail(where, `${field}.bytes`, 'a number of bytes', bytes);
+    fail(where, `${field}.bytes`, 'a whole number of bytes', bytes);
   }
   if (sha256 !== undefined && !(typeof sha256 === 'string' && /^[0-9a-f]{64}$/.test(sha256))) {
     fail(where, `${field}.sha256`, '64 hexadecimal digits', sha256);
@@ -109,22 +110,22 @@ export function parseManifest(json: unknown, where: string): PackManifest {
   const pack = asObject(json, where, 'content');
   const { format, name, description, license, config, files, default_voice, precision, cloning } = pack;
   if (format !== 1) fail(where, 'format', '1', format);
-  if (typeof name !== 'string' || name === '') fail(where, 'name', 'a string', name);
+  if (typeof name !== 'string' || name === '') fail(where, 'name', 'a string of at least one character', name);
   if (!Array.isArray(files)) fail(where, 'files', 'an array', files);
   if (precision !== undefined && precision !== 'f32' && precision !== 'q8')
     fail(where, 'precision', '"f32" or "q8"', precision);
   const parsed = files.map((file, i) => parseFile(file, where, `files[${i}]`));
   const tokenizers = parsed.filter((file) => file.role === 'tokenizer').length;
-  if (tokenizers !== 1) fail(where, 'files', 'one tokenizer', tokenizers);
-  const voices = parsed.flatMap((file) => (file.role === 'voice' && file.name !== undefined ? [file.name] : []));
-  const twice = voices.find((voice, i) => voices.indexOf(voice) !== i);
-  if (twice !== undefined) fail(where, 'files', 'one voice of each name', twice);
+  if (tokenizers !== 1) fail(where, 'files', 'exactly one tokenizer', tokenizers);
+  const voices = parsed.map((file) => (file.role === 'voice' ? file.name : undefined));
+  const twice = voices.findIndex((voice, i) => voice !== undefined && voices.indexOf(voice) !== i);
+  if (twice !== -1) fail(where, `files[${twice}].name`, 'a name that no other voice has', voices[twice]);
   if (default_voice !== undefined && !parsed.some((file) => file.role === 'voice' && file.name === default_voice)) {
     fail(where, 'default_voice', 'the name of a voice in files', default_voice);
   }
   const clone = cloning === undefined ? undefined : asObject(cloning, where, 'cloning');
   if (clone !== undefined && typeof clone['available'] !== 'boolean') {
-    fail(where, 'cloning.available', 'true or false', clone['available']);
+    fail(where, 'cloning.available', 'a boolean', clone['available']);
   }
   const reason = optionalString(clone?.['reason'], where, 'cloning.reason');
   const about = optionalString(description, where, 'description');
@@ -153,7 +154,12 @@ export function parseManifest(json: unknown, where: string): PackManifest {
 export async function readManifest(source: Source, signal?: AbortSignal): Promise<PackManifest> {
   const where = 'pack.json';
   const bytes = await readAll(await source.open(where, signal), `${source.where}: ${where}`, MANIFEST_LIMIT);
-  const text = new TextDecoder().decode(bytes);
+  let text: string;
+  try {
+    text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch (error) {
+    throw new PocketTTSError('pack', `${source.where}: ${where}: expected UTF-8, found other bytes`, { cause: error });
+  }
   let json: unknown;
   try {
     json = JSON.parse(text);

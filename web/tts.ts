@@ -3,12 +3,25 @@
 //
 // Calls on one object take turns, frame by frame, in the order in which they come: several streams advance beside each
 // other, and one that is not read on, or never ended, holds up nobody.
-import { abortError, kindOf, PocketTTSError, throwIfAborted } from './errors.js';
+import {
+  bytesOf,
+  checkOptions,
+  float,
+  isFloat32Array,
+  isFunction,
+  isSignal,
+  isString,
+  oneOf,
+  refuse,
+} from './arguments.js';
+import type { Check, Checks } from './arguments.js';
+import { abortError, PocketTTSError, throwIfAborted } from './errors.js';
 import type { Host } from './host.js';
+import { AUDIO_LIMIT, VOICE_LIMIT } from './pack.js';
 import type { LoadProgress, Precision } from './pack.js';
 import { loadRuntime } from './runtime.js';
 import type { LoadedVoice, PackLocation, Runtime } from './runtime.js';
-import { openUtterance } from './utterance.js';
+import { openUtterance, SPEECH_CHECKS } from './utterance.js';
 import type { Chunk, Frame, SpeechOptions, Utterance } from './utterance.js';
 import { encodeWav } from './wav.js';
 
@@ -88,25 +101,29 @@ const wellKnown: { readonly asyncDispose?: symbol } = Symbol;
 const asyncDispose: typeof Symbol.asyncDispose = (wellKnown.asyncDispose ??
   Symbol.for('Symbol.asyncDispose')) as typeof Symbol.asyncDispose;
 
-/** What TypeScript would have refused. */
-export function checkOptions(options: { readonly signal?: AbortSignal | undefined }): void {
-  const given: unknown = options;
-  if (typeof given !== 'object' || given === null) {
-    throw new PocketTTSError('argument', `options: expected an object, found ${kindOf(given)}`);
-  }
-  const signal: unknown = options.signal;
-  if (signal !== undefined && !(signal instanceof AbortSignal)) {
-    throw new PocketTTSError('argument', `signal: expected an AbortSignal, found ${kindOf(signal)}`);
-  }
+export interface LoadVoiceOptions {
+  /** For messages. Default: `file`. */
+  readonly name?: string | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface CloneVoiceOptions {
+  /** For messages. Default: `clone`. */
+  readonly name?: string | undefined;
+  /** Takes only the beginning; 0: all. More than two minutes are never taken. */
+  readonly maxSeconds?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Mono samples, -1 to 1. */
+export interface Recording {
+  readonly samples: Float32Array;
+  readonly sampleRate: number;
 }
 
 /** Loads a pack for a facade. */
 export async function loadCore(host: Host, location: PackLocation, options: LoadOptions): Promise<Core> {
   throwIfAborted(options.signal);
-  const precision: string | undefined = options.precision;
-  if (precision !== undefined && precision !== 'f32' && precision !== 'q8') {
-    throw new PocketTTSError('unsupported', `precision: expected "f32" or "q8", found "${precision}"`);
-  }
   const reload = (progress?: LoadOptions['onProgress'], signal?: AbortSignal): Promise<Runtime> =>
     loadRuntime(host, location, { precision: options.precision, signal, onProgress: progress });
   const runtime = await reload(options.onProgress, options.signal);
@@ -137,11 +154,8 @@ function defaultVoiceName(runtime: Runtime): string | undefined {
 }
 
 async function defaultVoice(runtime: Runtime, voice: string | Bytes, signal?: AbortSignal): Promise<LoadedVoice> {
-  return typeof voice === 'string' ? abortable(runtime.voiceNamed(voice), signal) : runtime.voiceGiven(asBytes(voice));
-}
-
-function asBytes(bytes: Bytes): Uint8Array {
-  return bytes instanceof Uint8Array ? bytes : new Uint8Array(bytes);
+  if (typeof voice === 'string') return abortable(runtime.voiceNamed(voice), signal);
+  return runtime.voiceGiven(voiceFile('voice', voice));
 }
 
 /** Waits for `promise` or for the signal, whichever is first. */
@@ -203,6 +217,51 @@ export class Voice {
     this.loaded.runtime.closeVoice(this.loaded);
   }
 }
+
+const isVoice: Check = (name, value) => {
+  if (typeof value !== 'string' && !(value instanceof Voice)) refuse(name, 'the name of a voice or a Voice', value);
+};
+
+/** A voice file in memory. */
+function voiceFile(name: string, value: unknown): Uint8Array {
+  const bytes = bytesOf(value);
+  if (bytes === undefined) {
+    refuse(name, 'the name of a voice, or a voice file as a Uint8Array or ArrayBuffer', value);
+  }
+  return limited('voice', name, bytes, VOICE_LIMIT);
+}
+
+function limited(code: 'voice' | 'audio', name: string, bytes: Uint8Array, limit: number): Uint8Array {
+  if (bytes.length <= limit) return bytes;
+  throw new PocketTTSError(code, `${name}: expected at most ${limit} bytes, found ${bytes.length}`);
+}
+
+/** The options of load() in every host. */
+export const LOAD_CHECKS: Checks<LoadOptions> = {
+  pack: (name, value) => {
+    if (value instanceof URL || (typeof value === 'string' && value !== '')) return;
+    refuse(name, 'a folder, a URL or "starter"', value);
+  },
+  voice: (name, value) => {
+    if (typeof value !== 'string') voiceFile(name, value);
+  },
+  precision: oneOf(['f32', 'q8'], 'unsupported'),
+  signal: isSignal,
+  onProgress: isFunction,
+};
+
+const GENERATE_CHECKS: Checks<GenerateOptions> = {
+  ...SPEECH_CHECKS,
+  voice: isVoice,
+  signal: isSignal,
+  onWarning: isFunction,
+};
+
+const LOAD_VOICE_CHECKS: Checks<LoadVoiceOptions> = { name: isString, signal: isSignal };
+const CLONE_VOICE_CHECKS: Checks<CloneVoiceOptions> = {
+  ...LOAD_VOICE_CHECKS,
+  maxSeconds: float(0, 1e9, '0 (all) or more'),
+};
 
 /** Everything but load(). */
 export abstract class PocketTTSBase {
@@ -295,7 +354,7 @@ export abstract class PocketTTSBase {
     options: GenerateOptions,
     opened: { utterance?: Utterance },
   ): AsyncGenerator<Frame, undefined> {
-    checkOptions(options);
+    checkOptions(options, GENERATE_CHECKS);
     const { signal, onWarning } = options;
     this.#alive();
     throwIfAborted(signal);
@@ -332,39 +391,32 @@ export abstract class PocketTTSBase {
     }
   }
 
-  /** A voice of the pack by name, or a voice file (safetensors) of any generation. */
-  async loadVoice(
-    voice: string | Bytes,
-    options: { readonly name?: string; readonly signal?: AbortSignal } = {},
-  ): Promise<Voice> {
+  /** A voice of the pack by name, or a voice file (safetensors, at most 64 MiB) of any generation. */
+  async loadVoice(voice: string | Bytes, options: LoadVoiceOptions = {}): Promise<Voice> {
+    checkOptions(options, LOAD_VOICE_CHECKS);
+    const file = typeof voice === 'string' ? undefined : voiceFile('voice', voice);
     const runtime = await this.#current(options.signal);
-    if (typeof voice === 'string') return new Voice(await abortable(runtime.voiceNamed(voice), options.signal));
-    return new Voice(runtime.voiceFromFile(asBytes(voice), options.name ?? 'file'));
+    if (file !== undefined) return new Voice(runtime.voiceFromFile(file, options.name ?? 'file'));
+    return new Voice(await abortable(runtime.voiceNamed(voice as string), options.signal));
   }
 
-  /** Makes a voice out of speech: a WAV file of any sample format, or mono samples. Takes a while. */
-  async cloneVoice(
-    audio: Bytes | { readonly samples: Float32Array; readonly sampleRate: number },
-    options: { readonly name?: string; readonly maxSeconds?: number; readonly signal?: AbortSignal } = {},
-  ): Promise<Voice> {
-    const runtime = await this.#current(options.signal);
-    const name = options.name ?? 'clone';
-    const given: unknown = audio;
-    if (typeof given !== 'object' || given === null) {
-      throw new PocketTTSError('argument', `audio: expected a WAV file or samples, found ${kindOf(given)}`);
+  /** Makes a voice out of speech: a WAV file of any sample format (at most 256 MiB), or samples. Takes a while. */
+  async cloneVoice(audio: Bytes | Recording, options: CloneVoiceOptions = {}): Promise<Voice> {
+    checkOptions(options, CLONE_VOICE_CHECKS);
+    const { name = 'clone', maxSeconds = 0, signal } = options;
+    const file = bytesOf(audio);
+    if (file !== undefined) {
+      const wav = limited('audio', 'audio', file, AUDIO_LIMIT);
+      return new Voice((await this.#current(signal)).voiceFromWav(wav, name, maxSeconds));
     }
-    if ('samples' in given && !(given.samples instanceof Float32Array)) {
-      throw new PocketTTSError('argument', `audio.samples: expected a Float32Array, found ${kindOf(given.samples)}`);
-    }
-    return new Voice(
-      'samples' in audio
-        ? runtime.voiceFromPcm(audio.samples, audio.sampleRate, name)
-        : runtime.voiceFromWav(asBytes(audio), name, options.maxSeconds ?? 0),
-    );
+    const { samples, sampleRate } = asRecording(audio);
+    const wanted = maxSeconds === 0 ? undefined : Math.trunc(Math.fround(maxSeconds) * sampleRate);
+    return new Voice((await this.#current(signal)).voiceFromPcm(samples.subarray(0, wanted), sampleRate, name));
   }
 
   /** A voice as a file (safetensors) that the reference and this package load. Default: the default voice. */
   async exportVoice(voice?: string | Voice): Promise<Uint8Array<ArrayBuffer>> {
+    if (voice !== undefined) isVoice('voice', voice);
     const loaded = await this.#resolveVoice(voice, undefined);
     return loaded.runtime.exportVoice(loaded);
   }
@@ -418,6 +470,20 @@ export abstract class PocketTTSBase {
     }
     return defaultVoice(runtime, wanted, signal);
   }
+}
+
+/** Samples that are not in a file. */
+function asRecording(audio: unknown): Recording {
+  if (typeof audio !== 'object' || audio === null || !('samples' in audio)) {
+    refuse('audio', 'a WAV file as a Uint8Array or ArrayBuffer, or { samples, sampleRate }', audio);
+  }
+  const { samples } = audio;
+  if (!isFloat32Array(samples)) refuse('audio.samples', 'a Float32Array', samples);
+  const sampleRate = 'sampleRate' in audio ? audio.sampleRate : undefined;
+  // The engine says which rates are too low or too high.
+  const rate = Number.isInteger(sampleRate) ? Number(sampleRate) : -1;
+  if (rate < 0 || rate > 0xffffffff) refuse('audio.sampleRate', 'a whole number of Hz', sampleRate);
+  return { samples, sampleRate: rate };
 }
 
 function overLimit(chunk: Chunk): string {

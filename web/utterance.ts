@@ -1,6 +1,8 @@
 // One text being spoken: a session and a codec of the engine, advanced frame by frame. Nothing here waits; the loop
 // around it (tts.ts) decides when the next frame is made.
-import { kindOf, PocketTTSError } from './errors.js';
+import { float, isSeed, isUint8Array, oneOf, refuse, whole } from './arguments.js';
+import type { Checks } from './arguments.js';
+import { PocketTTSError } from './errors.js';
 import type { DoorCodec, DoorMemory, DoorOptions, DoorSession, Engine } from './engine.js';
 import type { LoadedVoice, Runtime } from './runtime.js';
 
@@ -9,17 +11,20 @@ export type RandomStreams = 'chunk' | 'torch';
 
 /** What can be set for one utterance; everything else is the model's own. */
 export interface SpeechOptions {
-  /** Seed of the noise, 0 to 2^53 - 1. Default 42: the same request gives the same samples. */
-  readonly seed?: number | undefined;
-  /** Variance of the noise, 0 or more. */
+  /**
+   * Seed of the noise, 64 bits: 0 to 2^53 - 1 as a number, to 2^64 - 1 as a bigint. Default 42: the same request gives
+   * the same samples.
+   */
+  readonly seed?: number | bigint | undefined;
+  /** Variance of the noise, 0 to 100. */
   readonly temperature?: number | undefined;
   /** The end of a chunk is a logit strictly above it. */
   readonly eosThreshold?: number | undefined;
-  /** Noise is truncated to [-noiseClamp, noiseClamp]; 0: not at all. */
+  /** Noise is truncated to [-noiseClamp, noiseClamp], up to 1e6; 0: not at all. */
   readonly noiseClamp?: number | undefined;
   /** Steps of the sampler, 1 to 1000. */
   readonly decodeSteps?: number | undefined;
-  /** Frames made after the end was found; default: the model's own, or a guess by the number of words. */
+  /** Frames made after the end was found, 0 to 10000; default: the model's own, or a guess by the number of words. */
   readonly framesAfterEos?: number | undefined;
   /** Tokens in one chunk, 1 to 4096. Default 50. */
   readonly maxTokens?: number | undefined;
@@ -57,30 +62,33 @@ export interface Frame {
   readonly chunkFrame: number;
 }
 
-const MAX_INT = 0x7fffffff;
+const MAX_FLOAT = (2 - 2 ** -23) * 2 ** 127;
 
-/** A whole number for the engine; the engine itself checks the range. */
-function integer(name: string, value: number | undefined, fallback: number, min: number, max: number): number {
-  if (value === undefined) return fallback;
-  if (Number.isInteger(value) && value >= min && value <= max) return value;
-  throw new PocketTTSError('argument', `${name}: expected a whole number from ${min} to ${max}, found ${value}`);
-}
+/** The ranges are the engine's. They are looked at here so that messages have this package's names. */
+export const SPEECH_CHECKS: Checks<SpeechOptions> = {
+  seed: isSeed,
+  temperature: float(0, 100, '0 to 100'),
+  eosThreshold: float(-MAX_FLOAT, MAX_FLOAT, 'a finite number'),
+  noiseClamp: float(0, 1e6, '0 (none) to 1e6'),
+  decodeSteps: whole(1, 1000),
+  framesAfterEos: whole(0, 10000),
+  maxTokens: whole(1, 4096),
+  rng: oneOf(['chunk', 'torch']),
+};
 
-/** The engine's options for `options`. */
+/** The engine's options for `options`, which have been checked. */
 export function engineOptions(runtime: Runtime, options: SpeechOptions): DoorOptions {
   const own = runtime.defaults;
-  const rng: string | undefined = options.rng;
-  if (rng !== undefined && rng !== 'chunk' && rng !== 'torch') {
-    throw new PocketTTSError('argument', `rng: expected "chunk" or "torch", found "${rng}"`);
-  }
+  const { seed = own.seed, rng } = options;
   return {
-    seed: integer('seed', options.seed, own.seed, 0, Number.MAX_SAFE_INTEGER),
+    // The generator takes the low 32 bits; the door takes doubles.
+    seed: typeof seed === 'bigint' ? Number(BigInt.asUintN(32, seed)) : seed,
     temperature: options.temperature ?? own.temperature,
     eosThreshold: options.eosThreshold ?? own.eosThreshold,
     noiseClamp: options.noiseClamp ?? own.noiseClamp,
-    decodeSteps: integer('decodeSteps', options.decodeSteps, own.decodeSteps, -MAX_INT, MAX_INT),
-    framesAfterEos: integer('framesAfterEos', options.framesAfterEos, own.framesAfterEos, 0, MAX_INT),
-    maxTokens: integer('maxTokens', options.maxTokens, own.maxTokens, -MAX_INT, MAX_INT),
+    decodeSteps: options.decodeSteps ?? own.decodeSteps,
+    framesAfterEos: options.framesAfterEos ?? own.framesAfterEos,
+    maxTokens: options.maxTokens ?? own.maxTokens,
     rng: runtime.engine.run((door) =>
       rng === undefined ? own.rng : rng === 'torch' ? door.RNG_TORCH : door.RNG_CHUNK,
     ),
@@ -90,10 +98,8 @@ export function engineOptions(runtime: Runtime, options: SpeechOptions): DoorOpt
 
 /** UTF-8 of a text. A lone surrogate has none. */
 export function textBytes(text: string | Uint8Array): Uint8Array {
-  if (text instanceof Uint8Array) return text;
-  if (typeof text !== 'string') {
-    throw new PocketTTSError('argument', `text: expected a string or a Uint8Array, found ${kindOf(text)}`);
-  }
+  if (isUint8Array(text)) return text;
+  if (typeof text !== 'string') refuse('text', 'a string or a Uint8Array', text);
   const lone = /[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/.exec(text);
   if (lone !== null) {
     throw new PocketTTSError('text-encoding', `The text has half a surrogate pair at position ${lone.index}`);

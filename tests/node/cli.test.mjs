@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, existsSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { cli, fixture, root, run, temporary, withFixture } from './support.mjs';
@@ -129,6 +129,10 @@ test('usage errors are exit 2 with nothing on stdout', async () => {
     ['generate', '--', 'extra'],
     ['generate', '--temperature', 'nan'],
     ['generate', '--eos-threshold', 'inf'],
+    ['generate', '--temperature', '1e39'],
+    ['generate', '--temperature', '0x1'],
+    ['generate', '--max-tokens', '2147483648'],
+    ['generate', '--max-tokens', '0x10'],
     ['generate', '--max-tokens', '9999999999999999999999'],
     ['generate', '--seed', '18446744073709551616'],
     ['generate', '--text'],
@@ -194,6 +198,12 @@ test('what is not a plain file is refused, not waited for', async (t) => {
 test('failures are exit 1 with one line', async (t) => {
   const cwd = temporary(t);
   const model = fixture('lsd6');
+  // Sparse: nothing of them is on the disk.
+  const [huge, hugeSound] = [join(cwd, 'huge.safetensors'), join(cwd, 'huge.wav')];
+  writeFileSync(huge, '');
+  truncateSync(huge, (64 << 20) + 1);
+  writeFileSync(hugeSound, '');
+  truncateSync(hugeSound, (256 << 20) + 1);
   const cases = [
     [['--language', 'klingon'], /Available languages: .*english_2026-10.*spanish_24l/],
     [['--language', 'english'], /weights are not on this machine/],
@@ -203,7 +213,8 @@ test('failures are exit 1 with one line', async (t) => {
     ],
     [['--config', 'x.json'], /^ERROR: ValueError: Config should be a path to a YAML file ending with \.yaml$/m],
     [['--config', 'x.yaml'], /x\.yaml: no such file/],
-    [['--config', 'https://example.invalid/x.yaml'], /x\.yaml/],
+    [['--config', 'https://example.invalid/x.yaml'], /^ERROR: --config https:\/\/\S+: this version fetches no files; download/],
+    [['--config', 'hf://a/b/c.yaml@main'], /^ERROR: --config hf:\S+: this version fetches no files; download/],
     [['--checkpoint', 'x.pt'], /checkpoint/],
     [['--device', 'cuda'], /only cpu/],
     [['--precision', 'q4'], /q4/],
@@ -215,12 +226,19 @@ test('failures are exit 1 with one line', async (t) => {
     [['--voice', model.file('voice.wav')], /cannot make voices from audio/],
     [['--voice', model.voice], /voice/],
     [['--config', model.config], /voice/],
-    [['--temperature', '-1'], /temperature/],
+    [['--temperature', '-1'], /^ERROR: --temperature: expected 0 to 100, found -1$/m],
+    [['--noise-clamp', '-1'], /^ERROR: --noise-clamp: expected 0 \(none\) to 1e6, found -1$/m],
+    [['--frames-after-eos', '-1'], /^ERROR: --frames-after-eos: expected 0 to 10000, found -1$/m],
     [['--voice', ''], /--voice: expected/],
     [['--pack', ''], /--pack: expected/],
-    [['--sampler-decode-steps', '0'], /steps/],
-    [['--max-tokens', '0'], /tokens/],
-    [['--output-path', '/nowhere/out.wav'], /\/nowhere\/out\.wav: no such file/],
+    [['--sampler-decode-steps', '0'], /^ERROR: --sampler-decode-steps: expected 1 to 1000, found 0$/m],
+    [['--lsd-decode-steps', '0'], /^ERROR: --lsd-decode-steps: expected 1 to 1000, found 0$/m],
+    [['--max-tokens', '5000'], /^ERROR: --max-tokens: expected 1 to 4096, found 5000$/m],
+    [['--max-tokens', '2147483647'], /expected 1 to 4096, found 2147483647/],
+    [['--output-path', '/nowhere/out.wav'], /^ERROR: --output-path \/nowhere\/out\.wav: no such file$/m],
+    [['--output-path', '/dev/full'], /^ERROR: --output-path \/dev\/full: no space left on device$/m],
+    [['--voice', huge], /huge\.safetensors: expected at most 67108864 bytes, found 67108865$/m],
+    [['--voice', hugeSound], /huge\.wav: expected at most 268435456 bytes, found 268435457$/m],
   ];
   for (const [args, message] of cases) {
     const { code, stdout, stderr } = await run(['generate', ...TEXT, '-q', ...args], { cwd });
@@ -337,10 +355,12 @@ test('FIRST_CHUNK_LENGTH_SECONDS holds the beginning back', async () => {
   assert.ok(held.first >= 44 + 5 * 3840, `${held.first} bytes at first`);
   const longer = await speak('1000');
   assert.deepEqual(longer.stdout, plain.stdout);
-  assert.equal(
-    (await run(['generate', ...TEXT, ...FAST], { env: { ...process.env, FIRST_CHUNK_LENGTH_SECONDS: 'x' } })).code,
-    1,
-  );
+  for (const [seconds, code] of Object.entries({ x: 1, '0x10': 1, nan: 1, ' ': 1, '': 0, inf: 0, '-1': 0, '1e400': 0 })) {
+    const env = { ...process.env, FIRST_CHUNK_LENGTH_SECONDS: seconds };
+    const { code: found, stderr } = await run(['generate', ...TEXT, '--output-path', '/dev/null', '-q', ...FAST], { env });
+    assert.equal(found, code, seconds);
+    if (code === 1) assert.equal(stderr, `ERROR: FIRST_CHUNK_LENGTH_SECONDS: expected a number, found '${seconds}'.\n`);
+  }
 });
 
 test('a recording as the voice', async () => {

@@ -1,7 +1,7 @@
 // pack.json: what it must say, and files that are not what it says.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { cpSync, readFileSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, readFileSync, renameSync, rmSync, statSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -122,7 +122,7 @@ test('the manifest is checked field by field', async (t) => {
       (p) => {
         p.files.push(p.files[2]);
       },
-      /one voice of each name.*slt/,
+      /files\[3\]\.name: expected a name that no other voice has, found "slt"/,
     ],
     [
       (p) => {
@@ -136,6 +136,24 @@ test('the manifest is checked field by field', async (t) => {
       },
       /description.*expected a string.*found 5/,
     ],
+    [
+      (p) => {
+        p.format = { constructor: null };
+      },
+      /format: expected 1, found an object/,
+    ],
+    [
+      (p) => {
+        p.files[0].path = '\ud800';
+      },
+      /files\[0\]\.path.*inside the pack/,
+    ],
+    [
+      (p) => {
+        p.name = '';
+      },
+      /name: expected a string of at least one character, found ""/,
+    ],
     [() => [], /object.*array/],
   ];
   for (const [change, message] of cases) await refused(PocketTTS.load({ pack: copy(t, change) }), 'pack', message);
@@ -146,6 +164,14 @@ test('a pack.json that is not there, not JSON, or a web page', async (t) => {
   const folder = copy(t);
   writeFileSync(join(folder, 'pack.json'), '{"format":');
   await refused(PocketTTS.load({ pack: folder }), 'pack', /JSON/);
+  const good = readFileSync(join(starter, 'pack.json'));
+  const bad = Buffer.from(good);
+  bad[good.indexOf('starter')] = 0xff;
+  writeFileSync(join(folder, 'pack.json'), bad);
+  await refused(PocketTTS.load({ pack: folder }), 'pack', /pack\.json: expected UTF-8, found other bytes/);
+  // A byte order mark is skipped.
+  writeFileSync(join(folder, 'pack.json'), Buffer.concat([Buffer.from('\ufeff'), good]));
+  await (await PocketTTS.load({ pack: folder })).dispose();
   writeFileSync(join(folder, 'pack.json'), '<!doctype html>');
   await refused(PocketTTS.load({ pack: folder }), 'pack', /HTML/);
 });
@@ -205,6 +231,24 @@ test('files that are not what the manifest says', async (t) => {
     'not-found',
     /gone/,
   );
+});
+
+test('small files are refused by their size, before they are read', async (t) => {
+  for (const [i, path] of [
+    [1, 'tokenizer.model'],
+    [2, 'voices/slt.safetensors'],
+  ]) {
+    const folder = copy(t, (p) => {
+      delete p.files[i].bytes;
+      delete p.files[i].sha256;
+    });
+    truncateSync(join(folder, path), 2 ** 40);
+    await refused(
+      PocketTTS.load({ pack: folder }),
+      'pack',
+      new RegExp(`${path}: expected at most 67108864 bytes, found ${2 ** 40}$`),
+    );
+  }
 });
 
 test('links that lead out of a pack, and files that are none', async (t) => {
