@@ -136,8 +136,9 @@ function holdSeconds(): number {
 
 /** What the package says about its options, in terms of the flags. */
 function inFlags(error: unknown, options: Options): unknown {
-  if (!(error instanceof PocketTTSError) || error.code !== 'argument') return error;
+  if (!(error instanceof PocketTTSError) || !['argument', 'unsupported'].includes(error.code)) return error;
   const flags: Readonly<Record<string, string>> = {
+    pack: 'pack',
     temperature: 'temperature',
     noiseClamp: 'noise-clamp',
     eosThreshold: 'eos-threshold',
@@ -201,7 +202,7 @@ async function generate(options: Options, log: Log, signal: AbortSignal): Promis
   } catch (error) {
     // The error that counts is the first one.
     await output.close().catch(() => undefined);
-    throw inFlags(error, options);
+    throw error;
   }
   const seconds = (performance.now() - speaking) / 1000;
   const duration = samples / sampleRate;
@@ -251,7 +252,9 @@ async function main(args: readonly string[]): Promise<number> {
     const log: Log = (level, message) => {
       if (!options.quiet) toStderr(`${level}: ${message}\n`);
     };
-    await generate(options, log, interrupted.signal);
+    await generate(options, log, interrupted.signal).catch((error: unknown) => {
+      throw inFlags(error, options);
+    });
     return 0;
   } catch (error) {
     if (error instanceof UsageError) return usage(error.message);

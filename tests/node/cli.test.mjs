@@ -231,6 +231,8 @@ test('failures are exit 1 with one line', async (t) => {
     [['--frames-after-eos', '-1'], /^ERROR: --frames-after-eos: expected 0 to 10000, found -1$/m],
     [['--voice', ''], /--voice: expected/],
     [['--pack', ''], /--pack: expected/],
+    [['--pack', 'file://server/pack'], /^ERROR: --pack: expected a URL of this machine/],
+    [['--pack', 'hf://a/b'], /^ERROR: --pack: expected a folder or a URL of http, https or file/],
     [['--sampler-decode-steps', '0'], /^ERROR: --sampler-decode-steps: expected 1 to 1000, found 0$/m],
     [['--lsd-decode-steps', '0'], /^ERROR: --lsd-decode-steps: expected 1 to 1000, found 0$/m],
     [['--max-tokens', '5000'], /^ERROR: --max-tokens: expected 1 to 4096, found 5000$/m],

@@ -203,6 +203,8 @@ func TestUsageErrors(t *testing.T) {
 		"not 32 bits":       "generate --frames-after-eos 4294967296",
 		"not a number":      "generate --temperature nan",
 		"infinite":          "generate --temperature inf",
+		"infinite here":     "generate --temperature 1e39",
+		"infinite anywhere": "generate --temperature 1e400",
 		"large seed":        "generate --seed 18446744073709551616",
 		"help lists no q4":  "generate --precision q5",
 		"no version here":   "generate --version",

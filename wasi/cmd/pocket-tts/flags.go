@@ -168,17 +168,23 @@ func number[T any](kind string, parse func(string) (T, error), to **T) *value {
 // parseInt reads decimal numbers of 32 bits only: "010" is ten, as in Python.
 func parseInt(text string) (int, error) {
 	n, err := strconv.ParseInt(text, 10, 32)
+	if errors.Is(err, strconv.ErrRange) {
+		return 0, fmt.Errorf("'%s' does not fit 32 bits", text)
+	}
 	if err != nil {
 		return 0, fmt.Errorf("'%s' is not a valid integer", text)
 	}
 	return int(n), nil
 }
 
-// parseFloat takes finite decimal numbers.
+// parseFloat takes decimal numbers that are finite in the 32 bits of the engine.
 func parseFloat(text string) (float32, error) {
 	x, err := strconv.ParseFloat(text, 64)
-	if strings.ContainsAny(text, "xX_") || err != nil || math.IsNaN(x) || math.IsInf(x, 0) {
+	if strings.ContainsAny(text, "xX_") || err != nil && !errors.Is(err, strconv.ErrRange) {
 		return 0, fmt.Errorf("'%s' is not a valid float", text)
+	}
+	if math.IsNaN(x) || math.Abs(float64(float32(x))) > math.MaxFloat32 {
+		return 0, fmt.Errorf("'%s' is not a finite number of 32 bits", text)
 	}
 	return float32(x), nil
 }
@@ -190,7 +196,7 @@ func (o *options) setSeed(text string) error {
 		o.seed = &seed
 		return nil
 	}
-	seed, err := strconv.ParseUint(strings.TrimSpace(text), 10, 64)
+	seed, err := strconv.ParseUint(strings.TrimPrefix(strings.TrimSpace(text), "+"), 10, 64)
 	if err != nil {
 		return fmt.Errorf("'%s' is not 'random' or a whole number from 0 to %d", text, uint64(1<<64-1))
 	}
