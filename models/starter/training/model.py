@@ -6,13 +6,13 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
+from characters import REPLACE
 from frames import HEAD_DIM, LDIM, MAX_PERIOD, N_BIN, N_PCA, N_PTR, PTR_OMEGA, PTR_PAIRS, pointer
 
 START = -0.6  # text position at the end of the first frame
 PREFIX = 8  # trained key/value positions in front of the text: the "voice"
 WIDTH, LAYERS, HEADS, FFN = 192, 6, 8, 640
 HEAD_WIDTH, HEAD_DEPTH = 128, 1
-REPLACE = {"\u2013": ",", "\u2014": ",", "\u2019": "'", "\u2018": "'", '"': "", "\u201c": "", "\u201d": "", "(": ",", ")": ","}
 
 
 def config(tokenizer, n_bins, weights=None, filters=24, decoder_layers=3):
