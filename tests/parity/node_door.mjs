@@ -8,9 +8,10 @@ const REPOSITORY = resolve(dirname(fileURLToPath(import.meta.url)), '../..');
 const MODULES = ['build/wasm/pocket_tts.mjs', 'dist/pocket_tts.mjs'];
 const SLICE = 1 << 20;
 
-export async function openNodeDoor() {
-  const path = MODULES.map((name) => join(REPOSITORY, name)).find((candidate) => existsSync(candidate));
-  if (path === undefined) throw new Error(`the wasm module is not built: expected one of ${MODULES.join(', ')}`);
+/** The first of `modules` that is there. */
+export async function openNodeDoor(modules = MODULES) {
+  const path = modules.map((name) => join(REPOSITORY, name)).find((candidate) => existsSync(candidate));
+  if (path === undefined) throw new Error(`the wasm module is not built: expected one of ${modules.join(', ')}`);
   const { default: create } = await import(pathToFileURL(path).href);
   const door = new NodeDoor(await create());
   return {

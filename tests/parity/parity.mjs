@@ -17,6 +17,7 @@ import { openNodeDoor } from './node_door.mjs';
 import { openRemoteDoor } from './remote_door.mjs';
 import { Report } from './report.mjs';
 import { checkAudio, checkJsonTokenizer, checkRandomNumbers, checkTexts } from './shared_checks.mjs';
+import { checkStarter } from './starter_checks.mjs';
 
 const REPOSITORY = resolve(dirname(fileURLToPath(import.meta.url)), '../..');
 const GOLDEN = join(REPOSITORY, 'tests/golden');
@@ -50,6 +51,7 @@ async function checkAll(engine, report, root, audioFolder) {
   await checkJsonTokenizer(engine, report, join(root, 'text'), bases.small);
   await checkRandomNumbers(engine, report, root);
   await checkAudio(engine, report, root);
+  await checkStarter(engine, report, root, join(REPOSITORY, 'models/starter'));
 }
 
 async function main() {
