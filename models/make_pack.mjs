@@ -14,7 +14,15 @@ import { parse } from 'yaml';
 
 const USAGE = `usage: node models/make_pack.mjs SOURCE TARGET [--name N] [--description D] [--license L] [--precision f32|q8]
                                 [--voice NAME=FILE]... [--default-voice NAME] [--no-cloning REASON]`;
-const { flags, positionals } = readArguments();
+
+/** A failure that was explained: one line, exit 1. */
+class Failure extends Error {}
+
+/** What a failed call of the file system says, with `what` for the file. */
+function explain(error, what) {
+  if (typeof error.code !== 'string') throw error;
+  return new Failure(`${what}: ${error.code === 'ENOENT' ? 'no such file' : error.message}`);
+}
 
 function readArguments() {
   try {
@@ -35,84 +43,156 @@ function readArguments() {
       console.log(USAGE);
       process.exit(0);
     }
-    if (paths.length === 2) return { flags: values, positionals: paths };
+    if (paths.length === 2) return { flags: values, paths };
     console.error(USAGE);
   } catch (error) {
     console.error(`${USAGE}\n\nERROR: ${error.message}`);
   }
   process.exit(2);
 }
-const source = statSync(positionals[0]).isDirectory() ? join(positionals[0], 'config.yaml') : positionals[0];
-const folder = dirname(source);
-const target = resolve(positionals[1]);
-const before = existsSync(join(target, 'pack.json')) ? JSON.parse(readFileSync(join(target, 'pack.json'), 'utf8')) : {};
-const config = parse(readFileSync(source, 'utf8'), { version: '1.1' });
-const license = flags.license ?? before.license;
-const files = [];
 
-/** Copies a file into the pack and lists it. */
-function add(from, path, rest) {
-  const to = join(target, path);
-  mkdirSync(dirname(to), { recursive: true });
-  if (resolve(from) !== to) {
-    rmSync(to, { force: true });
-    copyFileSync(from, to);
-    chmodSync(to, 0o644); // whatever it was at its source
+/** The mapping in a configuration file. */
+function readConfig(path) {
+  let text;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (error) {
+    throw explain(error, path);
   }
-  const bytes = readFileSync(to);
-  const own = before.files?.find((file) => file.path === path)?.license ?? license;
-  files.push({
-    path,
-    ...rest,
-    bytes: bytes.length,
-    sha256: createHash('sha256').update(bytes).digest('hex'),
-    ...(own === undefined ? {} : { license: own }),
+  let config;
+  try {
+    config = parse(text, { version: '1.1', prettyErrors: false });
+  } catch (error) {
+    throw new Failure(`${path}: expected YAML: ${error.message}`);
+  }
+  for (const field of ['flow_lm', 'flow_lm.lookup_table', 'mimi']) {
+    const value = field.split('.').reduce((fields, key) => fields?.[key], config);
+    if (typeof value !== 'object' || value === null) throw new Failure(`${path}: ${field}: expected a mapping`);
+  }
+  return config;
+}
+
+/** The pack.json that a folder has, or no fields at all. */
+function readBefore(target) {
+  const path = join(target, 'pack.json');
+  if (!existsSync(path)) return {};
+  try {
+    return JSON.parse(readFileSync(path, 'utf8'));
+  } catch (error) {
+    throw new Failure(`${path}: expected JSON: ${error.message}`);
+  }
+}
+
+/**
+ * What the configuration and the flags name, as { from, path, rest }. The field that names a file says afterwards where
+ * it is in the pack.
+ */
+function listFiles(source, config, flags, before) {
+  const folder = dirname(source);
+  const files = [];
+  const add = (field, from, path, rest) => {
+    if (/^[a-z][a-z0-9+.-]+:\/\//i.test(from)) throw new Failure(`${field}: ${from}: download it and name the local file`);
+    const place = resolve(folder, from);
+    let found;
+    try {
+      found = statSync(place);
+    } catch (error) {
+      throw explain(error, `${field}: ${place}`);
+    }
+    if (!found.isFile()) throw new Failure(`${field}: ${place}: expected a plain file`);
+    files.push({ from: place, path, rest });
+    return path;
+  };
+  const take = (fields, key, field, path, rest) => {
+    if (typeof fields[key] !== 'string') throw new Failure(`${source}: ${field}: expected a path`);
+    fields[key] = add(`${source}: ${field}`, fields[key], path, rest);
+  };
+  if (config.weights_path) take(config, 'weights_path', 'weights_path', 'model.safetensors', { role: 'weights' });
+  delete config.weights_path_without_voice_cloning;
+  for (const [fields, name, file] of [
+    [config.flow_lm, 'flow_lm', 'flow_lm.safetensors'],
+    [config.mimi, 'mimi', 'mimi.safetensors'],
+  ]) {
+    const role = `weights-${name.replace('_', '-')}`;
+    if (fields.weights_path) take(fields, 'weights_path', `${name}.weights_path`, file, { role });
+  }
+  const table = config.flow_lm.lookup_table;
+  const kind = table.tokenizer === 'tokenizers' || `${table.tokenizer_path}`.endsWith('.json') ? 'json' : 'sentencepiece';
+  const tokenizer = kind === 'json' ? 'tokenizer.json' : 'tokenizer.model';
+  take(table, 'tokenizer_path', 'flow_lm.lookup_table.tokenizer_path', tokenizer, { role: 'tokenizer', kind });
+
+  // A lone voice.safetensors keeps the name that the pack's voice had.
+  const lone = resolve(folder, 'voice.safetensors');
+  const voices =
+    flags.voice?.map((voice) => {
+      const [name, file] = /^([^=]+)=(.+)$/.exec(voice)?.slice(1) ?? [basename(voice, '.safetensors'), voice];
+      return [name, resolve(file)];
+    }) ?? (existsSync(lone) ? [[before.default_voice ?? 'default', lone]] : []);
+  for (const [name, file] of voices) {
+    if (/[/\\\0]/.test(name)) throw new Failure(`--voice ${name}: expected a name without / and \\`);
+    if (files.some(({ rest }) => rest.name === name)) throw new Failure(`--voice ${name}: there are two of this name`);
+    add(`--voice ${name}`, file, `voices/${name}.safetensors`, { role: 'voice', name });
+  }
+  return files;
+}
+
+function makePack({ flags, paths: [from, to] }) {
+  const isFolder = statSync(from, { throwIfNoEntry: false })?.isDirectory() ?? false;
+  const source = isFolder ? join(from, 'config.yaml') : from;
+  const target = resolve(to);
+  const config = readConfig(source);
+  const before = readBefore(target);
+  const list = listFiles(source, config, flags, before);
+  const voices = list.flatMap(({ rest }) => (rest.role === 'voice' ? [rest.name] : []));
+  const defaultVoice =
+    flags['default-voice'] ?? (voices.includes(before.default_voice) ? before.default_voice : voices[0]);
+  if (defaultVoice !== undefined && !voices.includes(defaultVoice)) {
+    throw new Failure(`--default-voice ${defaultVoice}: expected one of the voices (${voices.join(', ') || 'none'})`);
+  }
+  const precision = flags.precision ?? before.precision ?? 'f32';
+  if (precision !== 'f32' && precision !== 'q8') throw new Failure(`--precision ${precision}: expected f32 or q8`);
+
+  // Everything is there: only now TARGET is touched.
+  const license = flags.license ?? before.license;
+  const files = list.map(({ from: file, path, rest }) => {
+    const place = join(target, path);
+    mkdirSync(dirname(place), { recursive: true });
+    if (file !== place) {
+      rmSync(place, { force: true });
+      copyFileSync(file, place);
+      chmodSync(place, 0o644); // whatever it was at its source
+    }
+    const bytes = readFileSync(place);
+    const own = before.files?.find((known) => known.path === path)?.license ?? license;
+    return {
+      path,
+      ...rest,
+      bytes: bytes.length,
+      sha256: createHash('sha256').update(bytes).digest('hex'),
+      ...(own === undefined ? {} : { license: own }),
+    };
   });
-  return path;
+  const pack = {
+    format: 1,
+    name: flags.name ?? before.name ?? basename(target),
+    description: flags.description ?? before.description,
+    license,
+    config,
+    files,
+    default_voice: defaultVoice,
+    precision,
+    cloning: flags['no-cloning'] === undefined ? before.cloning : { available: false, reason: flags['no-cloning'] },
+  };
+  writeFileSync(join(target, 'pack.json'), `${JSON.stringify(pack, null, 2)}\n`);
+  for (const file of files) console.log(`${file.path}: ${file.bytes} bytes, sha256 ${file.sha256}`);
 }
 
-/** The local file that a field of the configuration names. */
-const local = (path) => resolve(folder, path);
-
-// The field that names a file says afterwards where it is in the pack.
-const table = config.flow_lm.lookup_table;
-if (config.weights_path)
-  config.weights_path = add(local(config.weights_path), 'model.safetensors', { role: 'weights' });
-delete config.weights_path_without_voice_cloning;
-if (config.flow_lm.weights_path) {
-  config.flow_lm.weights_path = add(local(config.flow_lm.weights_path), 'flow_lm.safetensors', {
-    role: 'weights-flow-lm',
-  });
+const args = readArguments();
+try {
+  makePack(args);
+} catch (error) {
+  // Those of the file system have a code; anything else is a mistake in here and shows where.
+  if (!(error instanceof Failure) && typeof error.code !== 'string') throw error;
+  console.error(`ERROR: ${error.message.replaceAll(/\s*\n\s*/g, ' ')}`);
+  process.exitCode = 1;
 }
-if (config.mimi.weights_path) {
-  config.mimi.weights_path = add(local(config.mimi.weights_path), 'mimi.safetensors', { role: 'weights-mimi' });
-}
-const kind = table.tokenizer === 'tokenizers' || table.tokenizer_path.endsWith('.json') ? 'json' : 'sentencepiece';
-table.tokenizer_path = add(local(table.tokenizer_path), kind === 'json' ? 'tokenizer.json' : 'tokenizer.model', {
-  role: 'tokenizer',
-  kind,
-});
-
-// A lone voice.safetensors keeps the name that the pack's voice had.
-const named =
-  flags.voice?.map((voice) => /^([^=]+)=(.+)$/.exec(voice)?.slice(1) ?? [basename(voice, '.safetensors'), voice]) ??
-  (existsSync(local('voice.safetensors')) ? [[before.default_voice ?? 'default', local('voice.safetensors')]] : []);
-for (const [name, file] of named) add(file, `voices/${name}.safetensors`, { role: 'voice', name });
-
-const defaultVoice =
-  flags['default-voice'] ??
-  (named.some(([name]) => name === before.default_voice) ? before.default_voice : named[0]?.[0]);
-const cloning = flags['no-cloning'] === undefined ? before.cloning : { available: false, reason: flags['no-cloning'] };
-const pack = {
-  format: 1,
-  name: flags.name ?? before.name ?? basename(target),
-  description: flags.description ?? before.description,
-  license,
-  config,
-  files,
-  default_voice: defaultVoice,
-  precision: flags.precision ?? before.precision ?? 'f32',
-  cloning,
-};
-writeFileSync(join(target, 'pack.json'), `${JSON.stringify(pack, null, 2)}\n`);
-for (const file of files) console.log(`${file.path}: ${file.bytes} bytes, sha256 ${file.sha256}`);
