@@ -1,11 +1,10 @@
-// The Engine: one compiled module, one instance with the model in it, and the turns in which callers use it.
+// The Engine: one compiled module, the instances with the model in them, and what callers do with them.
 
 package pockettts
 
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/internal/guest"
 	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/internal/pack"
@@ -16,12 +15,12 @@ type Engine struct {
 	options Options
 	pack    *pack.Pack
 	module  *guest.Module
+	layout  layout
 	info    Info
 
-	// turn is taken by whoever uses what follows: a channel, because those who wait for one are served in order and
-	// can give up when their context ends.
-	turn    chan struct{}
-	current *loaded // nil after a crash, until somebody needs it
+	// gate is taken by whoever looks at what follows, and kept while a model is loaded.
+	gate    chan struct{}
+	current *loaded // nil before the first load
 	closed  bool
 }
 
@@ -32,11 +31,13 @@ type Info struct {
 	SamplesPerFrame int       // the unit of streaming and of cancellation: 80 ms
 	Precision       Precision // of the large matrices
 	CanClone        bool      // CloneVoice works
-	WeightBytes     uint64    // working weights in memory
+	WeightBytes     uint64    // working weights in memory, of all instances
+	Instances       int       // of the sandbox that speak a piece of text: 1, or 2 side by side
+	Parallel        int       // pieces of a text that are spoken at once
 	EngineVersion   string
 }
 
-// Memory is what the sandbox takes.
+// Memory is what the sandbox takes, all instances together.
 type Memory struct {
 	Reserved  uint64 // linear memory; it grows and never shrinks
 	Allocated uint64 // of that, what weights, voices and open streams hold right now
@@ -50,17 +51,12 @@ func Load(ctx context.Context, options Options) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{options: options, turn: make(chan struct{}, 1)}
+	e := &Engine{options: options, gate: make(chan struct{}, 1)}
 	if e.pack, err = openPack(options); err != nil {
 		return nil, err
 	}
-	e.module, err = guest.Compile(ctx, guest.Config{
-		CacheDir: options.CacheDir, MaxMemory: options.MaxMemory, Logger: options.Logger,
-	})
-	if err != nil {
-		return nil, errors.Join(explain(err, ""), e.pack.Close())
-	}
-	if err := e.do(ctx, func(l *loaded) error { return e.describe(ctx, l) }); err != nil {
+	e.layout = chooseLayout(options, e.pack)
+	if err := e.do(ctx, func(w *worker) error { return e.describe(ctx, w) }); err != nil {
 		return nil, errors.Join(err, e.Close())
 	}
 	return e, nil
@@ -83,15 +79,18 @@ func openPack(options Options) (*pack.Pack, error) {
 	return pack.OpenFS(options.PackFS, "pack")
 }
 
-func (e *Engine) describe(ctx context.Context, l *loaded) error {
-	version, err := l.guest.Version(ctx)
+func (e *Engine) describe(ctx context.Context, w *worker) error {
+	l := w.set
+	version, err := w.guest.Version(ctx)
 	e.info = Info{
 		Name:            e.pack.Name,
 		SampleRate:      int(l.info.SampleRate),
 		SamplesPerFrame: int(l.info.SamplesPerFrame),
 		Precision:       F32,
 		CanClone:        l.info.CanClone != 0,
-		WeightBytes:     l.info.WeightBytes,
+		WeightBytes:     l.weightBytes(),
+		Instances:       e.layout.instances,
+		Parallel:        e.layout.parallel,
 		EngineVersion:   version,
 	}
 	if l.info.Precision == guest.PrecisionQ8 {
@@ -107,83 +106,102 @@ func (e *Engine) Info() Info { return e.info }
 func (e *Engine) Memory(ctx context.Context) (Memory, error) {
 	ctx = orBackground(ctx)
 	var memory Memory
-	err := e.do(ctx, func(l *loaded) (err error) {
-		memory.Reserved = l.guest.MemoryBytes()
-		memory.Allocated, err = l.guest.AllocatedBytes(ctx)
-		return err
-	})
-	return memory, err
+	l, err := e.instances(ctx)
+	if err != nil {
+		return memory, err
+	}
+	for _, w := range l.workers {
+		err := w.use(ctx, nil, func() error {
+			allocated, err := w.guest.AllocatedBytes(ctx)
+			memory.Reserved += w.guest.MemoryBytes()
+			memory.Allocated += allocated
+			return err
+		})
+		if err != nil {
+			return Memory{}, err
+		}
+	}
+	return memory, nil
 }
 
-// Close waits for the call in progress (of a stream: one frame) and frees everything. Streams that are still open end
+// Close waits for the calls in progress (of a stream: one frame) and frees everything. Streams that are still open end
 // with ErrClosed. Closing again does nothing.
 func (e *Engine) Close() error {
-	if e.turn == nil {
+	if e.gate == nil {
 		return nil
 	}
-	e.turn <- struct{}{}
-	defer func() { <-e.turn }()
+	e.gate <- struct{}{}
+	defer func() { <-e.gate }()
 	if e.closed {
 		return nil
 	}
-	e.closed, e.current = true, nil
-	// The module closes its instances.
-	return errors.Join(e.module.Close(context.Background()), e.pack.Close())
+	e.closed = true
+	if l := e.current; l != nil {
+		l.end(ErrClosed)
+		<-l.gone
+	}
+	var err error
+	if e.module != nil {
+		err = e.module.Close(context.Background())
+	}
+	return errors.Join(err, e.pack.Close())
 }
 
-// enter waits for the caller's turn. Without an error, leave must follow.
+// enter takes the gate of an engine that is open. Without an error, `<-e.gate` must follow.
 func (e *Engine) enter(ctx context.Context) error {
-	if e.turn == nil { // never loaded
+	if e.gate == nil { // never loaded
 		return ErrClosed
 	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	select {
-	case e.turn <- struct{}{}:
+	case e.gate <- struct{}{}:
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 	if e.closed {
-		<-e.turn
+		<-e.gate
 		return ErrClosed
 	}
 	return nil
 }
 
-// leave ends a turn. An instance that crashed during it is thrown away here, so that nobody can meet it again.
-func (e *Engine) leave() {
-	if e.current != nil && e.current.guest.Dead() != nil {
-		_ = e.current.guest.Close(context.Background())
-		e.current = nil
+// instances returns those in use, or loads the model into fresh ones: the first time, and after a crash.
+func (e *Engine) instances(ctx context.Context) (*loaded, error) {
+	if err := e.enter(ctx); err != nil {
+		return nil, err
 	}
-	<-e.turn
+	defer func() { <-e.gate }()
+	if l := e.current; l != nil {
+		if l.fault.Load() == nil {
+			return l, nil
+		}
+		select { // never the memory of both
+		case <-l.gone:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	fresh, err := e.load(ctx)
+	if err != nil {
+		return nil, err
+	}
+	e.current = fresh
+	return fresh, nil
 }
 
-// do runs a function on the loaded model when it is the caller's turn, loading the model first if there is none.
-func (e *Engine) do(ctx context.Context, use func(*loaded) error) error {
-	if err := e.enter(ctx); err != nil {
-		return err
-	}
-	defer e.leave()
-	if e.current == nil {
-		fresh, err := e.load(ctx)
+// do runs a function on the first instance, when it is the caller's turn.
+func (e *Engine) do(ctx context.Context, call func(*worker) error) error {
+	for {
+		l, err := e.instances(ctx)
 		if err != nil {
 			return err
 		}
-		e.current = fresh
+		err = l.speaker.use(ctx, nil, func() error { return call(l.speaker) })
+		var m *missed
+		if !errors.As(err, &m) { // else it crashed while this call waited
+			return err
+		}
 	}
-	return explain(use(e.current), "")
-}
-
-// doWith is do for what lives in a certain instance, and is lost when that one crashed.
-func (e *Engine) doWith(ctx context.Context, l *loaded, use func() error) error {
-	if err := e.enter(ctx); err != nil {
-		return err
-	}
-	defer e.leave()
-	if e.current != l {
-		return fmt.Errorf("%w while it served another call", ErrCrashed)
-	}
-	return explain(use(), "")
 }

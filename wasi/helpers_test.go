@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"flag"
 	"os"
 	"path/filepath"
 	"testing"
@@ -17,6 +18,12 @@ import (
 const (
 	fixtures = "../tests/golden/fixtures"
 	sentence = "Hello there. This is a test of the small model."
+)
+
+// Every test also runs with other layouts: go test -args -instances 2 -parallel-chunks 2
+var (
+	testInstances = flag.Int("instances", 0, "Options.Instances where a test does not set it")
+	testParallel  = flag.Int("parallel-chunks", 0, "Options.Parallel where a test does not set it")
 )
 
 // testCache keeps compiled code between tests, away from the user's.
@@ -86,6 +93,12 @@ func load(t testing.TB, options Options) *Engine {
 func tryLoad(t testing.TB, options Options) (*Engine, error) {
 	t.Helper()
 	options.CacheDir = testCache
+	if options.Instances == 0 {
+		options.Instances = *testInstances
+	}
+	if options.Parallel == 0 {
+		options.Parallel = *testParallel
+	}
 	e, err := Load(context.Background(), options)
 	if err != nil {
 		return nil, err

@@ -90,15 +90,18 @@ func TestSameSamplesAsEveryOtherHost(t *testing.T) {
 				options.PackFS = document.pack(t, request.Model)
 			}
 			given := request.Options
-			pcm := speech(t, load(t, options), request.Text, SpeakOptions{
-				Seed: given.Seed, RNG: given.RNG, Temperature: given.Temperature, NoiseClamp: given.NoiseClamp,
-				EOSThreshold: given.EOSThreshold, DecodeSteps: given.DecodeSteps, FramesAfterEOS: given.FramesAfterEOS,
-				MaxTokens: given.MaxTokens,
-			})
-			sum := sha256.Sum256(pcm)
 			want := expected[request.Name]
-			if got := hex.EncodeToString(sum[:]); got != want.SHA256 || len(pcm) != want.Frames*3840 {
-				t.Errorf("%d frames with sha256 %s, want %d with %s", len(pcm)/3840, got, want.Frames, want.SHA256)
+			for _, layout := range layouts {
+				options.Instances, options.Parallel = layout.instances, layout.parallel
+				pcm := speech(t, load(t, options), request.Text, SpeakOptions{
+					Seed: given.Seed, RNG: given.RNG, Temperature: given.Temperature, NoiseClamp: given.NoiseClamp,
+					EOSThreshold: given.EOSThreshold, DecodeSteps: given.DecodeSteps, FramesAfterEOS: given.FramesAfterEOS,
+					MaxTokens: given.MaxTokens,
+				})
+				sum := sha256.Sum256(pcm)
+				if got := hex.EncodeToString(sum[:]); got != want.SHA256 || len(pcm) != want.Frames*3840 {
+					t.Errorf("%+v: %d frames with sha256 %s, want %d with %s", layout, len(pcm)/3840, got, want.Frames, want.SHA256)
+				}
 			}
 		})
 	}

@@ -1,10 +1,15 @@
-// Loading: a fresh instance of the guest, the files of the pack streamed into it.
+// Loading: fresh instances of the guest, the files of the pack streamed into them.
 
 package pockettts
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"runtime"
+	"slices"
+	"sync"
 
 	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/internal/guest"
 	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/internal/pack"
@@ -17,58 +22,186 @@ const (
 	audioLimit     = 256 << 20
 )
 
-// loaded is an instance with a model in it, and the voices that it knows.
-type loaded struct {
-	guest  *guest.Instance
-	model  guest.Handle
-	info   guest.ModelInfo
-	voices map[*Voice]guest.Handle
+// layout says how many instances there are, and what for.
+type layout struct {
+	instances int // that speak a piece of text: 1, or 2, of which one makes latents and the other sound
+	parallel  int // pieces that are spoken at once, each by an instance of its own if there are several
 }
 
-// load makes a fresh instance of the engine's model.
+// smallWeights is the size of the weights files up to which a second instance is not worth its memory, see
+// BenchmarkSpeak: the codec takes nearly all of the time of small models, and there is little to do beside it.
+const smallWeights = 32 << 20
+
+func chooseLayout(options Options, p *pack.Pack) layout {
+	chosen := layout{options.Instances, max(1, options.Parallel)}
+	if chosen.instances == 0 {
+		chosen.instances = 1
+		if runtime.GOMAXPROCS(0) > 1 && p.WeightBytes() > smallWeights {
+			chosen.instances = 2
+		}
+	}
+	return chosen
+}
+
+// workers makes the instances of a layout, with nothing in them.
+func (e *Engine) workers() *loaded {
+	const whole = guest.PartFlowLM | guest.PartMimiDecoder
+	parts := []uint32{whole}
+	switch {
+	case e.layout.parallel > 1:
+		parts = slices.Repeat(parts, e.layout.parallel)
+	case e.layout.instances > 1:
+		parts = []uint32{guest.PartFlowLM, guest.PartMimiDecoder}
+	}
+	if !e.options.NoCloning && (e.pack.Cloning == nil || e.pack.Cloning.Available) {
+		parts[0] |= guest.PartMimiEncoder
+	}
+	l := &loaded{gone: make(chan struct{})}
+	for _, these := range parts {
+		l.workers = append(l.workers, &worker{
+			set: l, parts: these, voices: map[*Voice]guest.Handle{}, turn: make(chan struct{}, 1),
+		})
+	}
+	l.speaker, l.decoder = l.workers[0], l.workers[min(e.layout.instances, len(parts))-1]
+	l.open.Store(int32(len(l.workers)))
+	return l
+}
+
+// load makes fresh instances of the engine's model. Every file is read once, ahead of the instances and while the
+// engine is compiled.
 func (e *Engine) load(ctx context.Context) (*loaded, error) {
-	instance, err := e.module.Instantiate(ctx)
-	if err != nil {
-		return nil, explain(err, "")
+	l := e.workers()
+	var reading, loading sync.WaitGroup
+	defer reading.Wait()
+	run, cancel := context.WithCancel(ctx)
+	defer cancel()
+	feeds := e.feeds(run, &reading, l.workers)
+	if e.module == nil {
+		module, err := guest.Compile(ctx, guest.Config{
+			CacheDir: e.options.CacheDir, MaxMemory: e.options.MaxMemory, Logger: e.options.Logger,
+		})
+		if err != nil {
+			return nil, explain(err, "")
+		}
+		e.module = module
 	}
-	l := &loaded{guest: instance, voices: map[*Voice]guest.Handle{}}
-	if l.model, err = e.loadModel(ctx, instance); err == nil {
-		l.info, err = instance.ModelInfo(ctx, l.model)
+	failures := make([]error, len(l.workers))
+	for n, w := range l.workers {
+		loading.Go(func() {
+			if failures[n] = e.loadWorker(run, w, feeds[n]); failures[n] != nil {
+				cancel() // the others need not go on
+			}
+		})
 	}
-	if err != nil {
-		_ = instance.Close(context.WithoutCancel(ctx))
-		return nil, explain(err, e.pack.Where)
+	loading.Wait()
+	if err := firstFailure(ctx, failures); err != nil {
+		for _, w := range l.workers {
+			if w.guest != nil {
+				_ = w.guest.Close(context.WithoutCancel(ctx))
+			}
+		}
+		return nil, err
 	}
+	l.info = l.speaker.info
 	return l, nil
 }
 
-func (e *Engine) loadModel(ctx context.Context, instance *guest.Instance) (guest.Handle, error) {
-	parts, precision := guest.PartAll, guest.PrecisionF32
-	if e.options.NoCloning || e.pack.Cloning != nil && !e.pack.Cloning.Available {
-		parts &^= guest.PartMimiEncoder
+// firstFailure leaves out those that followed from another one.
+func firstFailure(ctx context.Context, failures []error) error {
+	if err := ctx.Err(); err != nil && errors.Join(failures...) != nil {
+		return err
 	}
-	if wanted := e.options.Precision; wanted == Q8 || wanted == "" && e.pack.Precision == string(Q8) {
-		precision = guest.PrecisionQ8
-	}
-	handle, err := instance.PackOpen(ctx, e.pack.Config, parts, precision)
-	if err != nil {
-		return 0, explain(err, e.pack.Where+": configuration")
-	}
-	// The tokenizer is small and goes first: one that does not fit is known before the long read.
-	for _, file := range e.pack.WithRole(pack.RoleTokenizer) {
-		if err := e.loadTokenizer(ctx, instance, handle, file); err != nil {
-			return 0, explain(err, e.pack.Where+": "+file.Path)
+	var first error
+	for _, err := range failures {
+		if err != nil && (first == nil || errors.Is(first, context.Canceled)) {
+			first = err
 		}
+	}
+	return first
+}
+
+// feeds begins to read the weights. For each worker there is a reader for every file that it needs.
+func (e *Engine) feeds(ctx context.Context, group *sync.WaitGroup, workers []*worker) []map[string]*feed {
+	feeds := make([]map[string]*feed, len(workers))
+	for n := range feeds {
+		feeds[n] = map[string]*feed{}
 	}
 	for _, file := range e.pack.Files {
 		if !file.Role.IsWeights() {
 			continue
 		}
-		if err := e.loadWeights(ctx, instance, handle, file); err != nil {
+		r, size, err := e.pack.Open(file)
+		var readers []*feed
+		for n, w := range workers {
+			if w.needs(file) {
+				feeds[n][file.Path] = &feed{size: size, err: err}
+				readers = append(readers, feeds[n][file.Path])
+			}
+		}
+		if err == nil {
+			for n, r := range relay(ctx, group, r, len(readers)) {
+				readers[n].Reader = r
+			}
+		}
+	}
+	return feeds
+}
+
+// feed is a weights file on its way into an instance.
+type feed struct {
+	io.Reader
+	size int64
+	err  error // of opening it
+}
+
+// needs tells whether the worker's parts are in a weights file.
+func (w *worker) needs(file pack.File) bool {
+	switch file.Role {
+	case pack.RoleWeightsFlowLM:
+		return w.parts&guest.PartFlowLM != 0
+	case pack.RoleWeightsMimi:
+		return w.parts&(guest.PartMimiDecoder|guest.PartMimiEncoder) != 0
+	}
+	return file.Role.IsWeights()
+}
+
+// loadWorker makes an instance and loads its parts of the model.
+func (e *Engine) loadWorker(ctx context.Context, w *worker, feeds map[string]*feed) (err error) {
+	if w.guest, err = e.module.Instantiate(ctx); err != nil {
+		return explain(err, "")
+	}
+	if w.model, err = e.loadModel(ctx, w, feeds); err == nil {
+		w.info, err = w.guest.ModelInfo(ctx, w.model)
+	}
+	return explain(err, e.pack.Where)
+}
+
+func (e *Engine) loadModel(ctx context.Context, w *worker, feeds map[string]*feed) (guest.Handle, error) {
+	precision := guest.PrecisionF32
+	if wanted := e.options.Precision; wanted == Q8 || wanted == "" && e.pack.Precision == string(Q8) {
+		precision = guest.PrecisionQ8
+	}
+	handle, err := w.guest.PackOpen(ctx, e.pack.Config, w.parts, precision)
+	if err != nil {
+		return 0, explain(err, e.pack.Where+": configuration")
+	}
+	// The tokenizer is small and goes first: one that does not fit is known before the long read.
+	for _, file := range e.pack.WithRole(pack.RoleTokenizer) {
+		if w.parts&guest.PartFlowLM == 0 {
+			break
+		}
+		if err := e.loadTokenizer(ctx, w.guest, handle, file); err != nil {
 			return 0, explain(err, e.pack.Where+": "+file.Path)
 		}
 	}
-	return instance.PackClose(ctx, handle)
+	for _, file := range e.pack.Files {
+		if feed := feeds[file.Path]; feed != nil {
+			if err := loadWeights(ctx, w.guest, handle, file, feed); err != nil {
+				return 0, explain(err, e.pack.Where+": "+file.Path)
+			}
+		}
+	}
+	return w.guest.PackClose(ctx, handle)
 }
 
 func (e *Engine) loadTokenizer(ctx context.Context, instance *guest.Instance, handle guest.Handle, file pack.File) error {
@@ -83,12 +216,10 @@ func (e *Engine) loadTokenizer(ctx context.Context, instance *guest.Instance, ha
 	return instance.PackTokenizer(ctx, handle, kind, data)
 }
 
-func (e *Engine) loadWeights(ctx context.Context, instance *guest.Instance, handle guest.Handle, file pack.File) error {
-	r, size, err := e.pack.Open(file)
-	if err != nil {
-		return err
+func loadWeights(ctx context.Context, instance *guest.Instance, handle guest.Handle, file pack.File, from *feed) error {
+	if from.err != nil {
+		return from.err
 	}
-	defer r.Close()
 	kind := guest.FileBundle
 	switch file.Role {
 	case pack.RoleWeightsFlowLM:
@@ -96,18 +227,18 @@ func (e *Engine) loadWeights(ctx context.Context, instance *guest.Instance, hand
 	case pack.RoleWeightsMimi:
 		kind = guest.FileMimi
 	}
-	return instance.PackFile(ctx, handle, kind, uint64(size), r)
+	return instance.PackFile(ctx, handle, kind, uint64(from.size), from)
 }
 
-// voice returns the handle of a voice in this instance, loading it on its first use.
-func (e *Engine) voice(ctx context.Context, l *loaded, v *Voice) (guest.Handle, error) {
+// voice returns the handle of a voice in an instance, loading it on its first use. It is the caller's turn.
+func (e *Engine) voice(ctx context.Context, w *worker, v *Voice) (guest.Handle, error) {
 	switch {
 	case v.engine != e:
 		return 0, fmt.Errorf("%w: %s belongs to another Engine", ErrVoice, v.name)
 	case v.closed.Load():
 		return 0, fmt.Errorf("voice %s: %w", v.name, ErrClosed)
 	}
-	if handle, ok := l.voices[v]; ok {
+	if handle, ok := w.voices[v]; ok {
 		return handle, nil
 	}
 	data := v.data
@@ -117,10 +248,10 @@ func (e *Engine) voice(ctx context.Context, l *loaded, v *Voice) (guest.Handle, 
 			return 0, err
 		}
 	}
-	handle, err := l.guest.VoiceLoad(ctx, l.model, data)
+	handle, err := w.guest.VoiceLoad(ctx, w.model, data)
 	if err != nil {
 		return 0, explain(err, "voice "+v.name)
 	}
-	l.voices[v] = handle
+	w.voices[v] = handle
 	return handle, nil
 }

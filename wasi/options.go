@@ -37,7 +37,16 @@ type Options struct {
 	// CloneVoice then fails with ErrCloning.
 	NoCloning bool
 
-	// MaxMemory caps the memory of the sandbox in bytes; 0 is 2 GiB, at most 4 GiB are possible. It is reserved as
+	// Instances is how many instances of the sandbox speak a piece of text. With 2, one makes the latents of the next
+	// frames while the other makes sound of the last ones: more speed on two cores, the same samples. 0 chooses: 2 for
+	// larger models where there are two cores (GOMAXPROCS), else 1. Info says what was chosen.
+	Instances int
+	// Parallel is how many pieces of a long text are spoken at once, each on a core and in an instance of its own that
+	// holds the weights again; up to 16. The sound comes in order and is the same, the first of it a little later, and
+	// seconds of it are made before they are read. 0 and 1 are one after the other.
+	Parallel int
+
+	// MaxMemory caps the memory of each instance in bytes; 0 is 2 GiB, at most 4 GiB are possible. It is reserved as
 	// address space only: memory that was never used is never taken.
 	MaxMemory uint64
 	// CacheDir keeps the compiled engine between runs; empty is pocket-tts-wasm/wazero in the user's cache folder,
@@ -55,6 +64,7 @@ const (
 	largestMemory    = 4 << 30
 	// The engine itself with nothing loaded needs about a megabyte.
 	smallestMemory = 8 << 20
+	mostParallel   = 16
 )
 
 // withDefaults fills in what is left open.
@@ -70,6 +80,12 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.Precision != "" && o.Precision != F32 && o.Precision != Q8 {
 		return o, fmt.Errorf("%w: Precision: expected %q or %q, found %q", ErrArgument, F32, Q8, o.Precision)
+	}
+	if o.Instances < 0 || o.Instances > 2 {
+		return o, fmt.Errorf("%w: Instances: expected 0 (automatic), 1 or 2, found %d", ErrArgument, o.Instances)
+	}
+	if o.Parallel < 0 || o.Parallel > mostParallel {
+		return o, fmt.Errorf("%w: Parallel: expected 0 to %d, found %d", ErrArgument, mostParallel, o.Parallel)
 	}
 	if o.MaxMemory == 0 {
 		o.MaxMemory = defaultMaxMemory

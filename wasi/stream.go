@@ -1,10 +1,11 @@
-// Speaking: a Stream is a session of the guest that is advanced one frame at a time.
+// Speaking: a Stream is what a session of the guest makes, frame by frame (line.go).
 
 package pockettts
 
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -25,17 +26,18 @@ type Frame struct {
 // cancelled, which closes it too. Use one of Read, WriteTo and Frames on a stream.
 type Stream struct {
 	engine  *Engine
-	ctx     context.Context
+	ctx     context.Context // of the caller
+	run     context.Context // of what works for the stream; ends with ctx and with Close
+	cancel  context.CancelFunc
+	group   sync.WaitGroup // what works for the stream
 	loaded  *loaded
+	lines   []*line
 	strict  bool
 	format  Format
-	session guest.Handle
-	codec   guest.Handle
 	unwatch func() bool // stops waiting for the context
 
-	mu     sync.Mutex // held while a frame is made: Close waits for it
-	latent []float32
-	frames int          // of the chunk so far
+	mu     sync.Mutex // held while a frame is made or waited for: Close waits for it
+	source source
 	end    error        // why there are no more frames: io.EOF or an error
 	out    bytes.Buffer // bytes made and not yet read
 	writer *wav.Writer  // into out
@@ -52,10 +54,14 @@ var (
 func (e *Engine) Speak(ctx context.Context, text string, options SpeakOptions) (*Stream, error) {
 	ctx = orBackground(ctx)
 	s := &Stream{engine: e, ctx: ctx, strict: options.RequireEnd, format: options.Format}
-	err := e.do(ctx, func(l *loaded) error { return s.open(ctx, l, text, options) })
+	err := s.open(text, options)
+	for m := (*missed)(nil); errors.As(err, &m); { // a crash of another call came between
+		err = s.open(text, options)
+	}
 	if err != nil {
 		return nil, err
 	}
+	s.run, s.cancel = context.WithCancel(ctx)
 	s.writer = wav.NewWriter(&s.out, uint32(e.info.SampleRate), 0)
 	s.mu.Lock() // the function may run before its own stop function is known
 	defer s.mu.Unlock()
@@ -63,55 +69,82 @@ func (e *Engine) Speak(ctx context.Context, text string, options SpeakOptions) (
 	return s, nil
 }
 
-func (s *Stream) open(ctx context.Context, l *loaded, text string, options SpeakOptions) error {
-	voice, err := s.engine.handleOf(ctx, l, options.Voice)
-	if err != nil {
+// open makes the lines of the stream. After an error, nothing is left of them.
+func (s *Stream) open(text string, options SpeakOptions) error {
+	ctx, e := s.ctx, s.engine
+	chunks := 0
+	err := e.do(ctx, func(w *worker) (err error) {
+		s.loaded = w.set
+		s.lines = []*line{{stream: s, speaker: w, decoder: w.set.decoder}}
+		if err := s.lines[0].open(ctx, options.Voice, text, options); err != nil {
+			return err
+		}
+		chunks, err = s.lines[0].chunks(ctx)
 		return err
-	}
-	settings, err := l.guest.OptionsInit(ctx, l.model)
-	if err != nil {
-		return err
-	}
-	if err := options.apply(&settings); err != nil {
-		return err
-	}
-	if s.session, err = l.guest.SessionOpen(ctx, l.model, voice, text, settings); err != nil {
-		return err
-	}
-	s.loaded, s.latent = l, make([]float32, l.info.LatentWidth)
-	if s.codec, err = l.guest.CodecOpen(ctx, l.model); err == nil {
-		err = s.warnOfLongChunks(ctx)
+	})
+	if err == nil {
+		err = s.openOthers(text, options, chunks)
 	}
 	if err != nil {
-		s.free(ctx)
+		s.free()
 	}
 	return err
 }
 
-func (s *Stream) warnOfLongChunks(ctx context.Context) error {
-	count, err := s.loaded.guest.SessionChunkCount(ctx, s.session)
+// openOthers makes what a text of so many chunks needs besides its first session, and the source of it all.
+func (s *Stream) openOthers(text string, options SpeakOptions, chunks int) error {
+	ctx, first := s.ctx, s.lines[0]
+	many := min(chunks, s.engine.layout.parallel)
+	if many > 1 && options.RNG == RNGTorch {
+		s.engine.options.Logger.Info("Pieces are spoken one after the other: with the random stream torch, each draws where the last one ended")
+		many = 1
+	}
+	switch {
+	case many > 1:
+		first.decoder = first.speaker
+		for _, w := range s.loaded.workers[1:many] {
+			l := &line{stream: s, speaker: w, decoder: w}
+			s.lines = append(s.lines, l)
+			if err := w.use(ctx, s, func() error { return l.open(ctx, options.Voice, text, options) }); err != nil {
+				return err
+			}
+		}
+		s.source = newParallel(s.lines, chunks)
+	case first.speaker != first.decoder:
+		s.source = newPipeline(first)
+	default:
+		s.source = serial{first}
+	}
+	for _, l := range s.lines {
+		if err := l.decoder.use(ctx, s, func() error { return l.openCodec(ctx) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// chunks counts the pieces of the text, and warns of those that are longer than they should be. It is the caller's
+// turn.
+func (l *line) chunks(ctx context.Context) (int, error) {
+	count, err := l.speaker.guest.SessionChunkCount(ctx, l.session)
 	for n := range count {
 		var chunk guest.Chunk
-		if chunk, err = s.loaded.guest.SessionChunk(ctx, s.session, n); err != nil {
+		if chunk, err = l.speaker.guest.SessionChunk(ctx, l.session, n); err != nil {
 			break
 		}
 		if chunk.OverLimit != 0 {
-			s.engine.options.Logger.Warn(fmt.Sprintf("Chunk %d has %d tokens, more than max-tokens, and cannot be cut; it may not be spoken well",
+			l.stream.engine.options.Logger.Warn(fmt.Sprintf("Chunk %d has %d tokens, more than max-tokens, and cannot be cut; it may not be spoken well",
 				n+1, chunk.Tokens))
 		}
 	}
-	return err
+	return int(count), err
 }
 
-// free closes what the stream holds in the guest; it is the caller's turn.
-func (s *Stream) free(ctx context.Context) {
-	for _, handle := range []guest.Handle{s.session, s.codec} {
-		if handle != 0 {
-			// Refused only when the instance is dead, and its memory gone.
-			_ = s.loaded.guest.CloseHandle(ctx, handle)
-		}
+// free closes what the stream holds in the guest, when nothing works for it any more.
+func (s *Stream) free() {
+	for _, l := range s.lines {
+		l.free()
 	}
-	s.session, s.codec = 0, 0
 }
 
 // next makes a frame. The error is io.EOF after the last one, and stays.
@@ -124,52 +157,41 @@ func (s *Stream) next() (Frame, error) {
 	if s.engine == nil { // a zero Stream, not one of Speak
 		return Frame{}, ErrClosed
 	}
-	if err := s.ctx.Err(); err != nil {
-		return Frame{}, s.finish(err)
+	for {
+		made, err := s.advance()
+		if err != nil {
+			return Frame{}, s.finish(err)
+		}
+		if !made.end {
+			return made.frame, nil
+		}
+		if made.truncated {
+			problem := fmt.Sprintf("Chunk %d reached its length limit (%d frames) without finding its end", made.frame.Chunk+1, made.frames)
+			if s.strict {
+				return Frame{}, s.finish(fmt.Errorf("%w: %s", ErrNoEnd, problem))
+			}
+			s.engine.options.Logger.Warn(problem)
+		}
 	}
-	var frame Frame
-	err := s.engine.doWith(s.ctx, s.loaded, func() (err error) {
-		frame, err = s.advance()
-		return err
-	})
-	if err != nil {
-		return Frame{}, s.finish(err)
-	}
-	return frame, nil
 }
 
-// advance makes a frame when it is the stream's turn.
-func (s *Stream) advance() (Frame, error) {
-	// A cancellation is looked at between frames; within one, all calls see it through.
-	ctx, g := context.WithoutCancel(s.ctx), s.loaded.guest
-	for {
-		status, event, err := g.SessionStep(ctx, s.session, s.latent)
-		if err != nil {
-			return Frame{}, err
-		}
-		switch status {
-		case guest.OK:
-			s.frames = int(event.Step) + 1
-			samples := make([]float32, s.loaded.info.SamplesPerFrame)
-			err := g.CodecDecode(ctx, s.codec, s.latent, 1, samples)
-			return Frame{samples, int(event.Chunk), int(event.Step)}, err
-		case guest.ChunkEnd:
-			if event.Truncated != 0 {
-				problem := fmt.Sprintf("Chunk %d reached its length limit (%d frames) without finding its end", event.Chunk+1, s.frames)
-				if s.strict {
-					return Frame{}, fmt.Errorf("%w: %s", ErrNoEnd, problem)
-				}
-				s.engine.options.Logger.Warn(problem)
-			}
-			if err := g.CodecReset(ctx, s.codec); err != nil {
-				return Frame{}, err
-			}
-		case guest.Done:
-			return Frame{}, io.EOF
-		default:
-			return Frame{}, fmt.Errorf("%w: unknown status %d", ErrState, status)
-		}
+// advance waits for the next piece. Nothing that was made before counts once the stream, the engine or its instances
+// have ended.
+func (s *Stream) advance() (piece, error) {
+	if err := s.loaded.over(s); err != nil && s.run.Err() == nil {
+		return piece{}, err
 	}
+	made, err := s.source.next(s.run)
+	if err == nil {
+		err = made.err
+	}
+	switch {
+	case s.ctx.Err() != nil:
+		return piece{}, s.ctx.Err()
+	case s.run.Err() != nil:
+		return piece{}, ErrClosed
+	}
+	return made, err
 }
 
 // finish ends the stream, for whatever reason, and gives its memory back. mu is held.
@@ -182,16 +204,16 @@ func (s *Stream) finish(reason error) error {
 		return reason
 	}
 	s.unwatch()
-	ctx := context.WithoutCancel(s.ctx)
-	// Refused when the instance is gone, and the memory with it.
-	_ = s.engine.doWith(ctx, s.loaded, func() error {
-		s.free(ctx)
-		return nil
-	})
+	s.cancel()
+	s.group.Wait() // a frame at most
+	s.free()
 	return reason
 }
 
 func (s *Stream) stop(reason error) {
+	if s.cancel != nil {
+		s.cancel() // whoever waits for a frame gives up
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	_ = s.finish(reason)

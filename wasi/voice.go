@@ -41,21 +41,30 @@ func (v *Voice) Close() error {
 		return nil
 	}
 	ctx := context.Background()
-	err := v.engine.enter(ctx)
-	if errors.Is(err, ErrClosed) {
-		return nil
+	if v.engine.enter(ctx) != nil {
+		return nil // the engine is closed
 	}
-	defer v.engine.leave()
 	l := v.engine.current
+	<-v.engine.gate
 	if l == nil {
 		return nil
 	}
-	handle, ok := l.voices[v]
-	if !ok {
-		return nil
+	var errs []error
+	for _, w := range l.workers {
+		err := w.use(ctx, nil, func() error {
+			handle, ok := w.voices[v]
+			if !ok {
+				return nil
+			}
+			delete(w.voices, v)
+			return w.guest.CloseHandle(ctx, handle)
+		})
+		var m *missed
+		if !errors.As(err, &m) { // else its memory is gone
+			errs = append(errs, explain(err, "voice "+v.name))
+		}
 	}
-	delete(l.voices, v)
-	return explain(l.guest.CloseHandle(ctx, handle), "voice "+v.name)
+	return errors.Join(errs...)
 }
 
 // Voices lists the voices of the pack.
@@ -83,14 +92,14 @@ func (e *Engine) defaultVoice() string {
 func (e *Engine) Voice(ctx context.Context, name string) (*Voice, error) {
 	ctx = orBackground(ctx)
 	var voice *Voice
-	err := e.do(ctx, func(l *loaded) (err error) {
-		voice, err = e.packVoice(ctx, l, name)
+	err := e.do(ctx, func(w *worker) (err error) {
+		voice, err = e.packVoice(ctx, w, name)
 		return err
 	})
 	return voice, err
 }
 
-func (e *Engine) packVoice(ctx context.Context, l *loaded, name string) (*Voice, error) {
+func (e *Engine) packVoice(ctx context.Context, w *worker, name string) (*Voice, error) {
 	if name == "" {
 		if name = e.defaultVoice(); name == "" {
 			return nil, fmt.Errorf("%w: %s has no default voice; %s", ErrNotFound, e.pack.Where, e.voiceNames())
@@ -100,13 +109,13 @@ func (e *Engine) packVoice(ctx context.Context, l *loaded, name string) (*Voice,
 	if !ok {
 		return nil, fmt.Errorf("%w: no voice %q in %s; %s", ErrNotFound, name, e.pack.Where, e.voiceNames())
 	}
-	for known := range l.voices {
+	for known := range w.voices {
 		if known.file != nil && known.name == name {
 			return known, nil
 		}
 	}
 	voice := &Voice{engine: e, name: name, file: &file}
-	if _, err := e.voice(ctx, l, voice); err != nil {
+	if _, err := e.voice(ctx, w, voice); err != nil {
 		return nil, err
 	}
 	return voice, nil
@@ -132,8 +141,8 @@ func (e *Engine) LoadVoice(ctx context.Context, r io.Reader) (*Voice, error) {
 		return nil, err
 	}
 	voice := &Voice{engine: e, name: "from a file", data: data}
-	err = e.do(ctx, func(l *loaded) error {
-		_, err := e.voice(ctx, l, voice)
+	err = e.do(ctx, func(w *worker) error {
+		_, err := e.voice(ctx, w, voice)
 		return err
 	})
 	if err != nil {
@@ -165,16 +174,16 @@ func (e *Engine) CloneVoice(ctx context.Context, r io.Reader, options CloneOptio
 		return nil, err
 	}
 	voice := &Voice{engine: e, name: "from audio"}
-	err = e.do(ctx, func(l *loaded) error {
-		handle, err := l.guest.VoiceFromWAV(ctx, l.model, audio, options.MaxSeconds)
+	err = e.do(ctx, func(w *worker) error {
+		handle, err := w.guest.VoiceFromWAV(ctx, w.model, audio, options.MaxSeconds)
 		if err != nil {
 			return err
 		}
 		// Kept as a file, should the sandbox have to be replaced.
-		if voice.data, err = l.guest.VoiceExport(ctx, handle); err != nil {
-			return errors.Join(err, l.guest.CloseHandle(ctx, handle))
+		if voice.data, err = w.guest.VoiceExport(ctx, handle); err != nil {
+			return errors.Join(err, w.guest.CloseHandle(ctx, handle))
 		}
-		l.voices[voice] = handle
+		w.voices[voice] = handle
 		return nil
 	})
 	if err != nil {
@@ -191,12 +200,12 @@ func (e *Engine) ExportVoice(ctx context.Context, voice *Voice, w io.Writer) err
 		return fmt.Errorf("%w: expected a writer, found nil", ErrArgument)
 	}
 	var data []byte
-	err := e.do(ctx, func(l *loaded) error {
-		handle, err := e.handleOf(ctx, l, voice)
+	err := e.do(ctx, func(w *worker) error {
+		handle, err := e.handleOf(ctx, w, voice)
 		if err != nil {
 			return err
 		}
-		data, err = l.guest.VoiceExport(ctx, handle)
+		data, err = w.guest.VoiceExport(ctx, handle)
 		return err
 	})
 	if err != nil {
@@ -214,7 +223,7 @@ func (e *Engine) readLimited(ctx context.Context, r io.Reader, limit int64, tooL
 	if err := e.enter(ctx); err != nil {
 		return nil, err
 	}
-	e.leave() // reading takes no turn
+	<-e.gate // reading takes no turn
 	data, err := io.ReadAll(io.LimitReader(untilDone{ctx, r}, limit+1))
 	if err == nil && int64(len(data)) > limit {
 		err = fmt.Errorf("%w: expected at most %d bytes, found more", tooLong, limit)
@@ -235,13 +244,13 @@ func (u untilDone) Read(p []byte) (int, error) {
 	return u.r.Read(p)
 }
 
-// handleOf is the handle of the voice that a SpeakOptions asks for.
-func (e *Engine) handleOf(ctx context.Context, l *loaded, voice *Voice) (guest.Handle, error) {
+// handleOf is the handle of a voice; nil is the default voice.
+func (e *Engine) handleOf(ctx context.Context, w *worker, voice *Voice) (guest.Handle, error) {
 	if voice == nil {
 		var err error
-		if voice, err = e.packVoice(ctx, l, ""); err != nil {
+		if voice, err = e.packVoice(ctx, w, ""); err != nil {
 			return 0, err
 		}
 	}
-	return e.voice(ctx, l, voice)
+	return e.voice(ctx, w, voice)
 }

@@ -1,4 +1,4 @@
-// The functions of pocket_tts.h that look inside, for parity tests.
+// The functions of pocket_tts.h that look inside, for parity tests, and a trap, for tests of what follows from one.
 
 package guest
 
@@ -108,4 +108,11 @@ func (i *Instance) Normals(ctx context.Context, seed uint64, temperature, clamp 
 	}
 	values := make([]float32, total)
 	return values, i.floats(out, values)
+}
+
+// Crash makes the guest trap: it is told to read and write outside of its memory.
+func (i *Instance) Crash(ctx context.Context) error {
+	const outside = 0xFFFF_FFF0
+	_, err := i.call(ctx, i.abi.PackOpen, outside, 1<<20, uint64(PartAll), 0, outside)
+	return err
 }

@@ -1,0 +1,124 @@
+// Instances of the guest: who may use one when, and how all of them end together.
+
+package pockettts
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/internal/guest"
+)
+
+// worker is an instance of the guest with a model, or a part of one, in it.
+type worker struct {
+	set    *loaded
+	parts  uint32
+	guest  *guest.Instance
+	model  guest.Handle
+	info   guest.ModelInfo
+	voices map[*Voice]guest.Handle
+
+	// turn is taken by whoever uses the guest: a channel, because those who wait for one are served in order and can
+	// give up when their context ends.
+	turn   chan struct{}
+	closed bool
+}
+
+// loaded is all the instances that make one engine. When one of them traps, all of them end.
+type loaded struct {
+	workers []*worker
+	speaker *worker // the first: makes latents and voices
+	decoder *worker // makes sound of the latents of speaker; the same one where one instance does everything
+	info    guest.ModelInfo
+
+	fault atomic.Pointer[fault]
+	open  atomic.Int32  // instances that are not closed
+	gone  chan struct{} // closed with the last of them
+}
+
+// fault is why a set of instances has ended.
+type fault struct {
+	err error
+	by  any // whose call it was
+}
+
+// over says why these instances can no longer be used; nil while they can. Only the one whose call it was hears the
+// details of a crash.
+func (l *loaded) over(by any) error {
+	switch f := l.fault.Load(); {
+	case f == nil:
+		return nil
+	case by != nil && by == f.by || f.err == ErrClosed:
+		return f.err
+	default:
+		return fmt.Errorf("%w while it served another call", ErrCrashed)
+	}
+}
+
+// end closes all instances, each as soon as nobody uses it; gone says when that is done.
+func (l *loaded) end(err error) {
+	l.fault.CompareAndSwap(nil, &fault{err: err})
+	l.sweep()
+}
+
+// sweep closes the instances that nobody uses. Whoever uses one sweeps when they leave.
+func (l *loaded) sweep() {
+	for _, w := range l.workers {
+		select {
+		case w.turn <- struct{}{}:
+		default:
+			continue
+		}
+		if !w.closed {
+			w.closed = true
+			_ = w.guest.Close(context.Background()) // an instance without imports has nothing that could fail to close
+			if l.open.Add(-1) == 0 {
+				close(l.gone)
+			}
+		}
+		<-w.turn
+	}
+}
+
+// use runs a function when it is the caller's turn. `by` is whose call it is.
+func (w *worker) use(ctx context.Context, by any, call func() error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	select {
+	case w.turn <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer w.leave(by)
+	if err := w.set.over(by); err != nil {
+		return &missed{err}
+	}
+	return explain(call(), "")
+}
+
+// leave ends a turn. After a crash the whole set goes, so that nobody can meet it again.
+func (w *worker) leave(by any) {
+	if dead := w.guest.Dead(); dead != nil && !w.closed {
+		w.set.fault.CompareAndSwap(nil, &fault{dead, by})
+	}
+	<-w.turn
+	if w.set.fault.Load() != nil {
+		w.set.sweep()
+	}
+}
+
+// missed is the error of a call that was not made, as the instance had ended before.
+type missed struct{ error }
+
+func (m *missed) Unwrap() error { return m.error }
+
+// weightBytes is what the weights of all instances take.
+func (l *loaded) weightBytes() uint64 {
+	var total uint64
+	for _, w := range l.workers {
+		total += w.info.WeightBytes
+	}
+	return total
+}
