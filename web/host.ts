@@ -95,8 +95,9 @@ export function urlSource(prefix: URL): Source {
   return {
     where: base.href,
     async open(path, signal) {
-      // '?', '#' and '%' are letters of a file's name.
-      const url = new URL(path.split('/').map(encodeURIComponent).join('/'), base);
+      // '?', '#' and '%' are letters of a file's name; half a surrogate pair is none in UTF-8.
+      const names = path.replaceAll(/\p{Cs}/gu, '\ufffd').split('/');
+      const url = new URL(names.map(encodeURIComponent).join('/'), base);
       let response: Response;
       try {
         response = await fetch(url, signal === undefined ? {} : { signal });

@@ -47,6 +47,8 @@ const TOKENIZER_LIMIT = 64 << 20;
 export const VOICE_LIMIT = 64 << 20;
 export const AUDIO_LIMIT = 256 << 20;
 const STAGING_BYTES = 1 << 20;
+/** Objects and arrays in each other, in pack.json. */
+const NESTING_LIMIT = 10_000;
 
 const ROLES: readonly string[] = ['weights', 'weights-flow-lm', 'weights-mimi', 'tokenizer', 'voice', 'other'];
 
@@ -68,7 +70,7 @@ function optionalString(value: unknown, where: string, field: string): string | 
 /** Whether a path names a file below the pack, whatever the host's idea of a path. */
 function isInside(path: string): boolean {
   return (
-    !/^[a-z][a-z0-9+.-]*:|[\\\0]|\p{Cs}/iu.test(path) &&
+    !/^[a-z][a-z0-9+.-]*:|[\\\0]/i.test(path) &&
     path.split('/').every((part) => part !== '' && part !== '.' && part !== '..')
   );
 }
@@ -110,7 +112,8 @@ export function parseManifest(json: unknown, where: string): PackManifest {
   const pack = asObject(json, where, 'content');
   const { format, name, description, license, config, files, default_voice, precision, cloning } = pack;
   if (format !== 1) fail(where, 'format', '1', format);
-  if (typeof name !== 'string' || name === '') fail(where, 'name', 'a string of at least one character', name);
+  if (typeof name !== 'string') fail(where, 'name', 'a string', name);
+  if (name === '') fail(where, 'name', 'a string of at least one character', name);
   if (!Array.isArray(files)) fail(where, 'files', 'an array', files);
   if (precision !== undefined && precision !== 'f32' && precision !== 'q8')
     fail(where, 'precision', '"f32" or "q8"', precision);
@@ -120,8 +123,9 @@ export function parseManifest(json: unknown, where: string): PackManifest {
   const voices = parsed.map((file) => (file.role === 'voice' ? file.name : undefined));
   const twice = voices.findIndex((voice, i) => voice !== undefined && voices.indexOf(voice) !== i);
   if (twice !== -1) fail(where, `files[${twice}].name`, 'a name that no other voice has', voices[twice]);
-  if (default_voice !== undefined && !parsed.some((file) => file.role === 'voice' && file.name === default_voice)) {
-    fail(where, 'default_voice', 'the name of a voice in files', default_voice);
+  const preferred = optionalString(default_voice, where, 'default_voice');
+  if (preferred !== undefined && !parsed.some((file) => file.role === 'voice' && file.name === preferred)) {
+    fail(where, 'default_voice', 'the name of a voice in files', preferred);
   }
   const clone = cloning === undefined ? undefined : asObject(cloning, where, 'cloning');
   if (clone !== undefined && typeof clone['available'] !== 'boolean') {
@@ -137,7 +141,7 @@ export function parseManifest(json: unknown, where: string): PackManifest {
     ...(terms === undefined ? {} : { license: terms }),
     config: asObject(config, where, 'config'),
     files: parsed,
-    ...(typeof default_voice === 'string' ? { default_voice } : {}),
+    ...(preferred === undefined ? {} : { default_voice: preferred }),
     ...(precision === undefined ? {} : { precision }),
     ...(clone === undefined
       ? {}
@@ -150,6 +154,19 @@ export function parseManifest(json: unknown, where: string): PackManifest {
   };
 }
 
+/** How deeply the objects and arrays of a JSON text are nested. */
+function nesting(text: string): number {
+  let [depth, deepest, inString] = [0, 0, false];
+  for (let i = 0; i < text.length; i++) {
+    const letter = text[i];
+    if (letter === '"') inString = !inString;
+    else if (inString) i += letter === '\\' ? 1 : 0;
+    else if (letter === '[' || letter === '{') deepest = Math.max(deepest, ++depth);
+    else if (letter === ']' || letter === '}') depth--;
+  }
+  return deepest;
+}
+
 /** Reads pack.json of a source. */
 export async function readManifest(source: Source, signal?: AbortSignal): Promise<PackManifest> {
   const where = 'pack.json';
@@ -159,6 +176,12 @@ export async function readManifest(source: Source, signal?: AbortSignal): Promis
     text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch (error) {
     throw new PocketTTSError('pack', `${source.where}: ${where}: expected UTF-8, found other bytes`, { cause: error });
+  }
+  if (nesting(text) > NESTING_LIMIT) {
+    throw new PocketTTSError(
+      'pack',
+      `${source.where}: ${where}: expected at most ${NESTING_LIMIT} levels of nesting, found more`,
+    );
   }
   let json: unknown;
   try {

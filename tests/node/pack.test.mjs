@@ -144,12 +144,6 @@ test('the manifest is checked field by field', async (t) => {
     ],
     [
       (p) => {
-        p.files[0].path = '\ud800';
-      },
-      /files\[0\]\.path.*inside the pack/,
-    ],
-    [
-      (p) => {
         p.name = '';
       },
       /name: expected a string of at least one character, found ""/,
@@ -184,8 +178,11 @@ test('a configuration that is nested without end', async (t) => {
     join(folder, 'pack.json'),
     text.replace('"config":{', `"config":{"deep":${'['.repeat(deep)}${']'.repeat(deep)},`),
   );
-  const error = await PocketTTS.load({ pack: folder }).catch((e) => e);
-  assert.ok(['config', 'pack'].includes(error.code), `${error.name} ${error.code} ${error.message.slice(0, 200)}`);
+  await refused(PocketTTS.load({ pack: folder }), 'pack', /pack\.json: expected at most 10000 levels of nesting, found more$/);
+  // Brackets in strings, and what a later version may add, nested less deeply.
+  const later = `"later":${'['.repeat(9999)}"]\\"[${'{'.repeat(20000)}"${']'.repeat(9999)},`;
+  writeFileSync(join(folder, 'pack.json'), text.replace('"config":{', `${later}"config":{`));
+  await (await PocketTTS.load({ pack: folder })).dispose();
 });
 
 test('files that are not what the manifest says', async (t) => {
@@ -269,11 +266,18 @@ test('links that lead out of a pack, and files that are none', async (t) => {
 
 test('a pack over HTTP, and servers that misbehave', async (t) => {
   let misbehave = '';
+  const asked = new Set();
   const server = createServer((request, response) => {
-    const path = request.url.replace(/^\/voice\//, '');
+    const path = decodeURIComponent(request.url.replace(/^\/voice\//, ''));
+    asked.add(path);
     if (misbehave === 'missing') response.writeHead(404).end();
     else if (misbehave === 'broken') response.writeHead(500).end();
-    else {
+    else if (misbehave !== '' && !['cut', 'short'].includes(misbehave)) {
+      const manifest = JSON.parse(readFileSync(join(starter, 'pack.json'), 'utf8'));
+      manifest.files[1].path = misbehave;
+      if (path === 'pack.json') response.end(JSON.stringify(manifest));
+      else response.writeHead(404).end();
+    } else {
       const bytes = readFileSync(join(starter, path));
       if (misbehave === 'cut' && path === 'model.safetensors') {
         response.writeHead(200, { 'content-length': bytes.length });
@@ -290,6 +294,12 @@ test('a pack over HTTP, and servers that misbehave', async (t) => {
   assert.deepEqual((await tts.generate('Yes.')).samples, (await here.generate('Yes.')).samples);
   await tts.dispose();
   await here.dispose();
+  // Whatever a name looks like to a URL, it is asked for as it stands.
+  for (const name of ['%2e%2e/%2e%2e/secret', 'a?b#c', '100%', 'ä \ud800']) {
+    misbehave = name;
+    await refused(PocketTTS.load({ pack }), 'not-found', /404/);
+    assert.ok(asked.has(name.replace('\ud800', '\ufffd')), name);
+  }
   misbehave = 'missing';
   await refused(PocketTTS.load({ pack }), 'not-found', /404/);
   misbehave = 'broken';
