@@ -105,7 +105,7 @@ function checkOptions(options: Options): void {
 async function resolveVoice(tts: PocketTTS, voice: string): Promise<Voice> {
   const voiceFile = voice.endsWith('.safetensors');
   const read = async (): Promise<Uint8Array> => {
-    const { size } = await plainFile(voice, `--voice ${voice}`);
+    const { size } = await plainFile(voice, 'voice', `--voice ${voice}`);
     const limit = voiceFile ? VOICE_LIMIT : AUDIO_LIMIT;
     if (size > limit) throw new Failure(`--voice ${voice}: expected at most ${limit} bytes, found ${size}`);
     return readFile(voice).catch((error: unknown) => {

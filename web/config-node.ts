@@ -2,13 +2,16 @@
 //
 // Relative paths: the folder of the configuration first, then the working directory (where the reference alone
 // looks). Remote paths (http, https, hf) name files that this version does not fetch.
-import { readFile, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { dirname, isAbsolute, resolve } from 'node:path';
 import { parse } from 'yaml';
 import { describe, PocketTTSError } from './errors.js';
-import { fileError, folderSource, plainFile } from './host-node.js';
+import { folderSource, openFile, plainFile } from './host-node.js';
+import { readAll } from './host.js';
 import type { PackFile, PackFileRole } from './pack.js';
 import type { PackLocation } from './runtime.js';
+
+const CONFIG_LIMIT = 1 << 20;
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -50,10 +53,14 @@ export async function loadConfig(config: string): Promise<PackLocation> {
   if (!/\.ya?ml$/.test(config)) {
     throw new PocketTTSError('config', 'ValueError: Config should be a path to a YAML file ending with .yaml');
   }
-  await plainFile(config);
-  const text = await readFile(config, 'utf8').catch((error: unknown) => {
-    throw fileError(error, config);
-  });
+  await plainFile(config, 'config');
+  const bytes = await readAll(await openFile(config), config, CONFIG_LIMIT, 'config');
+  let text: string;
+  try {
+    text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch (error) {
+    throw new PocketTTSError('config', `${config}: expected UTF-8, found other bytes`, { cause: error });
+  }
   let fields: unknown;
   try {
     // YAML 1.1, as the reference's parser reads it.

@@ -6,6 +6,7 @@ import { isAbsolute, join, relative, resolve, sep } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { describe, PocketTTSError, shown, throwIfAborted } from './errors.js';
+import type { ErrorCode } from './errors.js';
 import { once, packUrl, urlSource } from './host.js';
 import type { Host, OpenFile, Source } from './host.js';
 
@@ -25,20 +26,21 @@ export function fileError(error: unknown, path: string): PocketTTSError {
 }
 
 /** Refuses what is not a plain file before it is opened: opening a FIFO would wait for ever. `what` names it. */
-export async function plainFile(path: string, what = path): Promise<Stats> {
+export async function plainFile(path: string, code: ErrorCode, what = path): Promise<Stats> {
   const found = await stat(path).catch((error: unknown) => {
     throw fileError(error, what);
   });
   if (found.isFile()) return found;
   const kind = found.isDirectory() ? 'a folder' : found.isFIFO() ? 'a FIFO' : found.isSocket() ? 'a socket' : 'a device';
-  throw new PocketTTSError('not-found', `${what}: expected a plain file, found ${kind}`);
+  throw new PocketTTSError(code, `${what}: expected a plain file, found ${kind}`);
 }
 
-async function openFile(path: string, signal?: AbortSignal): Promise<OpenFile> {
+/** A plain file, to be read in slices. */
+export async function openFile(path: string, signal?: AbortSignal): Promise<OpenFile> {
   const failed = (error: unknown): never => {
     throw fileError(error, path);
   };
-  const { size } = await plainFile(path);
+  const { size } = await plainFile(path, 'pack');
   const handle = await open(path).catch(failed);
   return {
     size,
@@ -62,7 +64,7 @@ export function folderSource(folder: string): Source {
     open: async (path, signal) => {
       if (isAbsolute(path)) return openFile(path, signal);
       const place = join(folder, path);
-      await plainFile(place);
+      await plainFile(place, 'pack');
       const inside = relative(await realpath(folder), await realpath(place));
       if (inside === '..' || inside.startsWith(`..${sep}`) || isAbsolute(inside)) {
         throw new PocketTTSError('pack', `${place}: leads out of the pack`);

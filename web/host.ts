@@ -1,6 +1,7 @@
 // What differs between Node and browsers, behind one interface: where bytes come from, hashing, the compiled module,
 // and giving way to the event loop. host-node.ts and host-browser.ts implement it.
 import { abortError, PocketTTSError, shown } from './errors.js';
+import type { ErrorCode } from './errors.js';
 
 /** A file on its way in. */
 export interface OpenFile {
@@ -53,18 +54,23 @@ export function once<T>(make: () => Promise<T>): () => Promise<T> {
   };
 }
 
-/** The whole of a small file. Refuses more than `limit` bytes. */
-export async function readAll(file: OpenFile, name: string, limit: number): Promise<Uint8Array<ArrayBuffer>> {
+/** The whole of a small file. Refuses more than `limit` bytes with an error of `code`. */
+export async function readAll(
+  file: OpenFile,
+  name: string,
+  limit: number,
+  code: ErrorCode = 'pack',
+): Promise<Uint8Array<ArrayBuffer>> {
   const slices: Uint8Array[] = [];
   let total = 0;
   try {
     // By its size, where that is known, before anything of it is read.
     if (file.size !== undefined && file.size > limit) {
-      throw new PocketTTSError('pack', `${name}: expected at most ${limit} bytes, found ${file.size}`);
+      throw new PocketTTSError(code, `${name}: expected at most ${limit} bytes, found ${file.size}`);
     }
     for await (const slice of file.slices) {
       total += slice.length;
-      if (total > limit) throw new PocketTTSError('pack', `${name}: expected at most ${limit} bytes, found more`);
+      if (total > limit) throw new PocketTTSError(code, `${name}: expected at most ${limit} bytes, found more`);
       slices.push(slice.slice());
     }
   } finally {

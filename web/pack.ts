@@ -238,7 +238,11 @@ export async function readPackFile(
 /** The configuration as the engine reads it. What JSON cannot hold (a YAML alias to itself, endless nesting) is refused. */
 function configBytes(manifest: PackManifest, source: Source): Uint8Array {
   try {
-    return new TextEncoder().encode(JSON.stringify(manifest.config));
+    // YAML has numbers that JSON has no form for; as strings the engine refuses them with the name of the field.
+    const text = JSON.stringify(manifest.config, (_, value: unknown) =>
+      typeof value === 'number' && !Number.isFinite(value) ? String(value) : value,
+    );
+    return new TextEncoder().encode(text);
   } catch (error) {
     const message = `${source.where}: configuration: expected plain nested fields: ${describe(error).split('\n')[0] ?? ''}`;
     throw new PocketTTSError('config', message, { cause: error });

@@ -1,9 +1,10 @@
 // Everything that is wrong gets a typed error that says what was expected and found, and nothing traps.
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { PocketTTS } from '../../dist/node.js';
-import { damaged, fixture, loadFixture, readSafetensors, refused, wav, writeSafetensors } from './support.mjs';
+import { damaged, fixture, loadFixture, readSafetensors, refused, temporary, wav, writeSafetensors } from './support.mjs';
 
 const bytesOf = (path) => new Uint8Array(readFileSync(path));
 const model = () => readSafetensors(fixture('lsd6').file('model.safetensors'));
@@ -160,6 +161,9 @@ test('configuration: unknown fields, wrong types, impossible shapes, no YAML', a
     [text.replace('num_heads: 4', 'num_heads: 0'), 'config', /num_heads/],
     [text.replace('num_layers: 6', 'num_layers: 1000000000'), 'config', /num_layers/],
     ['just a sentence', 'config', /mapping/],
+    [Buffer.from(text.replace('d_model', '\xff'), 'latin1'), 'config', /config\.yaml: expected UTF-8, found other bytes/],
+    [`${text}\n#${'x'.repeat(1 << 20)}`, 'config', /config\.yaml: expected at most 1048576 bytes, found \d{7}$/],
+    [text.replace('default_temperature: 0.3', 'default_temperature: .inf'), 'config', /default_temperature/],
     [`${text}\nloop: &a {again: *a}\n`, 'config', /./],
     [`${text}\ndeep: ${'['.repeat(20000)}\n`, 'config', /./],
     ['{', 'config', /YAML/],
@@ -173,6 +177,9 @@ test('configuration: unknown fields, wrong types, impossible shapes, no YAML', a
   ];
   for (const [yaml, code, message] of cases) await refused(load(t, { 'config.yaml': yaml }), code, message);
   await refused(PocketTTS.load({ config: 'config.json' }), 'config', /yaml/);
+  const folder = join(temporary(t), 'config.yaml');
+  mkdirSync(folder);
+  await refused(PocketTTS.load({ config: folder }), 'config', /expected a plain file, found a folder/);
   await refused(PocketTTS.load({ config: '/nowhere/config.yaml' }), 'not-found', /nowhere/);
 });
 

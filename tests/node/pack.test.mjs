@@ -261,7 +261,7 @@ test('links that lead out of a pack, and files that are none', async (t) => {
   await refused(PocketTTS.load({ pack: folder }), 'pack', /leads out of the pack/);
   rmSync(tokenizer);
   execFileSync('mkfifo', [tokenizer]);
-  await refused(PocketTTS.load({ pack: folder }), 'not-found', /expected a plain file, found a FIFO/);
+  await refused(PocketTTS.load({ pack: folder }), 'pack', /expected a plain file, found a FIFO/);
 });
 
 test('a pack over HTTP, and servers that misbehave', async (t) => {
