@@ -3,12 +3,13 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help speak test build native native-asan wasm wasi web guest lint parity full reference clean
+.PHONY: help speak test build native native-asan wasm wasi web guest lint parity full reference bench clean
 
 TEXT ?= The quick brown fox jumps over the lazy dog.
 HOST ?= native
 # Building takes the memory of a few compilers at most.
 JOBS ?= $(shell nproc)
+comma := ,
 GO ?= $(shell command -v go || echo /usr/local/go/bin/go)
 export GO
 # Handed on as it was typed: the text may hold quotes, dollars and backquotes.
@@ -67,6 +68,10 @@ full: web ## Slow: parity and peak memory of a full-size fixture made by `make r
 
 reference: ## Install the Python reference (several GB) and record fresh fixtures: OUT=<folder> [ARGS=...]
 	tests/reference/make_reference.sh "$(OUT)" $(ARGS)
+
+bench: web native ## Side by side with PyTorch and onnxruntime: [JSON=out.json] [REPORT=docs/benchmarks.md] [ONLY=host,...] [PACK=100m,...]
+	tests/bench/setup.sh $(subst $(comma), ,$(PACK))
+	node tests/bench/bench.mjs --json "$(JSON)" --report "$(REPORT)" --only "$(ONLY)" --pack "$(PACK)" --precision "$(PRECISION)" --rounds "$(ROUNDS)"
 
 clean: ## Remove what was built (the toolchain stays)
 	rm -rf build dist node_modules

@@ -1,0 +1,150 @@
+// Chromium and Firefox for the benchmark: a server of the repository's files and one job in one page of a fresh browser.
+import { createReadStream, existsSync, mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { createRequire } from 'node:module';
+import { extname, join, normalize } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
+import { chromium } from 'playwright-core';
+
+const TYPES = {
+  '.html': 'text/html; charset=utf-8',
+  '.js': 'text/javascript',
+  '.mjs': 'text/javascript',
+  '.json': 'application/json',
+  '.wasm': 'application/wasm',
+};
+const FLAGS = [
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+];
+// Always the same: what a browser keeps (compiled code) belongs to an origin.
+const PORT = 47613;
+const PAGE_LIMIT_MS = 600_000;
+
+export const PROGRAMS = {
+  chromium: process.env.CHROMIUM ?? '/usr/bin/chromium',
+  firefox: process.env.FIREFOX ?? '/usr/bin/firefox-esr',
+};
+
+/** The reason why a browser cannot be used, or undefined. */
+export function missing(host) {
+  return existsSync(PROGRAMS[host]) ? undefined : `${PROGRAMS[host]} is missing`;
+}
+
+/**
+ * Serves `mounts` (URL folder -> folder) under / and, with the headers that shared memory needs, under /isolated/.
+ * `measured()` answers requests for /measured.
+ */
+async function serve(mounts, measured) {
+  const server = createServer((request, response) => {
+    let path = normalize(decodeURIComponent(new URL(request.url, 'http://localhost').pathname));
+    const headers = {};
+    if (path.startsWith('/isolated/')) {
+      path = path.slice('/isolated'.length);
+      headers['cross-origin-opener-policy'] = 'same-origin';
+      headers['cross-origin-embedder-policy'] = 'require-corp';
+    }
+    if (path === '/measured') {
+      response.writeHead(200, { ...headers, 'content-type': TYPES['.json'] }).end(JSON.stringify(measured()));
+      return;
+    }
+    const mount = Object.keys(mounts).find((name) => path.startsWith(`/${name}/`));
+    const file = mount === undefined ? undefined : join(mounts[mount], path.slice(mount.length + 2));
+    if (file === undefined || !file.startsWith(mounts[mount]) || !existsSync(file) || !statSync(file).isFile()) {
+      response.writeHead(404, headers).end();
+      return;
+    }
+    const { size, mtimeMs } = statSync(file);
+    response.writeHead(200, {
+      ...headers,
+      'content-type': TYPES[extname(file)] ?? 'application/octet-stream',
+      'content-length': size,
+      // Weights are read from the server each time; code may be kept, with what the browser compiled of it.
+      'cache-control': /\.(mjs|js|wasm)$/.test(file) ? 'max-age=3600' : 'no-store',
+      etag: `"${size}-${mtimeMs}"`,
+    });
+    createReadStream(file, { highWaterMark: 1 << 20 }).pipe(response);
+  });
+  await new Promise((resolve, reject) => server.once('error', reject).listen(PORT, '127.0.0.1', resolve));
+  return server;
+}
+
+/** Peak resident memory of the processes below `root` whose command line has `pattern`: of the largest of them. */
+function peakBelow(root, pattern) {
+  const parents = new Map();
+  for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
+    try {
+      parents.set(pid, /^PPid:\s+(\d+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))[1]);
+    } catch { /* it has ended */ }
+  }
+  const below = (pid) => pid === String(root) || (parents.has(pid) && parents.get(pid) !== '0' && below(parents.get(pid)));
+  let peak = 0;
+  for (const pid of parents.keys()) {
+    try {
+      if (!below(pid) || !pattern.test(readFileSync(`/proc/${pid}/cmdline`, 'latin1'))) continue;
+      peak = Math.max(peak, Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) * 1024);
+    } catch { /* it has ended */ }
+  }
+  if (peak === 0) throw new Error(`no process of the browser matches ${pattern}`);
+  return peak;
+}
+
+/** Starts a browser: { page, close(), peak(), version }. */
+async function start(host, profile, modules) {
+  mkdirSync(profile, { recursive: true });
+  if (host === 'chromium') {
+    const context = await chromium.launchPersistentContext(profile, { executablePath: PROGRAMS.chromium, args: FLAGS });
+    const page = await context.newPage();
+    // The processes of a persistent context hang below this one.
+    return {
+      page,
+      version: () => context.browser()?.version() ?? '',
+      close: () => context.close(),
+      peak: () => peakBelow(process.pid, /--type=renderer/),
+    };
+  }
+  const puppeteer = await import(createRequire(join(modules, 'x.js')).resolve('puppeteer-core'));
+  const browser = await puppeteer.default.launch({
+    browser: 'firefox',
+    executablePath: PROGRAMS.firefox,
+    headless: true,
+    extraPrefsFirefox: { 'privacy.reduceTimerPrecision': false }, // else clocks step by 1 ms
+    userDataDir: profile,
+    protocolTimeout: PAGE_LIMIT_MS,
+  });
+  return {
+    page: await browser.newPage(),
+    version: () => browser.version(),
+    close: () => browser.close(),
+    peak: () => peakBelow(browser.process().pid, /-contentproc[^]*\btab\b/),
+  };
+}
+
+/** Runs a job in a fresh browser. `profile` keeps what browsers keep from one start to the next: compiled code. */
+export async function runInBrowser(job, { mounts, profile, modules }) {
+  let browser;
+  const server = await serve(mounts, () => ({ peak_bytes: browser.peak() }));
+  try {
+    browser = await start(job.host, profile, modules);
+    const isolated = job.engine === 'onnxruntime-web' && job.threads > 1 ? '/isolated' : '';
+    const url = `http://127.0.0.1:${server.address().port}${isolated}/tests/bench/page.html?job=${encodeURIComponent(JSON.stringify({ ...job, pack: `${isolated}/packs/${job.packFolder}` }))}`;
+    await browser.page.goto(url);
+    const end = performance.now() + PAGE_LIMIT_MS;
+    while ((await browser.page.title()) !== 'done') {
+      if (performance.now() > end) throw new Error(`${job.host}: the page did not finish`);
+      await setTimeout(100);
+    }
+    const result = JSON.parse(await browser.page.evaluate(() => document.querySelector('pre').textContent));
+    if (result.error !== undefined) throw new Error(result.error);
+    return { ...result, versions: { [job.host]: await browser.version() } };
+  } finally {
+    await browser?.close();
+    server.close();
+    server.closeAllConnections();
+  }
+}
