@@ -20,6 +20,7 @@ import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { missing, runInBrowser } from './browsers.mjs';
+import { cannotProfile, profile } from './profile.mjs';
 import { allRows, nameOf, OURS } from './rows.mjs';
 import { writeReport } from './report.mjs';
 
@@ -33,6 +34,8 @@ const { values: flags } = parseArgs({
     precision: { type: 'string', default: '' },
     rounds: { type: 'string', default: '' },
     report: { type: 'string', default: '' },
+    grow: { type: 'string', default: '' },
+    profile: { type: 'string', default: '' },
     build: { type: 'string', default: join(root, 'build', 'bench') },
     dist: { type: 'string', default: join(root, 'dist') },
     warm: { type: 'string', default: '12' },
@@ -44,6 +47,7 @@ const { values: flags } = parseArgs({
 const build = resolve(flags.build);
 const rounds = Number(flags.rounds || 3);
 const BROWSERS = ['chromium', 'firefox'];
+const GROWTH = [5, 60, 300, 1800]; // seconds of sound
 const VOID = 0.1; // a best that is further from the median says that something else was running
 const modules = join(build, 'node', '/');
 
@@ -70,7 +74,7 @@ function command(row) {
   const native = join(build, 'bench-native');
   switch (row.host) {
     case 'node':
-      return [process.execPath, join(here, 'node_host.mjs')];
+      return [process.execPath, '--expose-gc', join(here, 'node_host.mjs')];
     case 'wazero':
       return [join(build, 'bench-go')];
     case 'native':
@@ -153,7 +157,7 @@ function runProgram(row, job) {
   return new Promise((done, reject) => {
     const [program, ...args] = command(row);
     const begin = performance.now();
-    const child = spawn(program, [...args, JSON.stringify(job)], { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, BENCH_DIST: flags.dist } });
+    const child = spawn(program, [...args, JSON.stringify(job)], { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, BENCH_DIST: flags.dist, PYTHONDONTWRITEBYTECODE: '1' } });
     let out = '';
     let errors = '';
     let loadMs;
@@ -183,6 +187,38 @@ async function visit(row, job) {
   };
   return runInBrowser(job, { mounts, profile: join(build, 'profiles', row.host), modules }).catch((error) => {
     throw new Error(`${nameOf(row)}: ${error.message}`, { cause: error });
+  });
+}
+
+/** How cost grows with the length of a text: ours, one instance, q8. */
+async function measureGrowth(packs, only) {
+  const found = [];
+  for (const pack of packs.length > 0 ? packs : ['starter']) {
+    for (const host of ['chromium', 'node', 'wazero']) {
+      const row = { host, engine: OURS, pack, precision: 'q8', instances: 1, batch: 1, threads: 1 };
+      if ((only.length > 0 && !only.includes(host)) || reasonAgainst(row) !== undefined) continue;
+      const { tokens, text, ...bench } = JSON.parse(readFileSync(join(build, 'packs', pack, 'bench.json'), 'utf8'));
+      const { growth } = await visit(row, jobOf(row, { grow: GROWTH, maxTokens: tokens, bench: { ...bench, text: sentence(text) } }));
+      for (const one of growth) {
+        found.push({ host, pack, precision: row.precision, ...one });
+        console.error(`${nameOf(row)}, ${one.sound.toFixed(0)} s: ${one.rtf.toFixed(1)} x real time; first ${one.first.toFixed(1)}, last ${one.last.toFixed(1)}; memory ${(one.memory_begin / 1e6).toFixed(1)} to ${(one.memory_end / 1e6).toFixed(1)} MB`);
+      }
+    }
+  }
+  return found;
+}
+
+/** Where the time goes in native code, by pack. The build has frame pointers and is nobody else's. */
+function measureProfile(packs) {
+  const reason = cannotProfile();
+  if (reason !== undefined) throw new Error(`PROFILE: ${reason}`);
+  const folder = join(build, 'profile');
+  const quiet = { stdio: ['ignore', 'ignore', 'inherit'] };
+  execFileSync('cmake', ['--preset', 'native', '-S', root, '-B', folder, '-DCMAKE_CXX_FLAGS=-fno-omit-frame-pointer'], { ...quiet, cwd: root });
+  execFileSync('cmake', ['--build', folder, '--target', 'bench'], quiet);
+  return (packs.length > 0 ? packs : ['100m', '2m', 'starter']).map((pack) => {
+    const row = { host: 'native', engine: OURS, pack, precision: 'q8', instances: 1, batch: 1, threads: 1 };
+    return { pack, precision: row.precision, how: 'perf, native, one core, speaking only', lines: profile(join(folder, 'bench'), jobOf(row, {}), build) };
   });
 }
 
@@ -238,7 +274,7 @@ function summarize(row, found, commit, machine) {
 async function main() {
   const [only, packs, wanted] = [listed(flags.only), listed(flags.pack), listed(flags.precision)];
   const leftOut = [];
-  const rows = allRows(root).filter((row) => {
+  const rows = allRows(root, { grow: flags.grow !== '' }).filter((row) => {
     if (only.length > 0 && !only.includes(row.host) && !only.includes(row.engine)) return false;
     if (packs.length > 0 && !packs.includes(row.pack)) return false;
     if (wanted.length > 0 && !wanted.includes(row.precision)) return false;
@@ -255,7 +291,7 @@ async function main() {
   const fresh = () => ({ rtf: [], first_audio_ms: [], step_ms: [], codec_ms: [], load_ms: [], load_cold_ms: [], peak_bytes: [], visits: 0 });
   const results = new Map(rows.map((row) => [row, fresh()]));
   const versions = { python: undefined };
-  await firstStarts(rows, results);
+  if (rounds > 0) await firstStarts(rows, results);
   for (let round = 0; round < rounds; round++) {
     for (const row of rows) {
       const found = results.get(row);
@@ -292,7 +328,11 @@ async function main() {
     console.error(`round ${round + 1} done; load average ${loads.at(-1).map((x) => x.toFixed(2)).join(' ')}`);
   }
   const summary = rows.filter((row) => results.get(row).visits > 0).map((row) => summarize(row, results.get(row), commit, machine));
-  const report = { schema: 1, date, commit, machine, versions, rounds, load_average: loads, left_out: leftOut, rows: summary };
+  const extra = {
+    ...(flags.grow === '' ? {} : { growth: await measureGrowth(packs, only) }),
+    ...(flags.profile === '' ? {} : { profile: measureProfile(packs) }),
+  };
+  const report = { schema: 1, date, commit, machine, versions, rounds, load_average: loads, left_out: leftOut, rows: summary, ...extra };
   if (flags.json !== '') {
     mkdirSync(dirname(resolve(flags.json)), { recursive: true });
     writeFileSync(flags.json, `${JSON.stringify(report, null, 1)}\n`);

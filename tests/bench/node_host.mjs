@@ -14,6 +14,10 @@ const result = await measureOurs(JSON.parse(process.argv[2]), {
   pack: (path) => path,
   read: async (path) => new Uint8Array(await readFile(path)),
   now: () => performance.now(),
+  heapBytes: () => {
+    globalThis.gc?.();
+    return process.memoryUsage().heapUsed;
+  },
   first: () => console.log('FIRST'),
   measured: () => ({
     peak_bytes: Number(/VmHWM:\s+(\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))[1]) * 1024,

@@ -29,7 +29,7 @@ export async function measureOurs(job, host) {
   const loaded = await load(job, host);
   if (loaded.unsupported !== undefined) return loaded;
   const { tts } = loaded;
-  const options = { eosThreshold: NEVER };
+  const options = { eosThreshold: NEVER, ...(job.maxTokens === undefined ? {} : { maxTokens: job.maxTokens }) };
 
   // The first sound after loading, and the warm-up.
   let frames = 0;
@@ -37,10 +37,15 @@ export async function measureOurs(job, host) {
     if (frame.frame === 0) await host.first();
     if (++frames === job.warm) break;
   }
+  if (job.grow !== undefined) {
+    const growth = await measureGrowth(job, tts, host);
+    await tts.dispose();
+    return { growth };
+  }
   const first = [];
   for (let i = 0; i < job.firsts; i++) {
     const begin = host.now();
-    for await (const frame of tts.stream(bench.first_text, options)) {
+    for await (const frame of tts.stream(bench.first_text, { eosThreshold: NEVER })) {
       first.push(host.now() - begin);
       if (frame.frame === 0) break;
     }
@@ -63,21 +68,57 @@ export async function measureOurs(job, host) {
   return { first_audio_ms: first, rtf, pcm_sha256: hash, memory_bytes: memoryBytes, ...peak, ...parts, precision, instances };
 }
 
-/** The package with the instances that the job wants. One that knows no such option has one. */
+/** The package with the instances and the chunks at once that the job wants; what a version does not know, it has once. */
 async function load(job, host) {
   const options = { pack: host.pack(job.pack), precision: job.precision };
+  const wanted = { instances: job.instances, ...(job.batch === 1 ? {} : { parallel: job.batch }) };
   let tts;
   try {
-    tts = await host.PocketTTS.load({ ...options, instances: job.instances });
+    tts = await host.PocketTTS.load({ ...options, ...wanted });
   } catch (error) {
-    if (!/instances/.test(error.message ?? '')) throw error;
-    if (job.instances !== 1) return { unsupported: `instances: ${error.message}` };
+    if (!/instances|parallel/.test(error.message ?? '')) throw error;
+    if (job.instances !== 1 || job.batch !== 1) return { unsupported: error.message };
     tts = await host.PocketTTS.load(options);
   }
-  const found = tts.info.instances;
-  if (found === job.instances) return { tts };
+  const { instances, parallel = 1 } = tts.info;
+  if (parallel === job.batch && (job.batch > 1 || instances === job.instances)) return { tts };
   await tts.dispose();
-  return { unsupported: `this version runs ${found} instance, not ${job.instances}` };
+  return { unsupported: `this version runs ${instances} instance and ${parallel} chunk at once` };
+}
+
+/** Texts of job.grow seconds of sound, the spoken text again and again, every time a chunk of its own: the speed of the
+ *  first and the last minute (or half), and the memory after them. */
+async function measureGrowth(job, tts, host) {
+  const { bench, maxTokens } = job;
+  const growth = [];
+  for (const seconds of job.grow) {
+    const chunks = Math.max(1, Math.round(seconds / 0.08 / bench.frames));
+    const total = chunks * bench.frames;
+    const part = Math.min(750, total >> 1);
+    const result = { sound: total * 0.08 };
+    const begin = host.now();
+    let lastBegin = begin;
+    let frames = 0;
+    const memory = async () => {
+      // A turn of the event loop first, so that what is done with can go.
+      await new Promise((resolve) => setTimeout(resolve, 0));
+      return { memory: tts.info.memoryBytes, heap: host.heapBytes?.() ?? null };
+    };
+    for await (const frame of tts.stream(`${bench.text} `.repeat(chunks), { eosThreshold: NEVER, maxTokens })) {
+      frames = frame.frame + 1;
+      if (frames === part) {
+        result.first = (part * 80) / (host.now() - begin);
+        ({ memory: result.memory_begin, heap: result.heap_begin } = await memory());
+      }
+      if (frames === total - part) lastBegin = host.now();
+    }
+    if (frames !== total) throw new Error(`expected ${total} frames, found ${frames}`);
+    result.last = (part * 80) / (host.now() - lastBegin);
+    result.rtf = (total * 80) / (host.now() - begin);
+    ({ memory: result.memory_end, heap: result.heap_end } = await memory());
+    growth.push(result);
+  }
+  return growth;
 }
 
 const median = (values) => [...values].sort((a, b) => a - b)[values.length >> 1];

@@ -101,6 +101,12 @@ export function goals(report) {
   for (const [host, row] of [['Chromium', tab], ['Go', go]]) {
     add(`Load of 100M q8 from cold files to the first sound, ${host}, s`, [row], () => row.load_cold_ms / 1000, 3, false);
   }
+  const longest = (report.growth ?? []).filter((row) => row.sound > 1700);
+  for (const host of ['chromium', 'node', 'wazero']) {
+    const row = longest.find((one) => one.host === host);
+    add(`30 minutes of text, ${host}: last minute / first minute`, [row], () => row.last / row.first, 0.95);
+    add(`30 minutes of text, ${host}: WebAssembly memory grown by, MB`, [row], () => (row.memory_end - row.memory_begin) / MB, 0, false);
+  }
   return list;
 }
 
@@ -161,13 +167,21 @@ export function writeReport(report) {
 
 function growthText(growth) {
   return table(
-    ['who', 'text', 'sound, s', 'x real time', 'first minute', 'last minute', 'memory at the start, MB', 'at the end, MB'],
-    growth.map((row) => [row.name, row.text, number(row.sound, 0), number(row.rtf, 2), number(row.first, 2), number(row.last, 2), number(row.memory_begin / MB, 1), number(row.memory_end / MB, 1)]),
+    ['who', 'pack', 'sound, s', 'x real time', 'first minute', 'last minute', 'WebAssembly memory, MB', 'at the end', "host's heap, MB", 'at the end'],
+    growth.map((row) => [
+      row.host,
+      `${row.pack} ${row.precision}`,
+      number(row.sound, 0),
+      ...[row.rtf, row.first, row.last].map((value) => number(value, 2)),
+      ...[row.memory_begin, row.memory_end, row.heap_begin, row.heap_end].map((bytes) => (bytes === null ? '' : number(bytes / MB, 1))),
+    ]),
   );
 }
 
 function profileText(profile) {
-  return profile.map(({ name, how, lines }) => `${name} (${how}):\n\n${table(['part', '%'], lines.map(({ part, share }) => [part, number(share * 100, 1)]))}`).join('\n\n');
+  return profile
+    .map(({ pack, precision, how, lines }) => `${pack} ${precision} (${how}):\n\n${table(['part', '%'], lines.map(({ part, share }) => [part, number(share * 100, 1)]))}`)
+    .join('\n\n');
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

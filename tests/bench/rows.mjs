@@ -11,8 +11,8 @@ export function precisions(root) {
   return [...header.matchAll(/\bPTTS_PRECISION_([A-Z0-9]+)\s*=/g)].map(([, name]) => name.toLowerCase());
 }
 
-/** All rows, in the order in which a round visits them: what is compared lies next to each other. */
-export function allRows(root) {
+/** All rows (with `grow`, more of those that speak several chunks at once), in the order in which a round visits them: what is compared lies next to each other. */
+export function allRows(root, { grow = false } = {}) {
   const known = precisions(root);
   const rows = [];
   const add = (row) => rows.push({ instances: 1, batch: 1, threads: 1, ...row });
@@ -42,10 +42,11 @@ export function allRows(root) {
     }
   }
   if (known.includes('q8')) {
+    // Eight chunks: one after the other with two instances; several at once, each in a whole instance.
     for (const host of ['chromium', 'node', 'wazero']) {
-      for (const [instances, batch] of [[2, 1], [2, 2]]) {
-        rows.push({ host, engine: OURS, pack: '100m', precision: 'q8', threads: 1, chunks: 8, instances, batch });
-      }
+      const chunks = { host, engine: OURS, pack: '100m', precision: 'q8', threads: 1, chunks: 8 };
+      rows.push({ ...chunks, instances: 2, batch: 1 }, { ...chunks, instances: 1, batch: 2 });
+      if (grow) rows.push(...[1, 4, 8].map((batch) => ({ ...chunks, instances: 1, batch })));
     }
   }
   return rows;

@@ -6,6 +6,7 @@
 # Installs Firefox (Debian's) as root where it is missing; without it its rows are left out.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
+export PYTHONDONTWRITEBYTECODE=1
 build=build/bench
 here=tests/bench
 packs=("$@")

@@ -10,7 +10,6 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"reflect"
 	"runtime"
 	"runtime/debug"
 	"slices"
@@ -27,7 +26,8 @@ const never = 1e9 // a threshold that no end logit reaches
 
 type job struct {
 	Pack, Precision             string
-	Instances                   int
+	Instances, Batch, MaxTokens int
+	Grow                        []float64 // seconds of sound: how cost grows
 	Warm, Firsts, Speaks, Parts int
 	CacheDir                    string
 	Bench                       struct {
@@ -38,7 +38,6 @@ type job struct {
 }
 
 type result struct {
-	Unsupported string            `json:"unsupported,omitempty"`
 	FirstAudio  []float64         `json:"first_audio_ms"`
 	RTF         []float64         `json:"rtf"`
 	SHA256      string            `json:"pcm_sha256"`
@@ -63,24 +62,21 @@ func run(text string) error {
 	}
 	ctx := context.Background()
 	out := result{Versions: versions()}
-	options := pockettts.Options{Pack: j.Pack, Precision: pockettts.Precision(j.Precision), NoCloning: true, CacheDir: j.CacheDir}
-	// A version of the package that knows no instances has one.
-	if field := reflect.ValueOf(&options).Elem().FieldByName("Instances"); field.IsValid() {
-		field.SetInt(int64(j.Instances))
-	} else if j.Instances != 1 {
-		out.Unsupported = fmt.Sprintf("this version runs 1 instance, not %d", j.Instances)
-		return json.NewEncoder(os.Stdout).Encode(out)
-	}
+	options := pockettts.Options{Pack: j.Pack, Precision: pockettts.Precision(j.Precision), NoCloning: true,
+		CacheDir: j.CacheDir, Instances: j.Instances, Parallel: j.Batch}
 	engine, err := pockettts.Load(ctx, options)
 	if err != nil {
 		return err
 	}
-	if _, err := speak(ctx, engine, j.Bench.Text, j.Warm, func() { fmt.Println("FIRST") }); err != nil {
+	if _, err := speak(ctx, engine, j.Bench.Text, j.MaxTokens, j.Warm, func() { fmt.Println("FIRST") }); err != nil {
 		return err
+	}
+	if len(j.Grow) > 0 {
+		return grow(ctx, engine, j)
 	}
 	for range j.Firsts {
 		begin := time.Now()
-		if _, err := speak(ctx, engine, j.Bench.FirstText, 1, func() {
+		if _, err := speak(ctx, engine, j.Bench.FirstText, 0, 1, func() {
 			out.FirstAudio = append(out.FirstAudio, milliseconds(time.Since(begin)))
 		}); err != nil {
 			return err
@@ -88,7 +84,7 @@ func run(text string) error {
 	}
 	for range j.Speaks {
 		begin := time.Now()
-		samples, err := speak(ctx, engine, j.Bench.Text, math.MaxInt, func() {})
+		samples, err := speak(ctx, engine, j.Bench.Text, j.MaxTokens, math.MaxInt, func() {})
 		if err != nil {
 			return err
 		}
@@ -121,8 +117,12 @@ func run(text string) error {
 }
 
 // speak returns the samples of at most `limit` frames; first is called when the first one is there.
-func speak(ctx context.Context, engine *pockettts.Engine, text string, limit int, first func()) ([]float32, error) {
-	stream, err := engine.Speak(ctx, text, pockettts.SpeakOptions{EOSThreshold: pockettts.Value(float32(never))})
+func speak(ctx context.Context, engine *pockettts.Engine, text string, maxTokens, limit int, first func()) ([]float32, error) {
+	options := pockettts.SpeakOptions{EOSThreshold: pockettts.Value(float32(never))}
+	if maxTokens > 0 {
+		options.MaxTokens = &maxTokens
+	}
+	stream, err := engine.Speak(ctx, text, options)
 	if err != nil {
 		return nil, err
 	}
@@ -141,6 +141,72 @@ func speak(ctx context.Context, engine *pockettts.Engine, text string, limit int
 		}
 	}
 	return samples, nil
+}
+
+// growth is a text of some length: the speed of its first and last minute (or half), and the memory after them.
+type growth struct {
+	Sound       float64 `json:"sound"`
+	RTF         float64 `json:"rtf"`
+	First       float64 `json:"first"`
+	Last        float64 `json:"last"`
+	MemoryBegin uint64  `json:"memory_begin"`
+	MemoryEnd   uint64  `json:"memory_end"`
+	HeapBegin   uint64  `json:"heap_begin"`
+	HeapEnd     uint64  `json:"heap_end"`
+}
+
+// grow speaks texts of j.Grow seconds: the spoken text again and again, every time a chunk of its own.
+func grow(ctx context.Context, engine *pockettts.Engine, j job) error {
+	rate, size := float64(engine.Info().SampleRate), float64(engine.Info().SamplesPerFrame)
+	var all []growth
+	for _, seconds := range j.Grow {
+		chunks := max(1, int(math.Round(seconds*rate/size/float64(j.Bench.Frames))))
+		options := pockettts.SpeakOptions{EOSThreshold: pockettts.Value(float32(never)), MaxTokens: &j.MaxTokens}
+		stream, err := engine.Speak(ctx, strings.Repeat(j.Bench.Text+" ", chunks), options)
+		if err != nil {
+			return err
+		}
+		total := chunks * j.Bench.Frames
+		part := min(int(60*rate/size), total/2)
+		g := growth{Sound: float64(total) * size / rate}
+		begin := time.Now()
+		var lastBegin time.Time
+		frames := 0
+		for _, err := range stream.Frames() {
+			if err != nil {
+				return err
+			}
+			frames++
+			if frames == part {
+				g.First = float64(part) * size / rate / time.Since(begin).Seconds()
+				if g.MemoryBegin, g.HeapBegin, err = memory(ctx, engine); err != nil {
+					return err
+				}
+			}
+			if frames == total-part {
+				lastBegin = time.Now()
+			}
+		}
+		if frames != total {
+			return fmt.Errorf("expected %d frames, found %d", total, frames)
+		}
+		g.Last = float64(part) * size / rate / time.Since(lastBegin).Seconds()
+		g.RTF = g.Sound / time.Since(begin).Seconds()
+		if g.MemoryEnd, g.HeapEnd, err = memory(ctx, engine); err != nil {
+			return err
+		}
+		all = append(all, g)
+	}
+	return json.NewEncoder(os.Stdout).Encode(map[string]any{"growth": all, "versions": versions()})
+}
+
+// memory is the sandbox's and, after a collection, Go's heap.
+func memory(ctx context.Context, engine *pockettts.Engine) (sandbox, heap uint64, err error) {
+	m, err := engine.Memory(ctx)
+	runtime.GC()
+	var stats runtime.MemStats
+	runtime.ReadMemStats(&stats)
+	return m.Reserved, stats.HeapAlloc, err
 }
 
 // hash is that of the 16-bit samples, as every host writes them.
