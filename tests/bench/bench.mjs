@@ -191,14 +191,16 @@ async function visit(row, job) {
 }
 
 /** How cost grows with the length of a text: ours, one instance, q8. */
-async function measureGrowth(packs, only) {
+async function measureGrowth(packs, only, versions) {
   const found = [];
   for (const pack of packs.length > 0 ? packs : ['starter']) {
     for (const host of ['chromium', 'node', 'wazero']) {
       const row = { host, engine: OURS, pack, precision: 'q8', instances: 1, batch: 1, threads: 1 };
       if ((only.length > 0 && !only.includes(host)) || reasonAgainst(row) !== undefined) continue;
       const { tokens, text, ...bench } = JSON.parse(readFileSync(join(build, 'packs', pack, 'bench.json'), 'utf8'));
-      const { growth } = await visit(row, jobOf(row, { grow: GROWTH, maxTokens: tokens, bench: { ...bench, text: sentence(text) } }));
+      const job = jobOf(row, { grow: GROWTH, maxTokens: tokens, bench: { ...bench, text: sentence(text) } });
+      const { growth, versions: these } = await visit(row, job);
+      Object.assign(versions, these);
       for (const one of growth) {
         found.push({ host, pack, precision: row.precision, ...one });
         console.error(`${nameOf(row)}, ${one.sound.toFixed(0)} s: ${one.rtf.toFixed(1)} x real time; first ${one.first.toFixed(1)}, last ${one.last.toFixed(1)}; memory ${(one.memory_begin / 1e6).toFixed(1)} to ${(one.memory_end / 1e6).toFixed(1)} MB`);
@@ -290,7 +292,7 @@ async function main() {
 
   const fresh = () => ({ rtf: [], first_audio_ms: [], step_ms: [], codec_ms: [], load_ms: [], load_cold_ms: [], peak_bytes: [], visits: 0 });
   const results = new Map(rows.map((row) => [row, fresh()]));
-  const versions = { python: undefined };
+  const versions = {};
   if (rounds > 0) await firstStarts(rows, results);
   for (let round = 0; round < rounds; round++) {
     for (const row of rows) {
@@ -329,7 +331,7 @@ async function main() {
   }
   const summary = rows.filter((row) => results.get(row).visits > 0).map((row) => summarize(row, results.get(row), commit, machine));
   const extra = {
-    ...(flags.grow === '' ? {} : { growth: await measureGrowth(packs, only) }),
+    ...(flags.grow === '' ? {} : { growth: await measureGrowth(packs, only, versions) }),
     ...(flags.profile === '' ? {} : { profile: measureProfile(packs) }),
   };
   const report = { schema: 1, date, commit, machine, versions, rounds, load_average: loads, left_out: leftOut, rows: summary, ...extra };

@@ -21,6 +21,7 @@ const FLAGS = [
   '--disable-background-networking',
   '--disable-component-update',
   '--disable-sync',
+  '--enable-precise-memory-info',
 ];
 // Always the same: what a browser keeps (compiled code) belongs to an origin.
 const PORT = 47613;
@@ -60,13 +61,18 @@ async function serve(mounts, measured) {
       return;
     }
     const { size, mtimeMs } = statSync(file);
+    const etag = `"${size}-${mtimeMs}"`;
+    if (request.headers['if-none-match'] === etag) {
+      response.writeHead(304, { ...headers, etag }).end();
+      return;
+    }
     response.writeHead(200, {
       ...headers,
       'content-type': TYPES[extname(file)] ?? 'application/octet-stream',
       'content-length': size,
-      // Weights are read from the server each time; code may be kept, with what the browser compiled of it.
-      'cache-control': /\.(mjs|js|wasm)$/.test(file) ? 'max-age=3600' : 'no-store',
-      etag: `"${size}-${mtimeMs}"`,
+      // Weights are read from the server each time; code is kept while it is the same, with what was compiled of it.
+      'cache-control': /\.(mjs|js|wasm)$/.test(file) ? 'no-cache' : 'no-store',
+      etag,
     });
     createReadStream(file, { highWaterMark: 1 << 20 }).pipe(response);
   });

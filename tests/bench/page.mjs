@@ -12,6 +12,7 @@ const read = async (path) => {
 };
 const common = {
   now: () => performance.now(),
+  heapBytes: () => performance.memory?.usedJSHeapSize ?? null, // Chromium only
   /** Navigation to the first sound. */
   first: () => {
     firstMs = performance.now();

@@ -133,7 +133,7 @@ export function writeReport(report) {
     '# Benchmarks',
     '<!-- Written by the benchmark (tests/bench/report.mjs). Do not edit: run it again. -->',
     `Commit ${report.commit}, ${report.date.slice(0, 10)}. Machine: ${report.machine}. ` +
-      `${Object.entries(report.versions).filter(([, version]) => version !== undefined).map(([name, version]) => `${name} ${version}`).join(', ')}. ` +
+      `${Object.entries(report.versions).map(([name, version]) => `${name} ${version}`).join(', ')}. ` +
       `${report.rounds} rounds, every row once a round in a fresh process; load average before and after each: ${report.load_average.map(([one]) => one.toFixed(2)).join(', ')}.`,
     'To repeat it: `make bench JSON=out.json REPORT=docs/benchmarks.md` (installs the Python reference, PyTorch, onnxruntime and onnxruntime-web below `build/bench`, 7 GB; ' +
       '`ONLY=`, `PACK=`, `PRECISION=`, `ROUNDS=` select; one row of the machine busy with something else makes it void). How each figure is taken: head of [tests/bench/bench.mjs](../tests/bench/bench.mjs).',
