@@ -165,10 +165,14 @@ type pipeline struct {
 	start   sync.Once
 	latents chan latent
 	frames  chan piece
+	heard   sync.Once
+	sounded chan struct{} // closed when the first latent has become sound
 }
 
 func newPipeline(l *line) *pipeline {
-	return &pipeline{line: l, latents: make(chan latent, latentsAhead), frames: make(chan piece, framesAhead)}
+	return &pipeline{
+		line: l, latents: make(chan latent, latentsAhead), frames: make(chan piece, framesAhead), sounded: make(chan struct{}),
+	}
 }
 
 func (p *pipeline) next(ctx context.Context) (piece, error) {
@@ -179,9 +183,10 @@ func (p *pipeline) next(ctx context.Context) (piece, error) {
 	return receive(ctx, p.frames)
 }
 
-// speak fills the queue of latents; the last one has the status Done or an error.
+// speak fills the queue of latents; the last one has the status Done or an error. It goes on when the first sound is
+// there: where cores are scarce, nothing may delay that.
 func (p *pipeline) speak(ctx context.Context) {
-	for {
+	for first := true; ; first = false {
 		var made latent
 		if err := p.speaker.use(ctx, p.stream, func() error {
 			made = p.step(context.WithoutCancel(ctx))
@@ -191,6 +196,11 @@ func (p *pipeline) speak(ctx context.Context) {
 		}
 		if !send(ctx, p.latents, made) || made.err != nil || made.status == guest.Done {
 			return
+		}
+		if first {
+			if _, err := receive(ctx, p.sounded); err != io.EOF {
+				return
+			}
 		}
 	}
 }
@@ -228,6 +238,7 @@ func (p *pipeline) sound(ctx context.Context) {
 				return
 			}
 		}
+		p.heard.Do(func() { close(p.sounded) })
 		if err != nil || after != nil && after.status == guest.Done {
 			return
 		}

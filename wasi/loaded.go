@@ -28,9 +28,9 @@ type layout struct {
 	parallel  int // pieces that are spoken at once, each by an instance of its own if there are several
 }
 
-// smallWeights is the size of the weights files up to which a second instance is not worth its memory, see
-// BenchmarkSpeak: the codec takes nearly all of the time of small models, and there is little to do beside it.
-const smallWeights = 32 << 20
+// smallWeights is the size of the weights files up to which one instance speaks. Such models speak many times faster
+// than one listens; a second core gains them a quarter at most (BenchmarkParts, BenchmarkSpeak) and is left to others.
+const smallWeights = 24 << 20
 
 func chooseLayout(options Options, p *pack.Pack) layout {
 	chosen := layout{options.Instances, max(1, options.Parallel)}
