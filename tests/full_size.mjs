@@ -51,15 +51,18 @@ function castToBf16(from, to) {
   closeSync(output);
 }
 
-/** Bytes of the working weights: int8 rows and a scale for the FlowLM's four matrices a layer with q8, else f32. */
+/** Bytes that the working weights take with q8: int8 or int16 and a scale per row (models/MODEL.md), else f32. */
 function workingBytes(path) {
   const file = openSync(path, 'r');
   let total = 0;
   for (const [name, { shape }] of Object.entries(header(file).tensors)) {
     if (shape === undefined) continue;
     const count = shape.reduce((product, extent) => product * extent, 1);
-    const quantized = values.precision === 'q8' && /^flow_lm\.transformer\..*(proj|linear[12])\.weight$/.test(name);
-    total += quantized ? count + 4 * shape[0] : 4 * count;
+    const q8 = values.precision === 'q8';
+    const int8 = q8 && /^(flow_lm|mimi\.decoder_transformer)\.transformer\..*(_proj|linear[12])\.weight$/.test(name);
+    const int16 = q8 && /^(flow_lm\.flow_net\.(cond_embed|.*(mlp\.[02]|modulation\.1))|mimi\.decoder\..*conv)\.weight$/.test(name) &&
+      !name.includes('time_embed') && shape[0] >= 4;
+    total += int8 ? count + 4 * shape[0] : int16 ? 2 * count + 4 * shape[0] : 4 * count;
   }
   closeSync(file);
   return total;

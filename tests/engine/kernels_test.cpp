@@ -1,8 +1,9 @@
 // Every vector kernel against its scalar specification: the same bits, on random shapes.
-#include "kernels.h"
+#include "simd128.h"
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <random>
@@ -15,6 +16,8 @@ class KernelTest : public testing::Test {
  protected:
   std::mt19937 random_{7};
 
+  // -limit .. limit
+  int integer(int limit) { return static_cast<int>(random_() % static_cast<size_t>(2 * limit + 1)) - limit; }
   size_t size(size_t low, size_t high) { return low + random_() % (high - low + 1); }
   std::vector<float> floats(size_t n, float scale = 1.0f) {
     std::normal_distribution<float> normal(0, scale);
@@ -43,11 +46,14 @@ TEST_F(KernelTest, GemmF32) {
     for (size_t j = 0; j < n; ++j) {
       for (size_t p = 0; p < k; ++p) panels[panel_offset(n, k, j, p)] = w[j * k + p];
     }
+    const std::vector<float> bias = floats(n);
+    const Epilogue epilogue{round % 3 == 0 ? nullptr : bias.data(), round % 4 == 1};
     std::vector<float> y(m * ldy, -1), expected(m * ldy, -1);
-    scalar::gemm_f32(a.data(), lda, m, panels.data(), n, k, expected.data(), ldy);
-    simd128::gemm_f32(a.data(), lda, m, panels.data(), n, k, y.data(), ldy);
+    scalar::gemm_f32(a.data(), lda, m, panels.data(), n, k, epilogue, expected.data(), ldy);
+    simd128::gemm_f32(a.data(), lda, m, panels.data(), n, k, epilogue, y.data(), ldy);
     expect_same_bits(y, expected, "gemm_f32");
-    double reference = 0;
+    double reference =
+        (epilogue.bias == nullptr ? 0.0 : static_cast<double>(bias[0])) - (epilogue.accumulate ? 1 : 0);
     for (size_t p = 0; p < k; ++p) reference += static_cast<double>(a[p]) * static_cast<double>(w[p]);
     EXPECT_NEAR(expected[0], reference, 1e-4);
   }
@@ -58,45 +64,109 @@ TEST_F(KernelTest, OverlappingRowsAreAConvolution) {
   const std::vector<float> a = floats((steps + kernel - 1) * channels),
                            w = floats(panel_floats(n, kernel * channels));
   std::vector<float> y(steps * n), expected(steps * n);
-  scalar::gemm_f32(a.data(), channels, steps, w.data(), n, kernel * channels, expected.data(), n);
-  simd128::gemm_f32(a.data(), channels, steps, w.data(), n, kernel * channels, y.data(), n);
+  scalar::gemm_f32(a.data(), channels, steps, w.data(), n, kernel * channels, {}, expected.data(), n);
+  simd128::gemm_f32(a.data(), channels, steps, w.data(), n, kernel * channels, {}, y.data(), n);
   expect_same_bits(y, expected, "convolution");
 }
 
-TEST_F(KernelTest, QuantizedProduct) {
-  for (int round = 0; round < 60; ++round) {
-    const size_t m = size(1, 5), n = size(1, 30), k = size(1, 200), k8 = (k + 7) / 8 * 8;
-    std::vector<float> a = floats(m * k, 3);
-    if (round == 0) std::fill(a.begin(), a.end(), 0.0f);
-    const int32_t limit = round % 2 == 0 ? 32767 : 16500;
+TEST_F(KernelTest, QuantizedRows) {
+  for (int round = 0; round < 80; ++round) {
+    const size_t m = size(1, 5), k = size(1, 200), lda = k + size(0, 3), k8 = (k + 7) / 8 * 8;
+    std::vector<float> a = floats(m * lda, 3);
+    if (round < 4) std::fill(a.begin(), a.end(), 0.0f);
+    const std::vector<float> before = a;
+    const auto activation = static_cast<Activation>(round % 4);
+    const int32_t limit = round % 3 == 0 ? 32767 : 16500;
     std::vector<int16_t> q(m * k8, 1), q_expected(m * k8, 2);
-    std::vector<float> scales(m), scales_expected(m);
-    scalar::quantize_rows_i16(a.data(), k, m, k, k8, limit, q_expected.data(), scales_expected.data());
-    simd128::quantize_rows_i16(a.data(), k, m, k, k8, limit, q.data(), scales.data());
+    std::vector<float> scales(m), scales_expected(m), row(k);
+    scalar::quantize_rows_i16(activation, a.data(), lda, m, k, k8, limit, row.data(), q_expected.data(),
+                              scales_expected.data());
+    simd128::quantize_rows_i16(activation, a.data(), lda, m, k, k8, limit, row.data(), q.data(),
+                               scales.data());
     ASSERT_EQ(q, q_expected);
     expect_same_bits(scales, scales_expected, "scales");
-    for (size_t i = 0; i < m * k8; ++i) ASSERT_LE(std::abs(q[i]), limit);
+    expect_same_bits(a, before, "input");
+    for (size_t i = 0; i < m * k8; ++i) {
+      ASSERT_LE(std::abs(q[i]), limit);
+      if (i % k8 >= k || activation != Activation::kNone) continue;
+      ASSERT_NEAR(static_cast<float>(q[i]) * scales[i / k8], a[i / k8 * lda + i % k8],
+                  scales[i / k8] * 0.51f);
+    }
+  }
+}
 
-    std::vector<int8_t> panels((n + 3) / 4 * 4 * k8);
-    for (int8_t& v : panels) v = static_cast<int8_t>(static_cast<int>(random_() % 255) - 127);
-    const std::vector<float> w_scales = floats(n);
-    std::vector<float> y(m * n), expected(m * n);
-    scalar::gemm_q8(q.data(), m, k8, scales.data(), panels.data(), w_scales.data(), n, expected.data(), n);
-    simd128::gemm_q8(q.data(), m, k8, scales.data(), panels.data(), w_scales.data(), n, y.data(), n);
-    expect_same_bits(y, expected, "gemm_q8");
+// Plain products and convolutions (several taps over overlapping, spaced rows), in both layouts of the input.
+class IntegerProductTest : public KernelTest {
+ protected:
+  template <typename W, typename Scalar>
+  void check(int32_t weight_max, Scalar scalar_gemm) {
+    for (int round = 0; round < 120; ++round) {
+      const size_t m = round % 3 == 0 ? 1 : size(2, 40), n = size(1, 30),
+                   taps = round % 2 == 0 ? 1 : size(2, 7), spacing = taps == 1 ? 1 : size(1, 3),
+                   k8 = round % 4 < 2 ? 32 * size(1, 9) : 8 * size(1, 30), rows = m + (taps - 1) * spacing,
+                   ldy = n + size(0, 3);
+      std::vector<int16_t> a(rows * k8);
+      const int32_t limit = input_limit(k8, weight_max);
+      for (int16_t& v : a) v = static_cast<int16_t>(integer(limit));
+      std::vector<W> panels((n + 3) / 4 * 4 * taps * k8);
+      for (W& v : panels) v = static_cast<W>(integer(weight_max));
+      const std::vector<float> scales = floats(rows), w_scales = floats(n), bias = floats(n),
+                               y0 = floats(m * ldy);
+      const IntegerRows input{a.data(), scales.data(), k8, taps, spacing};
+      const Epilogue epilogue{round % 5 == 0 ? nullptr : bias.data(), round % 7 == 1};
+      std::vector<float> expected = y0, y = y0, packed = y0;
+      scalar_gemm(input, m, panels.data(), w_scales.data(), n, epilogue, expected.data(), ldy);
+      simd128::gemm_integer<false>(input, m, panels.data(), w_scales.data(), n, epilogue, y.data(), ldy);
+      simd128::gemm_integer<true>(input, m, panels.data(), w_scales.data(), n, epilogue, packed.data(), ldy);
+      expect_same_bits(y, expected, "product");
+      expect_same_bits(packed, expected, "product of interleaved rows");
+    }
+  }
+};
+TEST_F(IntegerProductTest, EightBitWeights) { check<int8_t>(kWeightMax8, scalar::gemm_i8); }
+TEST_F(IntegerProductTest, TwelveBitWeights) { check<int16_t>(kWeightMax16, scalar::gemm_i16); }
+
+// More rows than a block holds, with weights that stay resident and with weights that do not.
+TEST_F(IntegerProductTest, BlocksOfRows) {
+  for (const size_t n : {size_t{12}, size_t{400}}) {
+    const size_t m = 2100, k8 = 192;
+    std::vector<int16_t> a((m + 2) * k8);
+    for (int16_t& v : a) v = static_cast<int16_t>(integer(1000));
+    std::vector<int8_t> panels(n * 3 * k8);
+    for (int8_t& v : panels) v = static_cast<int8_t>(integer(127));
+    const std::vector<float> scales = floats(m + 2), w_scales = floats(n);
+    const IntegerRows input{a.data(), scales.data(), k8, 3, 1};
+    std::vector<float> y(m * n), packed(m * n);
+    simd128::gemm_integer<false>(input, m, panels.data(), w_scales.data(), n, {}, y.data(), n);
+    simd128::gemm_integer<true>(input, m, panels.data(), w_scales.data(), n, {}, packed.data(), n);
+    expect_same_bits(y, packed, "both layouts");
+    for (const size_t i : {size_t{0}, size_t{83}, size_t{84}, m - 1}) {
+      std::vector<float> expected(n);
+      const IntegerRows one{a.data() + i * k8, scales.data() + i, k8, 3, 1};
+      scalar::gemm_i8(one, 1, panels.data(), w_scales.data(), n, {}, expected.data(), n);
+      expect_same_bits({y.begin() + static_cast<long>(i * n), y.begin() + static_cast<long>((i + 1) * n)},
+                       expected, "a row");
+    }
   }
 }
 
 // The worst case that the input limit allows must not leave 32 bits.
-TEST_F(KernelTest, QuantizedProductAtItsBound) {
-  const size_t k = 4096;
-  const auto limit = static_cast<int16_t>(INT32_MAX / (127 * (static_cast<int64_t>(k) / 8 * 2)));
-  const std::vector<int16_t> a(k, limit);
-  const std::vector<int8_t> panels(4 * k, 127);
-  const std::vector<float> ones(4, 1.0f);
-  std::vector<float> y(4);
-  gemm_q8(a.data(), 1, k, ones.data(), panels.data(), ones.data(), 4, y.data(), 4);
-  EXPECT_NEAR(y[0], 127.0 * limit * static_cast<double>(k), 1e3);
+TEST_F(IntegerProductTest, AtItsBound) {
+  const auto check_bound = [](auto weight, int32_t weight_max, size_t k) {
+    const auto limit = static_cast<int16_t>(input_limit(k, weight_max));
+    const std::vector<int16_t> a(k, limit);
+    const std::vector<decltype(weight)> panels(4 * k, static_cast<decltype(weight)>(weight_max));
+    const std::vector<float> ones(4, 1.0f);
+    std::vector<float> y(4);
+    const IntegerRows input{a.data(), ones.data(), k};
+    simd128::gemm_integer<false>(input, 1, panels.data(), ones.data(), 4, {}, y.data(), 4);
+    const double truth = static_cast<double>(weight_max) * limit * static_cast<double>(k);
+    EXPECT_NEAR(y[0], truth, truth * 1e-6);
+  };
+  check_bound(int8_t{}, kWeightMax8, 1024);
+  check_bound(int8_t{}, kWeightMax8, 4096);
+  check_bound(int16_t{}, kWeightMax16, 512);
+  check_bound(int16_t{}, kWeightMax16, 4096);
 }
 
 TEST_F(KernelTest, LayerNorm) {
@@ -149,19 +219,22 @@ TEST_F(KernelTest, Sums) {
     scalar::add_scaled(x.data(), s.data(), m, n, expected.data());
     simd128::add_scaled(x.data(), s.data(), m, n, y.data());
     expect_same_bits(y, expected, "add_scaled");
-    scalar::add_bias(s.data(), m, n, expected.data());
-    simd128::add_bias(s.data(), m, n, y.data());
-    expect_same_bits(y, expected, "add_bias");
+    scalar::add(x.data(), m * n, expected.data());
+    simd128::add(x.data(), m * n, y.data());
+    expect_same_bits(y, expected, "add");
   }
 }
 
 TEST_F(KernelTest, Attend) {
-  for (int round = 0; round < 60; ++round) {
-    const size_t d = 2 * size(1, 40), count = size(1, 300), stride = d * size(1, 3);
-    const std::vector<float> q = floats(d), k = floats(count * stride), v = floats(count * stride);
-    std::vector<float> scores(count), out(d), expected(d);
-    scalar::attend(q.data(), k.data(), v.data(), stride, count, d, 0.2f, scores.data(), expected.data());
-    simd128::attend(q.data(), k.data(), v.data(), stride, count, d, 0.2f, scores.data(), out.data());
+  for (int round = 0; round < 120; ++round) {
+    const size_t d = 2 * size(1, 40), rows = round % 3 == 0 ? 1 : size(1, 9), first_end = size(1, 60),
+                 context = round % 2 == 0 ? 0 : size(1, 70), ldq = rows * d, positions = first_end + rows;
+    const std::vector<float> q = floats(rows * ldq), k = floats(positions * d), v = floats(positions * d);
+    std::vector<float> scores(2 * positions), out(rows * ldq), expected(rows * ldq);
+    scalar::attend(q.data(), ldq, rows, k.data(), v.data(), first_end, context, d, 0.2f, scores.data(),
+                   expected.data(), ldq);
+    simd128::attend(q.data(), ldq, rows, k.data(), v.data(), first_end, context, d, 0.2f, scores.data(),
+                    out.data(), ldq);
     expect_same_bits(out, expected, "attend");
   }
 }

@@ -12,6 +12,24 @@
 
 namespace ptts {
 
+// The input rows that a convolution sees: `context` rows kept from before, then those of a block.  Integer weights read them
+// quantised, each row with its own scale, so that a row means the same in every window and block.
+struct Window {
+  Buffer<float> rows, gathered;
+  Buffer<int16_t> values;
+  Buffer<float> scales;
+  bool first = true;
+
+  [[nodiscard]] ptts_status create(const Matrix& weight, size_t context, size_t block, size_t channels,
+                                   Scratch& scratch);
+  void clear(size_t context, size_t channels);
+  // Writes a block behind the context.
+  void enter(const Matrix& weight, kernels::Activation activation, const float* x, size_t context,
+             size_t block, size_t channels, Scratch& scratch);
+  // Keeps the last `context` rows.
+  void keep(const Matrix& weight, size_t context, size_t block, size_t channels);
+};
+
 class Conv1d {
  public:
   size_t in = 0, out = 0, kernel = 1, stride = 1, dilation = 1;
@@ -21,19 +39,13 @@ class Conv1d {
 
   size_t context() const { return (kernel - 1) * dilation + 1 - stride; }
 
-  // The window: `context` rows kept from before, then the rows of this block.
-  struct State {
-    Buffer<float> window, gathered;
-    size_t rows = 0;  // most rows of a block
-    bool first = true;
-  };
-  [[nodiscard]] ptts_status create_state(size_t rows, State* state) const;
+  using State = Window;
+  // For blocks of up to `rows`.
+  [[nodiscard]] ptts_status create_state(size_t rows, State* state, Scratch& scratch) const;
   void reset(State& state) const;
-
-  // Where the caller writes the rows of the next block.
-  float* input(State& state) const { return state.window.data() + context() * in; }
-  // Consumes `rows` (a multiple of the stride) rows written there; y: [rows / stride][out].
-  void run(State& state, size_t rows, float* y, Scratch& scratch) const;
+  // Takes `rows` (a multiple of the stride) rows of x through the activation; y: [rows / stride][out].
+  void run(State& state, kernels::Activation activation, const float* x, size_t rows, bool accumulate,
+           float* y, Scratch& scratch) const;
 };
 
 class ConvTranspose1d {
@@ -42,13 +54,11 @@ class ConvTranspose1d {
   Matrix weight;       // [stride * out][2 * in]
   Buffer<float> bias;  // repeated for every output row of a step: [stride * out]
 
-  struct State {
-    Buffer<float> window;  // one row from before, then the block
-  };
-  [[nodiscard]] ptts_status create_state(size_t rows, State* state) const;
+  using State = Window;
+  [[nodiscard]] ptts_status create_state(size_t rows, State* state, Scratch& scratch) const;
   void reset(State& state) const;
-  float* input(State& state) const { return state.window.data() + in; }
-  void run(State& state, size_t rows, float* y, Scratch& scratch) const;  // y: [rows * stride][out]
+  void run(State& state, kernels::Activation activation, const float* x, size_t rows, float* y,
+           Scratch& scratch) const;  // y: [rows * stride][out]
 };
 
 }  // namespace ptts

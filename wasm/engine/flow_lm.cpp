@@ -21,14 +21,8 @@ ptts_status FlowLmStream::open(const FlowLm& lm, size_t positions) {
 }
 
 ptts_status FlowLmStream::reserve(size_t positions) {
-  if (positions <= state_.capacity) return PTTS_OK;
-  for (KvCache& cache : state_.layers) {
-    PTTS_TRY(cache.k.grow(positions * lm_->transformer.config.kv_dim(), "key cache"));
-    PTTS_TRY(cache.v.grow(positions * lm_->transformer.config.kv_dim(), "value cache"));
-  }
-  PTTS_TRY(workspace_.scratch.scores.grow(positions, "attention scores"));
-  state_.capacity = positions;
-  return PTTS_OK;
+  PTTS_TRY(lm_->transformer.grow_state(positions, &state_));
+  return workspace_.scratch.scores.grow(2 * (positions + kPrefillRows), "attention scores");
 }
 
 void FlowLmStream::forward(size_t rows, bool probe_layers) {
@@ -53,7 +47,7 @@ void FlowLmStream::feed_text(std::span<const int32_t> ids) {
     for (size_t i = 0; i < here; ++i) {
       const float* row = lm_->embed.data() + static_cast<size_t>(ids[begin + i]) * width;
       if (lm_->rank > 0) {
-        lm_->embed_proj.apply(row, 1, rows_.data() + i * d, workspace_.scratch);
+        lm_->embed_proj.apply(row, 1, {}, rows_.data() + i * d, workspace_.scratch);
       } else {
         std::copy_n(row, d, rows_.data() + i * d);
       }
@@ -65,7 +59,7 @@ void FlowLmStream::feed_text(std::span<const int32_t> ids) {
 
 void FlowLmStream::feed_latent(const float* latent) {
   const float* input = latent != nullptr ? latent : lm_->bos_emb.data();
-  lm_->input_linear.apply(input, 1, rows_.data(), workspace_.scratch);
+  lm_->input_linear.apply(input, 1, {}, rows_.data(), workspace_.scratch);
   forward(1, true);
   run_heads();
 }
@@ -75,10 +69,8 @@ void FlowLmStream::run_heads() {
   float* normed = lm_->z_proj.n() > 0 ? rows_.data() : hidden_.data();
   kernels::layer_norm(last_.data(), 1, d, lm_->out_norm_weight.data(), lm_->out_norm_bias.data(), 1e-5f,
                       normed);
-  if (lm_->z_proj.n() > 0) lm_->z_proj.apply(normed, 1, hidden_.data(), workspace_.scratch);
-  float logit = 0;
-  lm_->out_eos.apply(hidden_.data(), 1, &logit, workspace_.scratch);
-  eos_logit_ = logit + lm_->out_eos_bias[0];
+  if (lm_->z_proj.n() > 0) lm_->z_proj.apply(normed, 1, {}, hidden_.data(), workspace_.scratch);
+  lm_->out_eos.apply(hidden_.data(), 1, {lm_->out_eos_bias.data()}, &eos_logit_, workspace_.scratch);
 }
 
 }  // namespace ptts

@@ -10,8 +10,7 @@
 namespace ptts {
 
 void LinearWithBias::apply(const float* x, float* y, Scratch& scratch) const {
-  weight.apply(x, 1, y, scratch);
-  kernels::add(bias.data(), weight.n(), y);
+  weight.apply(x, 1, {bias.data()}, y, scratch);
 }
 
 ptts_status FlowNet::create_workspace(Workspace* w) const {
@@ -22,6 +21,14 @@ ptts_status FlowNet::create_workspace(Workspace* w) const {
   PTTS_TRY(w->modulation.allocate(3 * dim, "flow head"));
   PTTS_TRY(w->a.allocate(wide, "flow head"));
   PTTS_TRY(w->b.allocate(wide, "flow head"));
+  for (const FlowBlock& block : blocks) {
+    for (const LinearWithBias* linear : {&block.first, &block.second, &block.modulation}) {
+      PTTS_TRY(linear->weight.reserve(1, w->scratch));
+    }
+  }
+  for (const LinearWithBias* linear : {&cond_embed, &input_proj, &final_linear, &final_modulation}) {
+    PTTS_TRY(linear->weight.reserve(1, w->scratch));
+  }
   return w->velocity.allocate(latent, "flow head");
 }
 
@@ -79,8 +86,8 @@ void FlowNet::velocity(const float* c, const float* time, const float* x, float*
                         w.a.data());
     modulate(w.a.data(), m, m + dim);
     block.first.apply(w.a.data(), w.b.data(), w.scratch);
-    kernels::silu(w.b.data(), dim, w.b.data());
-    block.second.apply(w.b.data(), w.a.data(), w.scratch);
+    block.second.weight.apply(kernels::Activation::kSilu, w.b.data(), 1, {block.second.bias.data()},
+                              w.a.data(), w.scratch);
     kernels::add_scaled(w.a.data(), m + 2 * dim, 1, dim, w.x.data());
   }
   final_modulation.apply(w.silu_y.data(), m, w.scratch);

@@ -31,6 +31,38 @@ inline size_t panel_offset(size_t n, size_t k, size_t j, size_t p) {
   return j / kPanel * kPanel * k + p * panel_width(n, j) + j % kPanel;
 }
 
+// What an activation does to the input of a product.
+enum class Activation { kNone, kElu, kGelu, kSilu };
+
+// The first position that a query sees whose last is end - 1.
+inline size_t window_begin(size_t end, size_t context) {
+  return context > 0 && end > context ? end - context : 0;
+}
+
+// What happens to a finished sum: y = (accumulate ? y : 0) + (sum + bias).
+struct Epilogue {
+  const float* bias = nullptr;  // [n]; null: none
+  bool accumulate = false;
+};
+
+// Quantised inputs: rows of k8 int16, one behind the other, and a scale for each.
+struct IntegerRows {
+  const int16_t* values;
+  const float* scales;
+  size_t k8, taps = 1, spacing = 1;
+};
+
+// int16 weights use 12 bits, so that sums of 512 products stay exact with inputs of 13.
+inline constexpr int32_t kWeightMax8 = 127, kWeightMax16 = 2047;
+
+// The largest input whose lane sums cannot leave int32: of every eight products of at most weight_max * limit a lane adds
+// two.
+inline int32_t input_limit(size_t k8, int32_t weight_max) {
+  const int64_t products = k8 < 4 ? 1 : static_cast<int64_t>(k8 / 4);
+  const int64_t limit = INT32_MAX / (static_cast<int64_t>(weight_max) * products);
+  return static_cast<int32_t>(limit < 32767 ? limit : 32767);
+}
+
 namespace scalar {
 #include "kernels.inc"
 }

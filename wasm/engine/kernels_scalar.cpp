@@ -29,10 +29,40 @@ struct LaneSum {
   float total() const { return (lane[0] + lane[1]) + (lane[2] + lane[3]); }
 };
 
+void finish(float sum, size_t j, Epilogue epilogue, float* y) {
+  if (epilogue.bias != nullptr) sum = sum + epilogue.bias[j];
+  *y = epilogue.accumulate ? *y + sum : sum;
+}
+
+template <typename W>
+void gemm_integer(const IntegerRows& a, size_t m, const W* panels, const float* w_scales, size_t n,
+                  Epilogue epilogue, float* y, size_t ldy) {
+  const size_t width = a.taps * a.k8;
+  for (size_t i = 0; i < m; ++i) {
+    for (size_t j = 0; j < n; ++j) {
+      float total[4];
+      for (size_t t = 0; t < a.taps; ++t) {
+        const size_t row = i + t * a.spacing;
+        int32_t lane[4] = {0, 0, 0, 0};
+        for (size_t p = 0; p < a.k8; ++p) {
+          const W weight = panels[j / 4 * 4 * width + t * 4 * a.k8 + p / 8 * 32 + j % 4 * 8 + p % 8];
+          lane[p % 8 / 2] += static_cast<int32_t>(a.values[row * a.k8 + p]) * weight;
+        }
+        for (int l = 0; l < 4; ++l) {
+          const float scaled = static_cast<float>(lane[l]) * a.scales[row];
+          total[l] = t == 0 ? scaled : total[l] + scaled;
+        }
+      }
+      const float sum = (total[0] + total[2]) + (total[1] + total[3]);
+      finish(sum * w_scales[j], j, epilogue, y + i * ldy + j);
+    }
+  }
+}
+
 }  // namespace
 
-void gemm_f32(const float* a, size_t lda, size_t m, const float* panels, size_t n, size_t k, float* y,
-              size_t ldy) {
+void gemm_f32(const float* a, size_t lda, size_t m, const float* panels, size_t n, size_t k,
+              Epilogue epilogue, float* y, size_t ldy) {
   for (size_t i = 0; i < m; ++i) {
     for (size_t j = 0; j < n; ++j) {
       float total = 0;
@@ -43,24 +73,32 @@ void gemm_f32(const float* a, size_t lda, size_t m, const float* panels, size_t 
         }
         total = begin == 0 ? sum : total + sum;
       }
-      y[i * ldy + j] = total;
+      finish(total, j, epilogue, y + i * ldy + j);
     }
   }
 }
 
-void quantize_rows_i16(const float* a, size_t lda, size_t m, size_t k, size_t k8, int32_t limit, int16_t* q,
-                       float* scales) {
+void quantize_rows_i16(Activation activation, const float* a, size_t lda, size_t m, size_t k, size_t k8,
+                       int32_t limit, float* row, int16_t* q, float* scales) {
   for (size_t i = 0; i < m; ++i) {
+    const float* x = a + i * lda;
+    switch (activation) {
+      case Activation::kNone: break;
+      case Activation::kElu: elu(x, k, row); break;
+      case Activation::kGelu: gelu_tanh(x, k, row); break;
+      case Activation::kSilu: silu(x, k, row); break;
+    }
+    if (activation != Activation::kNone) x = row;
     float largest = 0;
     for (size_t p = 0; p < k; ++p) {
-      const float magnitude = std::fabs(a[i * lda + p]);
+      const float magnitude = std::fabs(x[p]);
       largest = magnitude > largest ? magnitude : largest;
     }
     const float scale = largest / static_cast<float>(limit);
     const float inverse = largest > 0 ? static_cast<float>(limit) / largest : 0;
     scales[i] = scale;
     for (size_t p = 0; p < k8; ++p) {
-      const float value = p < k ? a[i * lda + p] * inverse : 0;
+      const float value = p < k ? x[p] * inverse : 0;
       const float rounded = value + kRound;
       q[i * k8 + p] =
           static_cast<int16_t>(std::bit_cast<uint32_t>(rounded) - std::bit_cast<uint32_t>(kRound));
@@ -68,20 +106,13 @@ void quantize_rows_i16(const float* a, size_t lda, size_t m, size_t k, size_t k8
   }
 }
 
-void gemm_q8(const int16_t* a, size_t m, size_t k8, const float* a_scales, const int8_t* panels,
-             const float* w_scales, size_t n, float* y, size_t ldy) {
-  for (size_t i = 0; i < m; ++i) {
-    for (size_t j = 0; j < n; ++j) {
-      int32_t lane[4] = {0, 0, 0, 0};
-      for (size_t p = 0; p < k8; ++p) {
-        const int8_t weight = panels[j / 4 * 4 * k8 + p / 8 * 32 + j % 4 * 8 + p % 8];
-        lane[p % 8 / 2] += static_cast<int32_t>(a[i * k8 + p]) * weight;
-      }
-      const float sum = (static_cast<float>(lane[0]) + static_cast<float>(lane[2])) +
-                        (static_cast<float>(lane[1]) + static_cast<float>(lane[3]));
-      y[i * ldy + j] = sum * (a_scales[i] * w_scales[j]);
-    }
-  }
+void gemm_i8(const IntegerRows& a, size_t m, const int8_t* panels, const float* w_scales, size_t n,
+             Epilogue epilogue, float* y, size_t ldy) {
+  gemm_integer(a, m, panels, w_scales, n, epilogue, y, ldy);
+}
+void gemm_i16(const IntegerRows& a, size_t m, const int16_t* panels, const float* w_scales, size_t n,
+              Epilogue epilogue, float* y, size_t ldy) {
+  gemm_integer(a, m, panels, w_scales, n, epilogue, y, ldy);
 }
 
 void layer_norm(const float* x, size_t m, size_t n, const float* weight, const float* bias, float eps,
@@ -125,29 +156,28 @@ void add_scaled(const float* x, const float* scale, size_t m, size_t n, float* y
   }
 }
 
-void add_bias(const float* bias, size_t m, size_t n, float* y) {
-  for (size_t i = 0; i < m; ++i) add(bias, n, y + i * n);
-}
-
-void attend(const float* q, const float* k, const float* v, size_t stride, size_t count, size_t d,
-            float scale, float* scores, float* out) {
-  float largest = -INFINITY;
-  for (size_t j = 0; j < count; ++j) {
-    LaneSum dot;
-    for (size_t i = 0; i < d; ++i) dot.add(i, q[i] * k[j * stride + i]);
-    scores[j] = dot.total() * scale;
-    largest = scores[j] > largest ? scores[j] : largest;
-  }
-  LaneSum weights;
-  for (size_t j = 0; j < count; ++j) {
-    scores[j] = exp_f32(scores[j] - largest);
-    weights.add(j, scores[j]);
-  }
-  const float total = weights.total();
-  for (size_t i = 0; i < d; ++i) {
-    float sum = 0;
-    for (size_t j = 0; j < count; ++j) sum = sum + scores[j] * v[j * stride + i];
-    out[i] = sum / total;
+void attend(const float* q, size_t ldq, size_t rows, const float* k, const float* v, size_t first_end,
+            size_t context, size_t d, float scale, float* scores, float* out, size_t ldo) {
+  for (size_t r = 0; r < rows; ++r) {
+    const size_t end = first_end + r, begin = window_begin(end, context), count = end - begin;
+    float largest = -INFINITY;
+    for (size_t j = 0; j < count; ++j) {
+      LaneSum dot;
+      for (size_t i = 0; i < d; ++i) dot.add(i, q[r * ldq + i] * k[(begin + j) * d + i]);
+      scores[j] = dot.total() * scale;
+      largest = scores[j] > largest ? scores[j] : largest;
+    }
+    LaneSum weights;
+    for (size_t j = 0; j < count; ++j) {
+      scores[j] = exp_f32(scores[j] - largest);
+      weights.add(j, scores[j]);
+    }
+    const float total = weights.total();
+    for (size_t i = 0; i < d; ++i) {
+      float sum = 0;
+      for (size_t j = 0; j < count; ++j) sum = sum + scores[j] * v[(begin + j) * d + i];
+      out[r * ldo + i] = sum / total;
+    }
   }
 }
 

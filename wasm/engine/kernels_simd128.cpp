@@ -1,63 +1,12 @@
-// The kernels on 128-bit vectors: WebAssembly simd128, or SSE4.1 in native builds (the same bits).
-// Written with the compiler's vector types, so that one text serves both; only the int16 dot product has two forms.
+// The element-wise kernels and attention on 128-bit vectors.
 #include <bit>
 #include <cmath>
-#include <cstring>
 
-#include "kernels.h"
-
-#if defined(__wasm_simd128__)
-#include <wasm_simd128.h>
-#elif defined(__SSE4_1__)
-#include <smmintrin.h>
-#else
-#error "the engine needs simd128 or SSE4.1"
-#endif
+#include "simd128.h"
 
 namespace ptts::kernels::simd128 {
 
 namespace {
-
-typedef float F32x4 __attribute__((vector_size(16)));
-typedef int32_t I32x4 __attribute__((vector_size(16)));
-typedef uint32_t U32x4 __attribute__((vector_size(16)));
-typedef int16_t I16x8 __attribute__((vector_size(16)));
-typedef int8_t I8x8 __attribute__((vector_size(8)));
-
-template <typename V, typename T>
-inline V load(const T* p) {
-  V v;
-  std::memcpy(&v, p, sizeof(V));
-  return v;
-}
-template <typename V, typename T>
-inline void store(T* p, V v) {
-  std::memcpy(p, &v, sizeof(V));
-}
-inline F32x4 splat(float x) { return F32x4{x, x, x, x}; }
-inline float lanes_total(F32x4 v) { return (v[0] + v[1]) + (v[2] + v[3]); }
-
-inline I32x4 dot_i16(I16x8 a, I16x8 b) {
-#if defined(__wasm_simd128__)
-  return (I32x4)wasm_i32x4_dot_i16x8((v128_t)a, (v128_t)b);
-#else
-  return (I32x4)_mm_madd_epi16((__m128i)a, (__m128i)b);
-#endif
-}
-
-inline F32x4 exp_f32(F32x4 x) {
-  x = x < splat(kExpMin) ? splat(kExpMin) : x;
-  x = x > splat(kExpMax) ? splat(kExpMax) : x;
-  const F32x4 shifted = x * splat(kLog2E) + splat(kRound);
-  const F32x4 i = shifted - splat(kRound);
-  F32x4 f = x - i * splat(kLn2Hi);
-  f = f - i * splat(kLn2Lo);
-  F32x4 p = splat(kExpP[0]);
-  for (int c = 1; c < 6; ++c) p = p * f + splat(kExpP[c]);
-  const F32x4 r = (p * (f * f) + f) + splat(1.0f);
-  const U32x4 exponent = ((U32x4)shifted + 127u) << 23;
-  return r * (F32x4)exponent;
-}
 
 // Runs `op` over n values, the last few through a padded copy.
 template <typename Op>
@@ -72,109 +21,55 @@ inline void map(const float* x, size_t n, float* y, Op op) {
   }
 }
 
-// The panel of `V` vectors for R rows at once; the panel's last columns may lie beyond n (`columns` are stored).
-template <size_t R, size_t V>
-inline void gemm_tile(const float* a, size_t lda, const float* panel, size_t k, size_t columns, float* y,
-                      size_t ldy) {
-  F32x4 total[R][V] = {};
-  for (size_t begin = 0; begin < k; begin += kSumBlock) {
-    const size_t end = k - begin < kSumBlock ? k : begin + kSumBlock;
-    F32x4 sum[R][V] = {};
-    for (size_t p = begin; p < end; ++p) {
-      F32x4 w[V];
-      for (size_t v = 0; v < V; ++v) w[v] = load<F32x4>(panel + p * (V * 4) + v * 4);
-      for (size_t r = 0; r < R; ++r) {
-        const F32x4 x = splat(a[r * lda + p]);
-        for (size_t v = 0; v < V; ++v) sum[r][v] = sum[r][v] + x * w[v];
-      }
-    }
-    for (size_t r = 0; r < R; ++r) {
-      for (size_t v = 0; v < V; ++v) total[r][v] = begin == 0 ? sum[r][v] : total[r][v] + sum[r][v];
+// One row through `op` -> int16 and its scale; `x` and `row` may be the same.
+template <typename Op>
+inline void quantize_row(const float* x, size_t k, size_t k8, int32_t limit, float* row, int16_t* q,
+                         float* scale, Op op) {
+  F32x4 lanes = splat(0);
+  size_t p = 0;
+  for (; p + 4 <= k; p += 4) {
+    const F32x4 v = op(load<F32x4>(x + p));
+    if (row != x) store(row + p, v);
+    lanes = max(lanes, magnitude(v));
+  }
+  if (p < k) {
+    float tail[4] = {0, 0, 0, 0};
+    std::memcpy(tail, x + p, (k - p) * sizeof(float));
+    const F32x4 v = op(load<F32x4>(tail));
+    for (size_t t = p; t < k; ++t) {
+      if (row != x) row[t] = v[t - p];
+      lanes[t & 3] = std::fabs(v[t - p]) > lanes[t & 3] ? std::fabs(v[t - p]) : lanes[t & 3];
     }
   }
-  for (size_t r = 0; r < R; ++r) {
-    if (columns == V * 4) {
-      for (size_t v = 0; v < V; ++v) store(y + r * ldy + v * 4, total[r][v]);
-    } else {
-      std::memcpy(y + r * ldy, total[r], columns * sizeof(float));
-    }
+  float largest = 0;
+  for (int lane = 0; lane < 4; ++lane) largest = lanes[lane] > largest ? lanes[lane] : largest;
+  *scale = largest / static_cast<float>(limit);
+  const float inverse = largest > 0 ? static_cast<float>(limit) / largest : 0;
+  const auto rounded = [&](const float* from) {
+    const F32x4 shifted = load<F32x4>(from) * splat(inverse) + splat(kRound);
+    return (I32x4)((U32x4)shifted - std::bit_cast<uint32_t>(kRound));
+  };
+  for (p = 0; p + 8 <= k; p += 8) store(q + p, narrow(rounded(row + p), rounded(row + p + 4)));
+  for (; p < k8; ++p) {
+    const float shifted = (p < k ? row[p] * inverse : 0) + kRound;
+    q[p] = static_cast<int16_t>(std::bit_cast<uint32_t>(shifted) - std::bit_cast<uint32_t>(kRound));
   }
-}
-
-template <size_t V>
-inline void gemm_panel(const float* a, size_t lda, size_t m, const float* panel, size_t k, size_t columns,
-                       float* y, size_t ldy) {
-  size_t i = 0;
-  for (; i + 2 <= m; i += 2) gemm_tile<2, V>(a + i * lda, lda, panel, k, columns, y + i * ldy, ldy);
-  if (i < m) gemm_tile<1, V>(a + i * lda, lda, panel, k, columns, y + i * ldy, ldy);
 }
 
 }  // namespace
 
-void gemm_f32(const float* a, size_t lda, size_t m, const float* panels, size_t n, size_t k, float* y,
-              size_t ldy) {
-  for (size_t j = 0; j < n; j += kPanel) {
-    const size_t columns = n - j < kPanel ? n - j : kPanel;
-    switch (panel_width(n, j)) {
-      case 16: gemm_panel<4>(a, lda, m, panels, k, columns, y + j, ldy); break;
-      case 12: gemm_panel<3>(a, lda, m, panels, k, columns, y + j, ldy); break;
-      case 8: gemm_panel<2>(a, lda, m, panels, k, columns, y + j, ldy); break;
-      default: gemm_panel<1>(a, lda, m, panels, k, columns, y + j, ldy); break;
+void quantize_rows_i16(Activation activation, const float* a, size_t lda, size_t m, size_t k, size_t k8,
+                       int32_t limit, float* row, int16_t* q, float* scales) {
+  const auto rows = [&](auto op, bool in_place) {
+    for (size_t i = 0; i < m; ++i, a += lda, q += k8) {
+      quantize_row(a, k, k8, limit, in_place ? const_cast<float*>(a) : row, q, scales + i, op);
     }
-    panels += kPanel * k;
-  }
-}
-
-void quantize_rows_i16(const float* a, size_t lda, size_t m, size_t k, size_t k8, int32_t limit, int16_t* q,
-                       float* scales) {
-  for (size_t i = 0; i < m; ++i, a += lda, q += k8) {
-    F32x4 lanes = splat(0);
-    size_t p = 0;
-    for (; p + 4 <= k; p += 4) {
-      const F32x4 x = load<F32x4>(a + p);
-      const F32x4 magnitude = (F32x4)((U32x4)x & 0x7fffffffu);
-      lanes = magnitude > lanes ? magnitude : lanes;
-    }
-    float largest = 0;
-    for (int lane = 0; lane < 4; ++lane) largest = lanes[lane] > largest ? lanes[lane] : largest;
-    for (; p < k; ++p) {
-      const float magnitude = std::fabs(a[p]);
-      largest = magnitude > largest ? magnitude : largest;
-    }
-    scales[i] = largest / static_cast<float>(limit);
-    const float inverse = largest > 0 ? static_cast<float>(limit) / largest : 0;
-    for (p = 0; p + 4 <= k; p += 4) {
-      const F32x4 rounded = load<F32x4>(a + p) * splat(inverse) + splat(kRound);
-      const U32x4 bits = (U32x4)rounded - std::bit_cast<uint32_t>(kRound);
-      for (size_t lane = 0; lane < 4; ++lane) q[p + lane] = static_cast<int16_t>(bits[lane]);
-    }
-    for (; p < k8; ++p) {
-      const float rounded = (p < k ? a[p] * inverse : 0) + kRound;
-      q[p] = static_cast<int16_t>(std::bit_cast<uint32_t>(rounded) - std::bit_cast<uint32_t>(kRound));
-    }
-  }
-}
-
-void gemm_q8(const int16_t* a, size_t m, size_t k8, const float* a_scales, const int8_t* panels,
-             const float* w_scales, size_t n, float* y, size_t ldy) {
-  for (size_t j = 0; j < n; j += 4) {
-    const int8_t* panel = panels + j * k8;
-    const size_t columns = n - j < 4 ? n - j : 4;
-    for (size_t i = 0; i < m; ++i) {
-      I32x4 sum[4] = {};
-      const int16_t* row = a + i * k8;
-      for (size_t p = 0; p < k8; p += 8) {
-        const I16x8 x = load<I16x8>(row + p);
-        for (int c = 0; c < 4; ++c) {
-          const I16x8 w = __builtin_convertvector(load<I8x8>(panel + p * 4 + c * 8), I16x8);
-          sum[c] = sum[c] + dot_i16(x, w);
-        }
-      }
-      for (size_t c = 0; c < columns; ++c) {
-        const F32x4 l = __builtin_convertvector(sum[c], F32x4);
-        y[i * ldy + j + c] = ((l[0] + l[2]) + (l[1] + l[3])) * (a_scales[i] * w_scales[j + c]);
-      }
-    }
+  };
+  switch (activation) {
+    case Activation::kNone: rows([](F32x4 v) { return v; }, true); break;
+    case Activation::kElu: rows([](F32x4 v) { return elu(v); }, false); break;
+    case Activation::kGelu: rows([](F32x4 v) { return gelu_tanh(v); }, false); break;
+    case Activation::kSilu: rows([](F32x4 v) { return silu(v); }, false); break;
   }
 }
 
@@ -206,18 +101,15 @@ void layer_norm(const float* x, size_t m, size_t n, const float* weight, const f
 }
 
 void elu(const float* x, size_t n, float* y) {
-  map(x, n, y, [](F32x4 v) { return v > splat(0) ? v : exp_f32(v) - splat(1.0f); });
+  map(x, n, y, [](F32x4 v) { return elu(v); });
 }
 
 void gelu_tanh(const float* x, size_t n, float* y) {
-  map(x, n, y, [](F32x4 v) {
-    const F32x4 argument = v * (splat(kGeluB) * (v * v) + splat(kGeluA));
-    return v / (splat(1.0f) + exp_f32(argument));
-  });
+  map(x, n, y, [](F32x4 v) { return gelu_tanh(v); });
 }
 
 void silu(const float* x, size_t n, float* y) {
-  map(x, n, y, [](F32x4 v) { return v / (splat(1.0f) + exp_f32(-v)); });
+  map(x, n, y, [](F32x4 v) { return silu(v); });
 }
 
 void add(const float* x, size_t n, float* y) {
@@ -236,25 +128,52 @@ void add_scaled(const float* x, const float* scale, size_t m, size_t n, float* y
   }
 }
 
-void add_bias(const float* bias, size_t m, size_t n, float* y) {
-  for (size_t i = 0; i < m; ++i) add(bias, n, y + i * n);
+namespace {
+
+// q_r . k_j of R queries and four keys, so that 4 R sums run beside each other.
+template <size_t R>
+inline void four_dots(const float* q, size_t ldq, const float* k, size_t d, F32x4 (&dots)[R]) {
+  F32x4 sum[R][4] = {};
+  const size_t whole = d / 4 * 4;
+  for (size_t i = 0; i < whole; i += 4) {
+    each<4>([&](auto j) {
+      const F32x4 key = load<F32x4>(k + j * d + i);
+      each<R>([&](auto r) { sum[r][j] = sum[r][j] + load<F32x4>(q + r * ldq + i) * key; });
+    });
+  }
+  for (size_t i = whole; i < d; ++i) {
+    for (size_t r = 0; r < R; ++r) {
+      for (size_t j = 0; j < 4; ++j) sum[r][j][i & 3] += q[r * ldq + i] * k[j * d + i];
+    }
+  }
+  each<R>([&](auto r) { dots[r] = totals_01_23(sum[r][0], sum[r][1], sum[r][2], sum[r][3]); });
 }
 
-void attend(const float* q, const float* k, const float* v, size_t stride, size_t count, size_t d,
-            float scale, float* scores, float* out) {
-  const size_t whole = d / 4 * 4;
+inline float one_dot(const float* q, const float* k, size_t d) {
+  F32x4 sum = splat(0);
+  size_t i = 0;
+  for (; i + 4 <= d; i += 4) sum = sum + load<F32x4>(q + i) * load<F32x4>(k + i);
+  for (; i < d; ++i) sum[i & 3] += q[i] * k[i];
+  return lanes_total(sum);
+}
+
+// Scores -> weights e^(score * scale - largest), and their sum.
+inline float weigh(float* scores, size_t count, float scale) {
+  F32x4 highest = splat(-INFINITY);
+  size_t j = 0;
+  for (; j + 4 <= count; j += 4) {
+    const F32x4 score = load<F32x4>(scores + j) * splat(scale);
+    store(scores + j, score);
+    highest = max(highest, score);
+  }
   float largest = -INFINITY;
-  for (size_t j = 0; j < count; ++j) {
-    const float* key = k + j * stride;
-    F32x4 dot = splat(0);
-    for (size_t i = 0; i < whole; i += 4) dot = dot + load<F32x4>(q + i) * load<F32x4>(key + i);
-    for (size_t i = whole; i < d; ++i) dot[i & 3] += q[i] * key[i];
-    scores[j] = lanes_total(dot) * scale;
+  for (int lane = 0; lane < 4; ++lane) largest = highest[lane] > largest ? highest[lane] : largest;
+  for (; j < count; ++j) {
+    scores[j] = scores[j] * scale;
     largest = scores[j] > largest ? scores[j] : largest;
   }
   F32x4 weights = splat(0);
-  size_t j = 0;
-  for (; j + 4 <= count; j += 4) {
+  for (j = 0; j + 4 <= count; j += 4) {
     const F32x4 weight = exp_f32(load<F32x4>(scores + j) - splat(largest));
     store(scores + j, weight);
     weights = weights + weight;
@@ -268,20 +187,95 @@ void attend(const float* q, const float* k, const float* v, size_t stride, size_
       weights[t & 3] += scores[t];
     }
   }
-  const float total = lanes_total(weights);
-  size_t i = 0;
-  for (; i + 16 <= d; i += 16) {  // four vectors at a time stay in registers
-    F32x4 sum[4] = {};
-    for (j = 0; j < count; ++j) {
-      const F32x4 weight = splat(scores[j]);
-      for (int c = 0; c < 4; ++c) sum[c] = sum[c] + weight * load<F32x4>(v + j * stride + i + c * 4);
-    }
-    for (int c = 0; c < 4; ++c) store(out + i + c * 4, sum[c] / splat(total));
+  return lanes_total(weights);
+}
+
+// What one or two neighbouring queries see: [begin[r], end[r]), of which [common, end[0]) by both.
+template <size_t R>
+struct Span {
+  size_t begin[R], end[R], common;
+  float* weights[R];  // of position begin[r] and those behind it
+  float total[R];
+};
+
+// V vectors of the weighted sums, from column `i` on.
+template <size_t R, size_t V>
+inline void weighted_sums(const Span<R>& span, const float* v, size_t d, size_t i, float* out, size_t ldo) {
+  F32x4 sum[R][V] = {};
+  const auto take = [&](size_t r, size_t j) {
+    const F32x4 weight = splat(span.weights[r][j - span.begin[r]]);
+    for (size_t c = 0; c < V; ++c) sum[r][c] = sum[r][c] + weight * load<F32x4>(v + j * d + i + c * 4);
+  };
+  if (R == 2 && span.begin[0] < span.common) take(0, span.begin[0]);
+  const float* weights[R];
+  each<R>([&](auto r) { weights[r] = span.weights[r] + (span.common - span.begin[r]); });
+  const float* row = v + span.common * d + i;
+  for (size_t j = span.common; j < span.end[0]; ++j, row += d) {
+    F32x4 values[V];
+    each<V>([&](auto c) { values[c] = load<F32x4>(row + c * 4); });
+    each<R>([&](auto r) {
+      const F32x4 weight = splat(*weights[r]++);
+      each<V>([&](auto c) { sum[r][c] = sum[r][c] + weight * values[c]; });
+    });
   }
+  if (R == 2) take(1, span.end[1] - 1);
+  each<R>([&](auto r) {
+    each<V>([&](auto c) { store(out + r * ldo + i + c * 4, sum[r][c] / splat(span.total[r])); });
+  });
+}
+
+template <size_t R>
+__attribute__((noinline)) void attend_rows(const float* q, size_t ldq, const float* k, const float* v,
+                                           size_t first_end, size_t context, size_t d, float scale,
+                                           float* scores, float* out, size_t ldo) {
+  Span<R> span;
+  for (size_t r = 0; r < R; ++r) {
+    span.end[r] = first_end + r;
+    span.begin[r] = window_begin(span.end[r], context);
+    span.weights[r] = r == 0 ? scores : scores + (span.end[0] - span.begin[0]);
+  }
+  span.common = span.begin[R - 1];
+  const auto score = [&](size_t r, size_t j) {
+    span.weights[r][j - span.begin[r]] = one_dot(q + r * ldq, k + j * d, d);
+  };
+  if (R == 2 && span.begin[0] < span.common) score(0, span.begin[0]);
+  size_t j = span.common;
+  for (; j + 4 <= span.end[0]; j += 4) {
+    F32x4 dots[R];
+    four_dots<R>(q, ldq, k + j * d, d, dots);
+    for (size_t r = 0; r < R; ++r) store(span.weights[r] + (j - span.begin[r]), dots[r]);
+  }
+  for (; j < span.end[0]; ++j) {
+    for (size_t r = 0; r < R; ++r) score(r, j);
+  }
+  if (R == 2) score(1, span.end[1] - 1);
+  for (size_t r = 0; r < R; ++r) span.total[r] = weigh(span.weights[r], span.end[r] - span.begin[r], scale);
+  size_t i = 0;
+  if constexpr (R == 1) {
+    for (; i + 32 <= d; i += 32) weighted_sums<R, 8>(span, v, d, i, out, ldo);
+  }
+  for (; i + 16 <= d; i += 16) weighted_sums<R, 4>(span, v, d, i, out, ldo);
+  for (; i + 4 <= d; i += 4) weighted_sums<R, 1>(span, v, d, i, out, ldo);
   for (; i < d; ++i) {
-    float sum = 0;
-    for (j = 0; j < count; ++j) sum = sum + scores[j] * v[j * stride + i];
-    out[i] = sum / total;
+    for (size_t r = 0; r < R; ++r) {
+      float sum = 0;
+      for (j = span.begin[r]; j < span.end[r]; ++j)
+        sum = sum + span.weights[r][j - span.begin[r]] * v[j * d + i];
+      out[r * ldo + i] = sum / span.total[r];
+    }
+  }
+}
+
+}  // namespace
+
+void attend(const float* q, size_t ldq, size_t rows, const float* k, const float* v, size_t first_end,
+            size_t context, size_t d, float scale, float* scores, float* out, size_t ldo) {
+  size_t r = 0;
+  for (; r + 2 <= rows; r += 2) {
+    attend_rows<2>(q + r * ldq, ldq, k, v, first_end + r, context, d, scale, scores, out + r * ldo, ldo);
+  }
+  for (; r < rows; ++r) {
+    attend_rows<1>(q + r * ldq, ldq, k, v, first_end + r, context, d, scale, scores, out + r * ldo, ldo);
   }
 }
 

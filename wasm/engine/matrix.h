@@ -1,8 +1,12 @@
-// A weight matrix [n, k] as the kernels want it: packed while it streams in, applied to rows of activations.
+// A weight matrix as the kernels want it: packed while it streams in, applied to rows of activations.
+//
+// y[m][n] = x[m][k] W^T, where k = taps * channels: a plain matrix has one tap; a convolution has several, and its input
+// rows overlap (row i reads the input rows i, i + spacing, ...).
 #ifndef PTTS_MATRIX_H_
 #define PTTS_MATRIX_H_
 
 #include "buffer.h"
+#include "kernels.h"
 
 namespace ptts {
 
@@ -10,39 +14,68 @@ namespace ptts {
 struct Scratch {
   Buffer<int16_t> rows;  // quantised inputs
   Buffer<float> scales;  // one per row
+  Buffer<float> row;     // one input row after its activation
   Buffer<float> scores;  // of one attention head
 };
 
 class Matrix {
  public:
-  // `quantized`: int8 with one scale per row of the matrix, else f32.
-  [[nodiscard]] ptts_status create(size_t n, size_t k, bool quantized, const char* name);
+  enum class Type {
+    kF32,
+    kInt8,   // one scale per row of the matrix
+    kInt16,  // the same with 12 bits, where 8 are too coarse
+  };
+  // In which order elements come: a row after the other, or in any other.
+  enum class Order { kRows, kAny };
 
-  // Row j, columns [first, first + count), as f32.  A quantised matrix wants every row whole and in order.
+  [[nodiscard]] ptts_status create(size_t n, size_t taps, size_t channels, Type type, Order order,
+                                   const char* name);
+
+  // Row j, columns [first, first + count), in f32.  Of an integer matrix every element comes once, by the order named.
   [[nodiscard]] ptts_status put(size_t j, size_t first, const float* values, size_t count);
-  // One element of an f32 matrix.
   void put_element(size_t j, size_t p, float value);
 
-  // y[m][n] = x[m][k] * W^T; rows of x are `ldx` apart, rows of y `ldy`.
-  void apply(const float* x, size_t ldx, size_t m, float* y, size_t ldy, Scratch& scratch) const;
-  void apply(const float* x, size_t m, float* y, Scratch& scratch) const { apply(x, k_, m, y, n_, scratch); }
+  // y[m][n] = activation(x)[m][k] W^T, for a matrix of one tap.  An activation may overwrite x.
+  void apply(kernels::Activation activation, float* x, size_t m, kernels::Epilogue epilogue, float* y,
+             Scratch& scratch) const;
+  void apply(const float* x, size_t m, kernels::Epilogue epilogue, float* y, Scratch& scratch) const {
+    apply(kernels::Activation::kNone, const_cast<float*>(x), m, epilogue, y, scratch);
+  }
+  // The same over windows: f32 rows `ldx` apart that overlap ...
+  void apply_windows(const float* x, size_t ldx, size_t m, kernels::Epilogue epilogue, float* y) const;
+  // ... or quantised input rows, of which a window takes every `spacing`th (see quantize()).
+  void apply_windows(const int16_t* values, const float* scales, size_t spacing, size_t m,
+                     kernels::Epilogue epilogue, float* y) const;
+
+  // Rows of `channels` floats, one behind the other, as an integer matrix reads them.
+  void quantize(kernels::Activation activation, const float* x, size_t m, int16_t* values, float* scales,
+                Scratch& scratch) const;
 
   // Makes `scratch` large enough for products of up to m rows.
   [[nodiscard]] ptts_status reserve(size_t m, Scratch& scratch) const;
 
+  bool integer() const { return type_ != Type::kF32; }
   size_t n() const { return n_; }
-  size_t k() const { return k_; }
-  size_t bytes() const { return panels_.bytes() + quantized_.bytes() + scales_.bytes(); }
+  size_t k() const { return taps_ * channels_; }
+  size_t k8() const { return k8_; }  // channels, rounded up to 8
+  size_t bytes() const { return panels_.bytes() + int8_.bytes() + int16_.bytes() + scales_.bytes(); }
 
  private:
-  int32_t input_limit() const;
-  void quantize_row(size_t j);
+  int32_t weight_max() const { return type_ == Type::kInt8 ? kernels::kWeightMax8 : kernels::kWeightMax16; }
+  void staged(size_t j, size_t count);
+  void quantize_row(size_t j, const float* row);
+  void product(const kernels::IntegerRows& rows, size_t m, kernels::Epilogue epilogue, float* y,
+               size_t ldy) const;
 
-  size_t n_ = 0, k_ = 0, k8_ = 0;
-  Buffer<float> panels_;      // f32
-  Buffer<int8_t> quantized_;  // int8
+  Type type_ = Type::kF32;
+  size_t n_ = 0, taps_ = 1, channels_ = 0, k8_ = 0;
+  Buffer<float> panels_;
+  Buffer<int8_t> int8_;
+  Buffer<int16_t> int16_;
   Buffer<float> scales_;
-  Buffer<float> row_;  // the row that is streaming in
+  Buffer<float> staging_;    // of an integer matrix that is streaming in: one row, or all
+  Buffer<int16_t> rounded_;  // a row of it in integers
+  size_t staged_ = 0;        // elements that have come
 };
 
 }  // namespace ptts

@@ -18,7 +18,7 @@ void run_projected(const ProjectedTransformer& p, float* x, size_t rows, float* 
                    TransformerState& state, Transformer::Workspace& w) {
   float* body = x;
   if (p.input_proj.n() > 0) {
-    p.input_proj.apply(x, rows, inner, w.scratch);
+    p.input_proj.apply(x, rows, {}, inner, w.scratch);
     body = inner;
   } else if (p.output_proj.n() > 0) {
     std::copy_n(x, rows * p.transformer.config.d_model, inner);
@@ -26,7 +26,7 @@ void run_projected(const ProjectedTransformer& p, float* x, size_t rows, float* 
   }
   p.transformer.forward(body, rows, state, w, false);
   if (p.output_proj.n() > 0) {
-    p.output_proj.apply(body, rows, x, w.scratch);
+    p.output_proj.apply(body, rows, {}, x, w.scratch);
   } else if (body != x) {
     std::copy_n(body, rows * p.transformer.config.d_model, x);
   }
@@ -59,7 +59,7 @@ void Codec::decode_frame(const float* latent, float* pcm) {
   const MimiDecoder& m = *mimi_;
   const size_t channels = m.quantizer.n(), s = m.upsampling;
   for (size_t i = 0; i < scaled_.size(); ++i) scaled_[i] = latent[i] * m.emb_std[i] + m.emb_mean[i];
-  m.quantizer.apply(scaled_.data(), 1, quantized_.data(), workspace_.scratch);
+  m.quantizer.apply(scaled_.data(), 1, {}, quantized_.data(), workspace_.scratch);
   for (size_t j = 0; j < s; ++j) {
     const float* now = m.upsample.data() + j * channels;
     const float* before = m.upsample.data() + (s + j) * channels;
@@ -94,7 +94,7 @@ ptts_status encode_audio(const MimiEncoder& m, const float* pcm, size_t count, B
   PTTS_TRY(m.seanet.create_state(frame, &seanet));
   PTTS_TRY(m.transformer.transformer.create_state(0, rows, &state));
   PTTS_TRY(m.transformer.transformer.create_workspace(rows, c.context, &workspace));
-  PTTS_TRY(m.downsample.create_state(rows, &downsample));
+  PTTS_TRY(m.downsample.create_state(rows, &downsample, workspace.scratch));
   PTTS_TRY(block.allocate(frame, "voice audio"));
   PTTS_TRY(rows_buffer.allocate(rows * std::max(c.input_dim, c.output_dim), "voice audio"));
   PTTS_TRY(projected.allocate(rows * c.d_model, "voice audio"));
@@ -108,8 +108,8 @@ ptts_status encode_audio(const MimiEncoder& m, const float* pcm, size_t count, B
     if (probe::on) probe::record_rows("enc.seanet", features, rows, c.input_dim, f > 0);
     run_projected(m.transformer, rows_buffer.data(), rows, projected.data(), state, workspace);
     if (probe::on) probe::record_rows("enc.transformer", rows_buffer.data(), rows, c.output_dim, f > 0);
-    std::copy_n(rows_buffer.data(), rows * c.output_dim, m.downsample.input(downsample));
-    m.downsample.run(downsample, rows, latents->data() + f * m.downsample.out, workspace.scratch);
+    m.downsample.run(downsample, kernels::Activation::kNone, rows_buffer.data(), rows, false,
+                     latents->data() + f * m.downsample.out, workspace.scratch);
   }
   if (probe::on) probe::record("voice.latents", latents->data(), {*frames, m.downsample.out});
   return PTTS_OK;

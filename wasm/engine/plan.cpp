@@ -11,12 +11,14 @@ class Planner {
  public:
   explicit Planner(std::vector<Slot>* slots) : slots_(slots) {}
   uint32_t part = 0;
+  // What the matrices are in packs that are not f32.
+  Matrix::Type type = Matrix::Type::kF32;
 
   void vector(std::string name, Shape shape, Buffer<float>* target) {
     slots_->push_back({std::move(name), std::move(shape), part, Layout::kVector, target});
   }
-  void matrix(std::string name, size_t n, size_t k, Matrix* target, Layout layout = Layout::kMatrix) {
-    slots_->push_back({std::move(name), {n, k}, part, layout, nullptr, target});
+  void matrix(std::string name, size_t n, size_t k, Matrix* target) {
+    slots_->push_back({std::move(name), {n, k}, part, Layout::kMatrix, nullptr, target, type});
   }
   void linear(const std::string& name, size_t n, size_t k, LinearWithBias* target) {
     matrix(name + ".weight", n, k, &target->weight);
@@ -28,7 +30,8 @@ class Planner {
                        part,
                        Layout::kConv,
                        nullptr,
-                       &target->weight});
+                       &target->weight,
+                       target->out < 4 ? Matrix::Type::kF32 : type});
     if (bias) vector(name + ".bias", {target->out}, &target->bias);
   }
   void conv_transpose(const std::string& name, ConvTranspose1d* target) {
@@ -38,6 +41,7 @@ class Planner {
                        Layout::kConvTranspose,
                        nullptr,
                        &target->weight,
+                       type,
                        target->stride});
     slots_->push_back({name + ".bias",
                        {target->out},
@@ -45,6 +49,7 @@ class Planner {
                        Layout::kConvTransposeBias,
                        &target->bias,
                        nullptr,
+                       Matrix::Type::kF32,
                        target->stride});
   }
 
@@ -59,14 +64,13 @@ class Planner {
     const TransformerConfig& c = t->config;
     t->layers.clear();
     t->layers.resize(c.layers);
-    const Layout layout = part == PTTS_PART_FLOW_LM ? Layout::kQuantizedMatrix : Layout::kMatrix;
     for (size_t i = 0; i < c.layers; ++i) {
       TransformerLayer& l = t->layers[i];
       const std::string at = name + ".layers." + std::to_string(i) + ".";
-      matrix(at + "self_attn.in_proj.weight", c.attn_dim + 2 * c.kv_dim(), c.d_model, &l.in_proj, layout);
-      matrix(at + "self_attn.out_proj.weight", c.d_model, c.attn_dim, &l.out_proj, layout);
-      matrix(at + "linear1.weight", c.feed_forward, c.d_model, &l.linear1, layout);
-      matrix(at + "linear2.weight", c.d_model, c.feed_forward, &l.linear2, layout);
+      matrix(at + "self_attn.in_proj.weight", c.attn_dim + 2 * c.kv_dim(), c.d_model, &l.in_proj);
+      matrix(at + "self_attn.out_proj.weight", c.d_model, c.attn_dim, &l.out_proj);
+      matrix(at + "linear1.weight", c.feed_forward, c.d_model, &l.linear1);
+      matrix(at + "linear2.weight", c.d_model, c.feed_forward, &l.linear2);
       vector(at + "norm1.weight", {c.d_model}, &l.norm1_weight);
       vector(at + "norm1.bias", {c.d_model}, &l.norm1_bias);
       vector(at + "norm2.weight", {c.d_model}, &l.norm2_weight);
@@ -78,13 +82,15 @@ class Planner {
     }
   }
 
-  void projected_transformer(const std::string& name, ProjectedTransformer* p) {
+  void projected_transformer(const std::string& name, ProjectedTransformer* p, Matrix::Type layers) {
     const TransformerConfig& c = p->transformer.config;
     if (c.input_dim != c.d_model) matrix(name + ".input_proj.weight", c.d_model, c.input_dim, &p->input_proj);
     if (c.output_dim != c.d_model) {
       matrix(name + ".output_projs.0.weight", c.output_dim, c.d_model, &p->output_proj);
     }
+    type = layers;
     transformer(name + ".transformer", &p->transformer);
+    type = Matrix::Type::kF32;
   }
 
   void seanet(const std::string& name, Seanet* net) {
@@ -117,8 +123,10 @@ class Planner {
       linear(at + ".mlp.2", f, f, &net->times[i].second);
       vector(at + ".mlp.3.alpha", {f}, &net->times[i].alpha);
     }
-    linear(name + ".cond_embed", f, c.hidden(), &net->cond_embed);
     linear(name + ".input_proj", f, c.latent, &net->input_proj);
+    linear(name + ".final_layer.linear", c.latent, f, &net->final_linear);
+    type = Matrix::Type::kInt16;
+    linear(name + ".cond_embed", f, c.hidden(), &net->cond_embed);
     for (size_t i = 0; i < net->blocks.size(); ++i) {
       const std::string at = name + ".res_blocks." + std::to_string(i);
       vector(at + ".in_ln.weight", {f}, &net->blocks[i].norm_weight);
@@ -127,8 +135,8 @@ class Planner {
       linear(at + ".mlp.2", f, f, &net->blocks[i].second);
       linear(at + ".adaLN_modulation.1", 3 * f, f, &net->blocks[i].modulation);
     }
-    linear(name + ".final_layer.linear", c.latent, f, &net->final_linear);
     linear(name + ".final_layer.adaLN_modulation.1", 2 * f, f, &net->final_modulation);
+    type = Matrix::Type::kF32;
   }
 
  private:
@@ -150,7 +158,9 @@ void plan_flow_lm(Planner& plan, Model* model) {
   plan.vector("flow_lm.conditioner.embed.weight", {c.n_bins + 1, c.rank > 0 ? c.rank : d}, &lm.embed);
   if (c.rank > 0) plan.matrix("flow_lm.conditioner.proj.weight", d, c.rank, &lm.embed_proj);
   plan.matrix("flow_lm.input_linear.weight", d, c.latent, &lm.input_linear);
+  plan.type = Matrix::Type::kInt8;
   plan.transformer("flow_lm.transformer", &lm.transformer);
+  plan.type = Matrix::Type::kF32;
   plan.vector("flow_lm.out_norm.weight", {d}, &lm.out_norm_weight);
   plan.vector("flow_lm.out_norm.bias", {d}, &lm.out_norm_bias);
   if (c.z_dim > 0) plan.matrix("flow_lm.z_proj.weight", c.z_dim, d, &lm.z_proj);
@@ -171,8 +181,10 @@ void plan_decoder(Planner& plan, Model* model) {
   plan.vector("flow_lm.emb_mean", {c.latent}, &m.emb_mean);
   plan.pointwise("mimi.quantizer.output_proj.weight", c.outer_dim, c.latent, &m.quantizer);
   plan.upsample("mimi.upsample.convtr.convtr.weight", c.outer_dim, m.upsampling, &m.upsample);
-  plan.projected_transformer("mimi.decoder_transformer", &m.transformer);
+  plan.projected_transformer("mimi.decoder_transformer", &m.transformer, Matrix::Type::kInt8);
+  plan.type = Matrix::Type::kInt16;
   plan.seanet("mimi.decoder", &m.seanet);
+  plan.type = Matrix::Type::kF32;
 }
 
 void plan_encoder(Planner& plan, Model* model) {
@@ -189,7 +201,7 @@ void plan_encoder(Planner& plan, Model* model) {
   m.downsample.replicate = true;
   plan.part = PTTS_PART_MIMI_ENCODER;
   plan.seanet("mimi.encoder", &m.seanet);
-  plan.projected_transformer("mimi.encoder_transformer", &m.transformer);
+  plan.projected_transformer("mimi.encoder_transformer", &m.transformer, Matrix::Type::kF32);
   plan.conv("mimi.downsample.conv.conv", &m.downsample, false);
 }
 
@@ -207,15 +219,16 @@ std::vector<Slot> plan_model(Model* model) {
 
 ptts_status Slot::create(uint32_t precision) {
   const char* what = name.c_str();
+  const Matrix::Type working = precision == PTTS_PRECISION_F32 ? Matrix::Type::kF32 : type;
   switch (layout) {
     case Layout::kVector:
     case Layout::kUpsample: return vector->allocate(shape_count(shape), what);
     case Layout::kConvTransposeBias: return vector->allocate(shape[0] * stride, what);
-    case Layout::kMatrix: return matrix->create(shape[0], shape[1], false, what);
-    case Layout::kQuantizedMatrix:
-      return matrix->create(shape[0], shape[1], precision == PTTS_PRECISION_Q8, what);
-    case Layout::kConv: return matrix->create(shape[0], shape[1] * shape[2], false, what);
-    case Layout::kConvTranspose: return matrix->create(stride * shape[1], 2 * shape[0], false, what);
+    case Layout::kMatrix: return matrix->create(shape[0], 1, shape[1], working, Matrix::Order::kRows, what);
+    case Layout::kConv:
+      return matrix->create(shape[0], shape[2], shape[1], working, Matrix::Order::kRows, what);
+    case Layout::kConvTranspose:
+      return matrix->create(stride * shape[1], 2, shape[0], working, Matrix::Order::kAny, what);
   }
   return PTTS_OK;
 }
@@ -224,7 +237,6 @@ ptts_status Slot::put(size_t first, const float* values, size_t count) {
   switch (layout) {
     case Layout::kVector: std::copy_n(values, count, vector->data() + first); break;
     case Layout::kMatrix:
-    case Layout::kQuantizedMatrix:
       while (count > 0) {  // row by row
         const size_t row = first / shape[1], column = first % shape[1],
                      here = std::min(count, shape[1] - column);
@@ -234,20 +246,32 @@ ptts_status Slot::put(size_t first, const float* values, size_t count) {
         count -= here;
       }
       break;
-    case Layout::kConv:
+    case Layout::kConv: {
+      size_t tap = first % shape[2], in = first / shape[2] % shape[1], out = first / shape[2] / shape[1];
       for (size_t i = 0; i < count; ++i) {
-        const size_t tap = (first + i) % shape[2], in = (first + i) / shape[2] % shape[1];
-        matrix->put_element((first + i) / shape[2] / shape[1], tap * shape[1] + in, values[i]);
+        matrix->put_element(out, tap * shape[1] + in, values[i]);
+        if (++tap < shape[2]) continue;
+        tap = 0;
+        if (++in < shape[1]) continue;
+        in = 0;
+        ++out;
       }
       break;
-    case Layout::kConvTranspose:
+    }
+    case Layout::kConvTranspose: {
+      size_t tap = first % shape[2], out = first / shape[2] % shape[1], in = first / shape[2] / shape[1];
       for (size_t i = 0; i < count; ++i) {
         // Tap j of the first half meets x[t], of the second half x[t-1]; output row j mod stride.
-        const size_t tap = (first + i) % shape[2], out = (first + i) / shape[2] % shape[1];
-        const size_t in = (first + i) / shape[2] / shape[1];
-        matrix->put_element(tap % stride * shape[1] + out, tap < stride ? shape[0] + in : in, values[i]);
+        const size_t row = tap < stride ? tap : tap - stride;
+        matrix->put_element(row * shape[1] + out, tap < stride ? shape[0] + in : in, values[i]);
+        if (++tap < shape[2]) continue;
+        tap = 0;
+        if (++out < shape[1]) continue;
+        out = 0;
+        ++in;
       }
       break;
+    }
     case Layout::kConvTransposeBias:
       for (size_t i = 0; i < count; ++i) {
         for (size_t j = 0; j < stride; ++j) (*vector)[j * shape[0] + first + i] = values[i];

@@ -14,7 +14,6 @@ namespace ptts {
 enum class Layout {
   kVector,             // as they are
   kMatrix,             // [n, k]
-  kQuantizedMatrix,    // [n, k], int8 when the precision says so
   kConv,               // [out, in, kernel]
   kConvTranspose,      // [in, out, 2 stride]
   kConvTransposeBias,  // [out], repeated for every output row of a step
@@ -28,8 +27,9 @@ struct Slot {
   Layout layout;
   Buffer<float>* vector = nullptr;
   Matrix* matrix = nullptr;
-  size_t stride = 1;     // of a transposed convolution
-  bool present = false;  // the tensor was found in a file
+  Matrix::Type type = Matrix::Type::kF32;  // of the matrix when the precision is not f32
+  size_t stride = 1;                       // of a transposed convolution
+  bool present = false;                    // the tensor was found in a file
 
   [[nodiscard]] ptts_status create(uint32_t precision);
   // Elements [first, first + count) in the file's order.

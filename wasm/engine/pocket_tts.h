@@ -94,8 +94,9 @@ enum {
 
 enum {
   PTTS_PRECISION_F32 = 0,
-  PTTS_PRECISION_Q8 =
-      1 /* int8 weights, one scale per row, in the FlowLM's attention and feed-forward matrices */
+  /* Integer weights, one scale per row, and 16-bit integer inputs: 8 bits in the transformers, 12 in the flow net and the
+   * decoder's convolutions; the rest, and all sums, in f32. */
+  PTTS_PRECISION_Q8 = 1
 };
 
 enum { PTTS_TOKENIZER_SENTENCEPIECE = 0, PTTS_TOKENIZER_JSON = 1 };

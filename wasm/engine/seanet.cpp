@@ -9,6 +9,8 @@
 
 namespace ptts {
 
+using kernels::Activation;
+
 namespace {
 
 Seanet::Layer conv_layer(size_t in, size_t out, size_t kernel, size_t stride, bool replicate) {
@@ -86,23 +88,24 @@ ptts_status Seanet::create_state(size_t rows, State* state) const {
     State::PerLayer& s = state->layers[i];
     switch (layer.kind) {
       case Kind::kConv:
-        PTTS_TRY(layer.conv.create_state(rows, &s.conv));
+        PTTS_TRY(layer.conv.create_state(rows, &s.conv, state->scratch));
         rows /= layer.conv.stride;
         break;
       case Kind::kConvTranspose:
-        PTTS_TRY(layer.convtr.create_state(rows, &s.convtr));
+        PTTS_TRY(layer.convtr.create_state(rows, &s.convtr, state->scratch));
         rows *= layer.convtr.stride;
         break;
       case Kind::kResidual:
-        PTTS_TRY(layer.conv.create_state(rows, &s.conv));
-        PTTS_TRY(layer.conv2.create_state(rows, &s.conv2));
+        PTTS_TRY(layer.conv.create_state(rows, &s.conv, state->scratch));
+        PTTS_TRY(layer.conv2.create_state(rows, &s.conv2, state->scratch));
         PTTS_TRY(s.inner.allocate(rows * layer.conv.out, "codec activations"));
         break;
       case Kind::kElu: break;
     }
     if (layer.kind != Kind::kElu) width = width_of(layer);
-    // An ELU writes straight into the window of the layer behind it (see run).
-    if (layer.kind != Kind::kElu) PTTS_TRY(s.out.allocate(rows * width, "codec activations"));
+    // An ELU belongs to the layer behind it, a residual block writes over its input (see run).
+    if (layer.kind == Kind::kConv || layer.kind == Kind::kConvTranspose)
+      PTTS_TRY(s.out.allocate(rows * width, "codec activations"));
   }
   return PTTS_OK;
 }
@@ -117,45 +120,32 @@ void Seanet::reset(State& state) const {
   }
 }
 
-const float* Seanet::run(State& state, const float* x, size_t rows, const char* probe) const {
+const float* Seanet::run(State& state, const float* input, size_t rows, const char* probe) const {
+  float* x = const_cast<float*>(input);  // written to by residual blocks only, which never come first
   size_t width = input_width();
   bool elu_before = false;
   for (size_t i = 0; i < layers.size(); ++i) {
     const Layer& layer = layers[i];
     State::PerLayer& s = state.layers[i];
-    // Brings the input into a window, through the ELU that stands before the layer.
-    const auto enter = [&](float* window) {
-      if (elu_before) {
-        kernels::elu(x, rows * width, window);
-      } else {
-        std::copy_n(x, rows * width, window);
-      }
-      elu_before = false;
-    };
-    const float* result = s.out.data();
+    const Activation before = elu_before ? Activation::kElu : Activation::kNone;
+    float* result = s.out.data();
     switch (layer.kind) {
       case Kind::kConv:
-        enter(layer.conv.input(s.conv));
-        layer.conv.run(s.conv, rows, s.out.data(), state.scratch);
+        layer.conv.run(s.conv, before, x, rows, false, result, state.scratch);
         rows /= layer.conv.stride;
         break;
       case Kind::kConvTranspose:
-        enter(layer.convtr.input(s.convtr));
-        layer.convtr.run(s.convtr, rows, s.out.data(), state.scratch);
+        layer.convtr.run(s.convtr, before, x, rows, result, state.scratch);
         rows *= layer.convtr.stride;
         break;
-      case Kind::kResidual:
-        kernels::elu(x, rows * width, layer.conv.input(s.conv));
-        layer.conv.run(s.conv, rows, s.inner.data(), state.scratch);
-        kernels::elu(s.inner.data(), rows * layer.conv.out, layer.conv2.input(s.conv2));
-        layer.conv2.run(s.conv2, rows, s.out.data(), state.scratch);
-        kernels::add(x, rows * width, s.out.data());
-        break;
-      case Kind::kElu:
-        elu_before = true;
+      case Kind::kResidual:  // in place, on the output of the layer before
+        layer.conv.run(s.conv, Activation::kElu, x, rows, false, s.inner.data(), state.scratch);
         result = x;
+        layer.conv2.run(s.conv2, Activation::kElu, s.inner.data(), rows, true, result, state.scratch);
         break;
+      case Kind::kElu: result = x; break;
     }
+    elu_before = layer.kind == Kind::kElu;
     if (layer.kind != Kind::kElu) width = width_of(layer);
     x = result;
     if (probe != nullptr && probe::on) {

@@ -49,6 +49,24 @@ ptts_status Transformer::create_state(size_t capacity, size_t rows, TransformerS
   return PTTS_OK;
 }
 
+ptts_status Transformer::grow_state(size_t capacity, TransformerState* state) const {
+  if (capacity <= state->capacity) return PTTS_OK;
+  const size_t d = config.head_dim();
+  for (KvCache& cache : state->layers) {
+    for (Buffer<float>* buffer : {&cache.k, &cache.v}) {
+      Buffer<float> larger;
+      PTTS_TRY(larger.allocate(capacity * config.kv_dim(), "key/value cache"));
+      for (size_t h = 0; h < config.kv_heads; ++h) {
+        std::copy_n(buffer->data() + h * state->capacity * d, state->cached * d,
+                    larger.data() + h * capacity * d);
+      }
+      *buffer = std::move(larger);
+    }
+  }
+  state->capacity = capacity;
+  return PTTS_OK;
+}
+
 ptts_status Transformer::create_workspace(size_t rows, size_t positions, Workspace* workspace) const {
   const TransformerConfig& c = config;
   workspace->rows = rows;
@@ -57,7 +75,7 @@ ptts_status Transformer::create_workspace(size_t rows, size_t positions, Workspa
   PTTS_TRY(workspace->attended.allocate(rows * c.attn_dim, "activations"));
   PTTS_TRY(workspace->hidden.allocate(rows * c.feed_forward, "activations"));
   PTTS_TRY(workspace->rotation.allocate(rows * c.head_dim(), "activations"));
-  PTTS_TRY(workspace->scratch.scores.allocate(positions, "attention scores"));
+  PTTS_TRY(workspace->scratch.scores.allocate(2 * (positions + rows), "attention scores"));
   for (const TransformerLayer& layer : layers) {
     for (const Matrix* m : {&layer.in_proj, &layer.out_proj, &layer.linear1, &layer.linear2}) {
       PTTS_TRY(m->reserve(rows, workspace->scratch));
@@ -71,38 +89,38 @@ void Transformer::attention(const TransformerLayer& layer, size_t rows, Transfor
   const size_t d = config.head_dim(), kv_dim = config.kv_dim(), width = config.attn_dim + 2 * kv_dim;
   const size_t group = config.heads / config.kv_heads;
   const float scale = 1.0f / std::sqrt(static_cast<float>(d));
-  layer.in_proj.apply(w.normed.data(), rows, w.projected.data(), w.scratch);
+  layer.in_proj.apply(w.normed.data(), rows, {}, w.projected.data(), w.scratch);
   for (size_t r = 0; r < rows; ++r) {
     float* q = w.projected.data() + r * width;
     float* k = q + config.attn_dim;
     const float* rotation = w.rotation.data() + r * d;
     for (size_t h = 0; h < config.heads; ++h) rotate(q + h * d, rotation, d / 2);
     for (size_t h = 0; h < config.kv_heads; ++h) rotate(k + h * d, rotation, d / 2);
-    std::copy(k, k + kv_dim, cache.k.data() + (state.cached + r) * kv_dim);
-    std::copy(k + kv_dim, k + 2 * kv_dim, cache.v.data() + (state.cached + r) * kv_dim);
-  }
-  for (size_t r = 0; r < rows; ++r) {
-    const size_t end = state.cached + r + 1;
-    const size_t begin = config.context > 0 && end > config.context ? end - config.context : 0;
-    for (size_t h = 0; h < config.heads; ++h) {
-      const size_t column = h / group * d;
-      kernels::attend(w.projected.data() + r * width + h * d, cache.k.data() + begin * kv_dim + column,
-                      cache.v.data() + begin * kv_dim + column, kv_dim, end - begin, d, scale,
-                      w.scratch.scores.data(), w.attended.data() + r * config.attn_dim + h * d);
+    for (size_t h = 0; h < config.kv_heads; ++h) {
+      const size_t at = (h * state.capacity + state.cached + r) * d;
+      std::copy_n(k + h * d, d, cache.k.data() + at);
+      std::copy_n(k + kv_dim + h * d, d, cache.v.data() + at);
     }
   }
-  layer.out_proj.apply(w.attended.data(), rows, w.normed.data(), w.scratch);
+  for (size_t h = 0; h < config.heads; ++h) {
+    const size_t head = h / group * state.capacity * d;
+    kernels::attend(w.projected.data() + h * d, width, rows, cache.k.data() + head, cache.v.data() + head,
+                    state.cached + 1, config.context, d, scale, w.scratch.scores.data(),
+                    w.attended.data() + h * d, config.attn_dim);
+  }
 }
 
 void Transformer::forward(float* x, size_t rows, TransformerState& state, Workspace& w,
                           bool probe_layers) const {
   const size_t n = config.d_model, d = config.head_dim();
   if (config.context > 0 && state.cached + rows > state.capacity) {
-    const size_t keep = std::min(state.cached, config.context - 1), kv_dim = config.kv_dim();
+    const size_t keep = std::min(state.cached, config.context - 1), drop = state.cached - keep;
     for (KvCache& cache : state.layers) {
-      for (Buffer<float>* rows_of : {&cache.k, &cache.v}) {
-        std::copy(rows_of->data() + (state.cached - keep) * kv_dim, rows_of->data() + state.cached * kv_dim,
-                  rows_of->data());
+      for (Buffer<float>* buffer : {&cache.k, &cache.v}) {
+        for (size_t h = 0; h < config.kv_heads; ++h) {  // forward copies: the target lies before the source
+          float* head = buffer->data() + h * state.capacity * d;
+          std::copy(head + drop * d, head + state.cached * d, head);
+        }
       }
     }
     state.cached = keep;
@@ -118,23 +136,24 @@ void Transformer::forward(float* x, size_t rows, TransformerState& state, Worksp
   }
   for (size_t l = 0; l < layers.size(); ++l) {
     const TransformerLayer& layer = layers[l];
-    const auto residual = [&](const float* update, const Buffer<float>& layer_scale) {
+    // x += scale * (input W^T)
+    const auto residual = [&](const Matrix& weight, kernels::Activation activation, Buffer<float>& input,
+                              const Buffer<float>& layer_scale) {
       if (layer_scale.empty()) {
-        kernels::add(update, rows * n, x);
+        weight.apply(activation, input.data(), rows, {nullptr, true}, x, w.scratch);
       } else {
-        kernels::add_scaled(update, layer_scale.data(), rows, n, x);
+        weight.apply(activation, input.data(), rows, {}, w.normed.data(), w.scratch);
+        kernels::add_scaled(w.normed.data(), layer_scale.data(), rows, n, x);
       }
     };
     kernels::layer_norm(x, rows, n, layer.norm1_weight.data(), layer.norm1_bias.data(), 1e-5f,
                         w.normed.data());
     attention(layer, rows, state, state.layers[l], w);
-    residual(w.normed.data(), layer.scale1);
+    residual(layer.out_proj, kernels::Activation::kNone, w.attended, layer.scale1);
     kernels::layer_norm(x, rows, n, layer.norm2_weight.data(), layer.norm2_bias.data(), 1e-5f,
                         w.normed.data());
-    layer.linear1.apply(w.normed.data(), rows, w.hidden.data(), w.scratch);
-    kernels::gelu_tanh(w.hidden.data(), rows * config.feed_forward, w.hidden.data());
-    layer.linear2.apply(w.hidden.data(), rows, w.normed.data(), w.scratch);
-    residual(w.normed.data(), layer.scale2);
+    layer.linear1.apply(w.normed.data(), rows, {}, w.hidden.data(), w.scratch);
+    residual(layer.linear2, kernels::Activation::kGelu, w.hidden, layer.scale2);
     if (probe_layers && probe::on) {
       probe::record(("layer." + std::to_string(l)).c_str(), x + (rows - 1) * n, {n});
     }
@@ -143,10 +162,32 @@ void Transformer::forward(float* x, size_t rows, TransformerState& state, Worksp
   state.cached += rows;
 }
 
-void record_cache(const char* name, const KvCache& cache, size_t positions, const TransformerConfig& config) {
+void cache_to_rows(const Buffer<float>& cache, size_t capacity, size_t positions,
+                   const TransformerConfig& config, float* rows) {
+  const size_t d = config.head_dim();
+  for (size_t p = 0; p < positions; ++p) {
+    for (size_t h = 0; h < config.kv_heads; ++h, rows += d) {
+      std::copy_n(cache.data() + (h * capacity + p) * d, d, rows);
+    }
+  }
+}
+
+void rows_to_cache(const float* rows, size_t capacity, size_t positions, const TransformerConfig& config,
+                   Buffer<float>* cache) {
+  const size_t d = config.head_dim();
+  for (size_t p = 0; p < positions; ++p) {
+    for (size_t h = 0; h < config.kv_heads; ++h, rows += d) {
+      std::copy_n(rows, d, cache->data() + (h * capacity + p) * d);
+    }
+  }
+}
+
+void record_cache(const char* name, const KvCache& cache, size_t capacity, size_t positions,
+                  const TransformerConfig& config) {
   const size_t count = positions * config.kv_dim();
-  std::vector<float> both(cache.k.data(), cache.k.data() + count);
-  both.insert(both.end(), cache.v.data(), cache.v.data() + count);
+  std::vector<float> both(2 * count);
+  cache_to_rows(cache.k, capacity, positions, config, both.data());
+  cache_to_rows(cache.v, capacity, positions, config, both.data() + count);
   probe::record(name, both.data(), {2, positions, config.kv_heads, config.head_dim()});
 }
 

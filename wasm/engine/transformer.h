@@ -23,7 +23,8 @@ struct TransformerLayer {
   Buffer<float> scale1, scale2;  // empty without LayerScale
 };
 
-// Keys and values of one layer: rows of kv_dim floats, oldest first.
+// Keys and values of one layer, oldest first.  A voice holds them as rows of kv_dim floats, a stream head by head, so that a
+// head's rows lie behind each other: [kv_heads][capacity][head_dim].
 struct KvCache {
   Buffer<float> k, v;
 };
@@ -54,6 +55,9 @@ class Transformer {
   };
   [[nodiscard]] ptts_status create_workspace(size_t rows, size_t positions, Workspace* workspace) const;
 
+  // Makes room for more positions; keeps what is cached.
+  [[nodiscard]] ptts_status grow_state(size_t capacity, TransformerState* state) const;
+
   // x: `rows` rows of d_model, in place.  Refuses nothing: the caller keeps within what was reserved.
   // `probe_layers` records the last row after each layer as "layer.i".
   void forward(float* x, size_t rows, TransformerState& state, Workspace& workspace, bool probe_layers) const;
@@ -64,8 +68,15 @@ class Transformer {
   Buffer<float> frequencies_;  // [head_dim / 2]
 };
 
+// The first `positions` of a stream's keys or values as rows of kv_dim floats, and back.
+void cache_to_rows(const Buffer<float>& cache, size_t capacity, size_t positions,
+                   const TransformerConfig& config, float* rows);
+void rows_to_cache(const float* rows, size_t capacity, size_t positions, const TransformerConfig& config,
+                   Buffer<float>* cache);
+
 // Records a cache's first `positions` as [2, positions, kv_heads, head_dim].
-void record_cache(const char* name, const KvCache& cache, size_t positions, const TransformerConfig& config);
+void record_cache(const char* name, const KvCache& cache, size_t capacity, size_t positions,
+                  const TransformerConfig& config);
 
 }  // namespace ptts
 

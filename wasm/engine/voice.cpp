@@ -56,15 +56,16 @@ ptts_status run_prompt(const Model& model, const float* rows, size_t count, Voic
   PTTS_TRY(stream.open(lm, positions));
   if (bos) stream.feed_rows(lm.bos_before_voice.data(), 1);
   stream.feed_rows(rows, count);
+  const size_t capacity = stream.state().capacity;
   if (probe::on) {
-    record_cache("voice.kv.first", stream.state().layers.front(), positions, model.config.backbone);
-    record_cache("voice.kv.last", stream.state().layers.back(), positions, model.config.backbone);
+    record_cache("voice.kv.first", stream.state().layers.front(), capacity, positions, model.config.backbone);
+    record_cache("voice.kv.last", stream.state().layers.back(), capacity, positions, model.config.backbone);
   }
   for (size_t i = 0; i < voice->layers.size(); ++i) {
     const KvCache& cache = stream.state().layers[i];
     const size_t values = voice->layers[i].k.size();
-    std::copy_n(cache.k.data(), values, voice->layers[i].k.data());
-    std::copy_n(cache.v.data(), values, voice->layers[i].v.data());
+    cache_to_rows(cache.k, capacity, positions, model.config.backbone, voice->layers[i].k.data());
+    cache_to_rows(cache.v, capacity, positions, model.config.backbone, voice->layers[i].v.data());
     PTTS_TRY(check_finite(voice->layers[i].k.data(), values, "the keys that the model made of the prompt"));
     PTTS_TRY(check_finite(voice->layers[i].v.data(), values, "the values that the model made of the prompt"));
   }
@@ -210,7 +211,7 @@ ptts_status encode_voice(const Model& model, const float* samples, size_t count,
   const Matrix& projection = model.flow_lm.speaker_proj;
   PTTS_TRY(rows.allocate(frames * projection.n(), "voice rows"));
   Scratch scratch;
-  projection.apply(latents.data(), frames, rows.data(), scratch);
+  projection.apply(latents.data(), frames, {}, rows.data(), scratch);
   if (probe::on) probe::record("voice.cond", rows.data(), {frames, projection.n()});
   return run_prompt(model, rows.data(), frames, voice);
 }

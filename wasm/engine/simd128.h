@@ -1,0 +1,122 @@
+// 128-bit vectors: WebAssembly simd128, or SSE4.1 in native builds (the same bits).  Written with the compiler's vector
+// types, so that one text serves both; only what these cannot say has two forms.
+#ifndef PTTS_SIMD128_H_
+#define PTTS_SIMD128_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <utility>
+
+#include "kernels.h"
+
+#if defined(__wasm_simd128__)
+#include <wasm_simd128.h>
+#elif defined(__SSE4_1__)
+#include <smmintrin.h>
+#else
+#error "the engine needs simd128 or SSE4.1"
+#endif
+
+namespace ptts::kernels::simd128 {
+
+typedef float F32x4 __attribute__((vector_size(16)));
+typedef int32_t I32x4 __attribute__((vector_size(16)));
+typedef uint32_t U32x4 __attribute__((vector_size(16)));
+typedef int16_t I16x8 __attribute__((vector_size(16)));
+typedef int8_t I8x8 __attribute__((vector_size(8)));
+
+template <typename V, typename T>
+inline V load(const T* p) {
+  V v;
+  std::memcpy(&v, p, sizeof(V));
+  return v;
+}
+template <typename V, typename T>
+inline void store(T* p, V v) {
+  std::memcpy(p, &v, sizeof(V));
+}
+inline F32x4 splat(float x) { return F32x4{x, x, x, x}; }
+inline F32x4 to_f32(I32x4 v) { return __builtin_convertvector(v, F32x4); }
+inline F32x4 magnitude(F32x4 v) { return (F32x4)((U32x4)v & 0x7fffffffu); }
+inline F32x4 max(F32x4 a, F32x4 b) { return a < b ? b : a; }
+inline float lanes_total(F32x4 v) { return (v[0] + v[1]) + (v[2] + v[3]); }
+
+// Eight weights as int16.
+inline I16x8 load_i16(const int16_t* p) { return load<I16x8>(p); }
+inline I16x8 load_i16(const int8_t* p) { return __builtin_convertvector(load<I8x8>(p), I16x8); }
+
+// Pairs of products, added.
+inline I32x4 dot_i16(I16x8 a, I16x8 b) {
+#if defined(__wasm_simd128__)
+  return (I32x4)wasm_i32x4_dot_i16x8((v128_t)a, (v128_t)b);
+#else
+  return (I32x4)_mm_madd_epi16((__m128i)a, (__m128i)b);
+#endif
+}
+
+// Two vectors that fit int16, as one.
+inline I16x8 narrow(I32x4 a, I32x4 b) {
+#if defined(__wasm_simd128__)
+  return (I16x8)wasm_i16x8_narrow_i32x4((v128_t)a, (v128_t)b);
+#else
+  return (I16x8)_mm_packs_epi32((__m128i)a, (__m128i)b);
+#endif
+}
+
+// The totals of four vectors, each (l0 + l2) + (l1 + l3).
+inline F32x4 totals_02_13(F32x4 a, F32x4 b, F32x4 c, F32x4 d) {
+  const F32x4 ab = __builtin_shufflevector(a, b, 0, 4, 1, 5) + __builtin_shufflevector(a, b, 2, 6, 3, 7);
+  const F32x4 cd = __builtin_shufflevector(c, d, 0, 4, 1, 5) + __builtin_shufflevector(c, d, 2, 6, 3, 7);
+  return __builtin_shufflevector(ab, cd, 0, 1, 4, 5) + __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
+}
+// The totals of four vectors, each (l0 + l1) + (l2 + l3).
+inline F32x4 totals_01_23(F32x4 a, F32x4 b, F32x4 c, F32x4 d) {
+  const F32x4 ab = __builtin_shufflevector(a, b, 0, 4, 2, 6) + __builtin_shufflevector(a, b, 1, 5, 3, 7);
+  const F32x4 cd = __builtin_shufflevector(c, d, 0, 4, 2, 6) + __builtin_shufflevector(c, d, 1, 5, 3, 7);
+  return __builtin_shufflevector(ab, cd, 0, 1, 4, 5) + __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
+}
+
+inline F32x4 exp_f32(F32x4 x) {
+  x = x < splat(kExpMin) ? splat(kExpMin) : x;
+  x = x > splat(kExpMax) ? splat(kExpMax) : x;
+  const F32x4 shifted = x * splat(kLog2E) + splat(kRound);
+  const F32x4 i = shifted - splat(kRound);
+  F32x4 f = x - i * splat(kLn2Hi);
+  f = f - i * splat(kLn2Lo);
+  F32x4 p = splat(kExpP[0]);
+  for (int c = 1; c < 6; ++c) p = p * f + splat(kExpP[c]);
+  const F32x4 r = (p * (f * f) + f) + splat(1.0f);
+  const U32x4 exponent = ((U32x4)shifted + 127u) << 23;
+  return r * (F32x4)exponent;
+}
+
+inline F32x4 elu(F32x4 v) { return v > splat(0) ? v : exp_f32(v) - splat(1.0f); }
+inline F32x4 gelu_tanh(F32x4 v) {
+  return v / (splat(1.0f) + exp_f32(v * (splat(kGeluB) * (v * v) + splat(kGeluA))));
+}
+inline F32x4 silu(F32x4 v) { return v / (splat(1.0f) + exp_f32(-v)); }
+
+// A loop with compile-time indices 0 .. N-1.  Not a matter of taste: where clang 19 unrolls an ordinary loop it loses the
+// constant offsets of the loads, and a host that checks bounds (wazero) then checks every single one.
+template <size_t I>
+struct Index {
+  constexpr operator size_t() const { return I; }
+};
+template <typename F, size_t... I>
+inline __attribute__((always_inline)) void each(F&& f, std::index_sequence<I...>) {
+  (f(Index<I>()), ...);
+}
+template <size_t N, typename F>
+inline __attribute__((always_inline)) void each(F&& f) {
+  each(f, std::make_index_sequence<N>());
+}
+
+// The integer product, with its input rows as they lie or interleaved (see products_simd128.cpp).
+template <bool kPacked, typename W>
+void gemm_integer(const IntegerRows& a, size_t m, const W* panels, const float* w_scales, size_t n,
+                  Epilogue epilogue, float* y, size_t ldy);
+
+}  // namespace ptts::kernels::simd128
+
+#endif
