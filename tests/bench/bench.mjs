@@ -276,6 +276,7 @@ function summarize(row, found, commit, machine) {
 async function main() {
   const [only, packs, wanted] = [listed(flags.only), listed(flags.pack), listed(flags.precision)];
   const leftOut = [];
+  const failed = [];
   const rows = allRows(root, { grow: flags.grow !== '' }).filter((row) => {
     if (only.length > 0 && !only.includes(row.host) && !only.includes(row.engine)) return false;
     if (packs.length > 0 && !packs.includes(row.pack)) return false;
@@ -297,12 +298,21 @@ async function main() {
   for (let round = 0; round < rounds; round++) {
     for (const row of rows) {
       const found = results.get(row);
-      if (found.unsupported !== undefined) continue;
+      if (found.unsupported !== undefined || found.failed !== undefined) continue;
       const job = jobOf(row, {});
       const cold = round % 2 === 0;
       if (cold) forget(job.pack);
       const begin = performance.now();
-      const result = await visit(row, job);
+      let result;
+      try {
+        result = await visit(row, job);
+      } catch (error) {
+        // The others go on; the run has failed all the same.
+        found.failed = error.message;
+        failed.push({ row: nameOf(row), reason: error.message.split('\n')[0] });
+        console.error(`FAILED ${error.message}`);
+        continue;
+      }
       if (result.unsupported !== undefined) {
         found.unsupported = result.unsupported;
         leftOut.push({ row: nameOf(row), reason: result.unsupported });
@@ -329,12 +339,12 @@ async function main() {
     loads.push(loadavg());
     console.error(`round ${round + 1} done; load average ${loads.at(-1).map((x) => x.toFixed(2)).join(' ')}`);
   }
-  const summary = rows.filter((row) => results.get(row).visits > 0).map((row) => summarize(row, results.get(row), commit, machine));
+  const summary = rows.filter((row) => results.get(row).visits > 0 && results.get(row).failed === undefined).map((row) => summarize(row, results.get(row), commit, machine));
   const extra = {
     ...(flags.grow === '' ? {} : { growth: await measureGrowth(packs, only, versions) }),
     ...(flags.profile === '' ? {} : { profile: measureProfile(packs) }),
   };
-  const report = { schema: 1, date, commit, machine, versions, rounds, load_average: loads, left_out: leftOut, rows: summary, ...extra };
+  const report = { schema: 1, date, commit, machine, versions, rounds, load_average: loads, left_out: leftOut, failed, rows: summary, ...extra };
   if (flags.json !== '') {
     mkdirSync(dirname(resolve(flags.json)), { recursive: true });
     writeFileSync(flags.json, `${JSON.stringify(report, null, 1)}\n`);
@@ -344,6 +354,7 @@ async function main() {
   else writeFileSync(flags.report, text);
   const bad = summary.filter((row) => row.void);
   for (const row of bad) console.error(`VOID ${nameOf(row)}: best ${row.rtf_best}, median ${row.rtf}: something else was running; repeat`);
+  if (failed.length > 0) throw new Error(`${failed.length} rows failed`);
 }
 
 await main().catch((error) => {

@@ -29,7 +29,7 @@ NEVER = 1e9  # a threshold that no end logit reaches
 def main():
     job = json.loads(sys.argv[1])
     folder = Path(job["pack"])
-    if job["variant"] == "torch.ao":
+    if job.get("variant") == "torch.ao":
         quantization._get_backend = lambda: "torch.ao"
     tts = load_reference(folder, quantize=job["precision"] == "int8")
     torch.set_num_threads(job["threads"])

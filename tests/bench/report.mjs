@@ -160,6 +160,7 @@ export function writeReport(report) {
     table(['pack', 'where', 'samples', 'sha256'], hashes(report)),
     ...(report.growth === undefined ? [] : ['## How cost grows', growthText(report.growth)]),
     ...(report.profile === undefined ? [] : ['## Where the time goes', profileText(report.profile)]),
+    ...(report.failed.length === 0 ? [] : ['## Failed', report.failed.map(({ row, reason }) => `* ${row}: ${reason}`).join('\n')]),
     ...(report.left_out.length === 0 ? [] : ['## Left out', report.left_out.map(({ row, reason }) => `* ${row}: ${reason}`).join('\n')]),
   ];
   return `${sections.join('\n\n')}\n`;
