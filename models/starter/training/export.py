@@ -1,4 +1,4 @@
-"""Step 7: pack.  export.py WORK OUT [--name lm] [--f32] [--raw] [--sharpen 0.8]
+"""Step 7: pack.  export.py WORK OUT [--name lm] [--codec FILE] [--f32] [--raw] [--sharpen 0.8]
 
 WORK/codec.pt + the averaged weights of WORK/NAME.state -> OUT/{config.yaml, model.safetensors, tokenizer.model,
 voice.safetensors}, which the reference package loads with --config.  Weights are rounded to f16 unless --f32; --raw
@@ -44,6 +44,7 @@ def main():
     ap.add_argument("work")
     ap.add_argument("out")
     ap.add_argument("--name", default="lm")
+    ap.add_argument("--codec", help="instead of WORK/codec.pt")
     ap.add_argument("--f32", action="store_true")
     ap.add_argument("--raw", action="store_true")
     ap.add_argument("--sharpen", type=float, default=0.8)
@@ -54,7 +55,7 @@ def main():
     net, mimi = Speaker(o.work + "/tokenizer.model", pieces), build_codec()
     s = torch.load(f"{o.work}/{o.name}.state", weights_only=False)
     net.load_state_dict({k: v.float() for k, v in s["net" if o.raw else "ema"].items()})
-    mimi.load_state_dict({k: v.float() for k, v in torch.load(o.work + "/codec.pt").items()})
+    mimi.load_state_dict({k: v.float() for k, v in torch.load(o.codec or o.work + "/codec.pt").items()})
     net.fold()
     if o.sharpen:
         teacher, ours = variance(net, o.work)

@@ -185,6 +185,8 @@ class Speaker(nn.Module):
         cos, sin = angle.cos(), angle.sin()
         A = HEADS * HEAD_DIM
         last = len(lm.transformer.layers) - 1
+        kind = torch.bfloat16 if torch.is_autocast_enabled("cpu") or torch.is_autocast_enabled("cuda") else torch.float32
+        bias = torch.zeros(mask.shape, dtype=kind, device=mask.device).masked_fill_(~mask, -1e4).expand(-1, HEADS, -1, -1).reshape(B * HEADS, n, -1)
         for i, layer in enumerate(lm.transformer.layers):
             w = layer.self_attn.in_proj.weight
             h = layer.norm1(x)
@@ -192,15 +194,16 @@ class Speaker(nn.Module):
                 q = F.linear(h[:, -T:], w[:A]).view(B, T, HEADS, HEAD_DIM)
                 k, v = F.linear(h, w[A:]).view(B, n, 2, HEADS, HEAD_DIM).unbind(2)
                 q = self.rotate(q, cos[:, -T:], sin[:, -T:])
-                x, m = x[:, -T:], mask[:, :, -T:]
+                x = x[:, -T:]
             else:
                 q, k, v = F.linear(h, w).view(B, n, 3, HEADS, HEAD_DIM).unbind(2)
-                q, m = self.rotate(q, cos, sin), mask
+                q = self.rotate(q, cos, sin)
             k = self.rotate(k, cos, sin)
             k = torch.cat([self.voice.k[i].to(k.dtype)[None].expand(B, -1, -1, -1), k], 1).transpose(1, 2)
             v = torch.cat([self.voice.v[i].to(v.dtype)[None].expand(B, -1, -1, -1), v], 1).transpose(1, 2)
-            # In f32: the bf16 backward of the CPU's attention kernel is six times slower.
-            o = F.scaled_dot_product_attention(q.transpose(1, 2).float(), k.float(), v.float(), m)
+            # Written out: the backward of the CPU's attention kernel costs as much as all matrix products.
+            s = torch.baddbmm(bias[:, -q.shape[1] :], q.transpose(1, 2).reshape(-1, q.shape[1], HEAD_DIM), k.reshape(-1, k.shape[2], HEAD_DIM).transpose(1, 2), alpha=HEAD_DIM**-0.5)
+            o = torch.bmm(s.softmax(-1).to(v.dtype), v.reshape(-1, v.shape[2], HEAD_DIM)).view(B, HEADS, -1, HEAD_DIM)
             x = x + layer.self_attn.out_proj(o.transpose(1, 2).reshape(B, -1, A))
             x = x + layer.linear2(F.gelu(layer.linear1(layer.norm2(x)), approximate="tanh"))
         z = lm.out_norm(x).reshape(B * T, d)

@@ -1,9 +1,10 @@
-"""Step 5: decoder.  train_codec.py WORK MINUTES [--lr 2e-3] [--fresh] [--from codec.pt]
+"""Step 5: decoder.  train_codec.py WORK MINUTES [--lr 2e-3] [--until MINUTES] [--fresh] [--from codec.pt]
 
 Trains the Mimi decoder of the pack on frame-locked synthesis (frames.py) by regression: multi-resolution magnitude,
 relative complex spectrum and relative waveform error.  The waveform term is what locks the phase; without it the
 decoder stays at -0.3 dB.  Continues WORK/codec.state (weights, optimiser, counters) when it exists; --from takes the
-weights of a codec.pt only.  Uses the first shard; the log is WORK/codec.csv.
+weights of a codec.pt only.  Uses the first shard; the log is WORK/codec.csv.  Matrices and filters go by Muon, the
+rest by Adam, in bf16.  The schedule is a cosine over MINUTES of CPU time.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import torch
 
 from frames import HOP, LDIM, N_BIN, N_PCA, pitch_bins, synth
 from model import config, decode
+from muon import orthogonal
 
 CROP, BATCH, SENTENCES = 12, 8, 900
 
@@ -46,6 +48,24 @@ def latent(l, u, noise=0.0, pitch_noise=0.0, rng=None):
         z[:, N_PCA : N_PCA + N_BIN] += pitch_noise * rng.randn(len(l), N_BIN)
     z[:, N_PCA + N_BIN] = 1
     return z
+
+
+class Muon(torch.optim.Optimizer):
+    """Momentum, orthogonalised; filters count as rows.  Scaled so that a step is as large as one of Adam."""
+
+    def __init__(self, params, lr):
+        super().__init__(params, dict(lr=lr))
+
+    @torch.no_grad()
+    def step(self):
+        for group in self.param_groups:
+            for p in group["params"]:
+                m = self.state[p].setdefault("m", torch.zeros_like(p))
+                m.lerp_(p.grad, 0.05)
+                g, w = p.grad.lerp(m, 0.95).flatten(1), p.view(len(p), -1)
+                rows = 128 if g.shape == (384, 128) else len(g)  # q, k, v apart
+                for a, b in zip(w.split(rows), g.split(rows)):
+                    a.add_(orthogonal(b), alpha=-group["lr"] * 0.2 * max(b.shape) ** 0.5)
 
 
 def stft(x, n):
@@ -84,6 +104,7 @@ def initialise(mimi, std):
     w[:N_PCA] = torch.tensor(std / std[0]) ** 0.5
     w[N_PCA : N_PCA + N_BIN] = 1.5
     w[N_PCA + N_BIN] = 2.0
+    w[N_PCA + N_BIN + 1 :] = 0  # the pointer is not heard
     torch.nn.init.normal_(mimi.quantizer.output_proj.weight, std=0.5)
     mimi.quantizer.output_proj.weight.mul_(w[None, :, None])
 
@@ -93,6 +114,7 @@ def main():
     ap.add_argument("work")
     ap.add_argument("minutes", type=float)
     ap.add_argument("--lr", type=float, default=2e-3)
+    ap.add_argument("--until", type=float, default=0.0, help="wall-clock minutes after which the schedule is over in any case")
     ap.add_argument("--fresh", action="store_true")
     ap.add_argument("--from", dest="start")
     o = ap.parse_args()
@@ -105,19 +127,22 @@ def main():
     mimi = build().to(device)
     initialise(mimi, pca["std"])
     params = [p for n, p in mimi.named_parameters() if not n.startswith(("encoder", "downsample"))]
-    opt = torch.optim.Adam(params, betas=(0.9, 0.98))
+    hidden = [p for p in params if p.ndim > 1 and min(p.shape[0], p[0].numel()) >= 16]
+    ids = {id(p) for p in hidden}
+    opts = [torch.optim.Adam([p for p in params if id(p) not in ids], betas=(0.9, 0.98)), Muon(hidden, 0.0)]
     count, state = dict(step=0, spent=0.0), work + "/codec.state"
     if o.start:
         mimi.load_state_dict({k: v.float() for k, v in torch.load(o.start).items()})
     elif os.path.exists(state) and not o.fresh:
         s = torch.load(state, weights_only=False)
         mimi.load_state_dict(s["net"])
-        opt.load_state_dict(s["opt"])
+        for opt, d in zip(opts, s["opt"]):
+            opt.load_state_dict(d)
         count = s["count"]
         rng.set_state(s["numpy"])
 
     def save():
-        torch.save(dict(net=mimi.state_dict(), opt=opt.state_dict(), count=count, numpy=rng.get_state()), state + ".tmp")
+        torch.save(dict(net=mimi.state_dict(), opt=[p.state_dict() for p in opts], count=count, numpy=rng.get_state()), state + ".tmp")
         os.replace(state + ".tmp", state)
         torch.save(mimi.state_dict(), work + "/codec.pt.tmp")
         os.replace(work + "/codec.pt.tmp", work + "/codec.pt")
@@ -126,10 +151,12 @@ def main():
     if log.tell() == 0:
         log.write("step,seconds,lr,mag,cpx,wave\n")
     acc, first, saved = {}, count["step"], time.time()
-    while count["spent"] < o.minutes * 60:
-        t0 = time.time()
-        f = count["spent"] / (o.minutes * 60)
-        for g in opt.param_groups:
+    born = time.time()
+    f = 0.0
+    while f < 1:
+        t0 = time.process_time()
+        f = min(1, max(count["spent"] / o.minutes, (time.time() - born) / o.until if o.until else 0) / 60)
+        for g in (g for opt in opts for g in opt.param_groups):
             g["lr"] = o.lr * min(1, (count["step"] - first + 1) / 50) * (0.5 * (1 + np.cos(np.pi * f)) * 0.97 + 0.03)
         Z, X = [], []
         for _ in range(BATCH):
@@ -138,19 +165,22 @@ def main():
             noise = rng.choice([0, 0.1, 0.2])
             Z.append(latent(l[k : k + CROP], u[k : k + CROP], noise * np.minimum(1, 0.5 / pca["std"]), noise / 2, rng))
             X.append(x[k * HOP : (k + CROP) * HOP].astype("f4"))
-        y = decode(mimi, torch.tensor(np.stack(Z)).to(device))[:, 0]
+        with torch.autocast(device, torch.bfloat16):
+            y = decode(mimi, torch.tensor(np.stack(Z)).to(device))[:, 0].float()
         x = torch.tensor(np.stack(X)).to(device)
         l = losses(y[:, HOP:], x[:, HOP:])
-        opt.zero_grad()
+        for opt in opts:
+            opt.zero_grad()
         (l["mag"] + 2 * l["cpx"] + 2 * l["wave"]).backward()
         torch.nn.utils.clip_grad_norm_(params, 5.0)
-        opt.step()
+        for opt in opts:
+            opt.step()
         count["step"] += 1
-        count["spent"] += time.time() - t0
+        count["spent"] += time.process_time() - t0
         for k, v in l.items():
             acc[k] = 0.95 * acc.get(k, v.item()) + 0.05 * v.item()
         if count["step"] % 25 == 0:
-            log.write(f"{count['step']},{count['spent']:.0f},{opt.param_groups[0]['lr']:.2e}," + ",".join(f"{v:.4f}" for v in acc.values()) + "\n")
+            log.write(f"{count['step']},{count['spent']:.0f},{g['lr']:.2e}," + ",".join(f"{v:.4f}" for v in acc.values()) + "\n")
             log.flush()
         if time.time() - saved > 240:
             save()

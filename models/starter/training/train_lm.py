@@ -2,7 +2,7 @@
 
 Trains on every WORK/shard_*.npz and takes up shards that appear while it runs.  Continues WORK/NAME.state (weights,
 average, optimiser, generators, counters) when that exists; --fresh ignores it; --from starts a new schedule from the
-average and the moments in FILE (checkpoint.py).  The schedule is a cosine over MINUTES of run time; a continued run keeps its place in it.
+average and the moments in FILE (checkpoint.py).  The schedule is a cosine over MINUTES of CPU time; a continued run keeps its place in it.
 CUDA is used when present.  The log is WORK/NAME.csv.
 
 The input is what the model will read when it speaks: only the pointer of the frame before.  So there is no gap
@@ -24,6 +24,7 @@ import torch.nn.functional as F
 
 from frames import LDIM, N_BIN, N_PCA, N_PTR, PTR_OMEGA, pitch_bins, pointer
 from model import PREFIX, Speaker
+from muon import orthogonal
 from tokenizer import build
 
 WIDE, WHITE, BLUR = 0.05, 0.05, 0.03  # pointer noise: per sentence, per frame (pieces); per dimension
@@ -44,6 +45,7 @@ class Batches:
 
     def __init__(self, tokens, rng):
         self.tokens, self.rng, self.sentences, self.seen, self.queue = tokens, rng, [], set(), []
+        self.times = np.zeros(0)  # presentations of each sentence
 
     def refresh(self, work):
         new = sorted(set(glob.glob(work + "/shard_*.npz")) - self.seen)
@@ -51,13 +53,14 @@ class Batches:
         for p in new:
             self.sentences += load_shard(p)
         self.seen |= set(new)
-        if new:
-            self.queue = []
+        self.times = np.r_[self.times, np.zeros(len(self.sentences) - len(self.times))]
         return len(new)
 
     def next(self):
         if not self.queue:
-            ix = self.rng.permutation(len(self.sentences))
+            ix = np.argsort(self.times + 2 * self.rng.rand(len(self.times)))[:8192]  # the least seen, loosely
+            self.times[ix] += 1
+            self.rng.shuffle(ix)
             for c in range(0, len(ix), 1024):
                 part = sorted(ix[c : c + 1024], key=lambda i: (len(self.sentences[i][1]), len(self.sentences[i][0])))
                 made, cur, L, T = [], [], 0, 0
@@ -136,19 +139,6 @@ def losses(net, b, weights, noise, bf16=True):
     )
 
 
-@torch.no_grad()
-def orthogonal(g, steps=5):
-    """Newton-Schulz iteration: the nearest matrix with equal singular values (the direction of a Muon step)."""
-    x = g.bfloat16()
-    flip = x.shape[0] > x.shape[1]
-    x = x.T if flip else x
-    x = x / (x.norm() + 1e-7)
-    for _ in range(steps):
-        y = x @ x.T
-        x = 3.4445 * x + (-4.775 * y + 2.0315 * (y @ y)) @ x
-    return (x.T if flip else x).float()
-
-
 class Muon(torch.optim.Optimizer):
     """Momentum whose matrices are orthogonalised: one learning rate fits every hidden matrix."""
 
@@ -180,6 +170,7 @@ def main():
     ap.add_argument("--compile", action="store_true")
     ap.add_argument("--seed", type=int, default=0)
     ap.add_argument("--horizon", type=float, default=0.0, help="minutes of the schedule, when this run is only its first part")
+    ap.add_argument("--until", type=float, default=0.0, help="wall-clock minutes after which the schedule is over in any case")
     o = ap.parse_args()
     work, device = o.work, "cuda" if torch.cuda.is_available() else "cpu"
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
@@ -227,12 +218,13 @@ def main():
     run = torch.compile(losses, dynamic=True) if o.compile else losses
     log = open(f"{work}/{o.name}.csv", "a")
     if log.tell() == 0:
-        log.write("step,seen,seconds,lr,pca,pit,ptr,eos,abs,held_pca,held_pit,held_ptr,held_eos,held_abs,sentences\n")
+        log.write("step,seen,cpu,lr,pca,pit,ptr,eos,abs,held_pca,held_pit,held_ptr,held_eos,held_abs,sentences\n")
     acc, limit, saved = {}, (o.horizon or o.minutes) * 60, time.time()
-    started, first = count["spent"], count["step"] if o.start else 0
-    while count["spent"] < limit and count["spent"] - started < o.minutes * 60:
-        t0 = time.time()
-        f = count["spent"] / limit
+    started, first, born = count["spent"], count["step"] if o.start else 0, time.time()
+    f = 0.0
+    while f < 1 and count["spent"] - started < o.minutes * 60:
+        t0 = time.process_time()
+        f = min(1, max(count["spent"] / limit, (time.time() - born) / 60 / o.until if o.until else 0))
         scale = min(1, (count["step"] - first + 1) / 100) * (0.5 * (1 + np.cos(np.pi * f)) * 0.98 + 0.02)
         for opt, lr in opts:
             for g in opt.param_groups:
@@ -261,7 +253,7 @@ def main():
             row += [f"{np.mean([x[k].item() for x in hl]):.4f}" for k in hl[0]] + [len(data.sentences)]
             log.write(",".join(map(str, row)) + "\n")
             log.flush()
-        count["spent"] += time.time() - t0
+        count["spent"] += time.process_time() - t0
         if time.time() - saved > 240:
             save()
             saved = time.time()
