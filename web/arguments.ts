@@ -55,6 +55,10 @@ export const isString: Check = (name, value) => {
   if (typeof value !== 'string') refuse(name, 'a string', value);
 };
 
+export const isBoolean: Check = (name, value) => {
+  if (typeof value !== 'boolean') refuse(name, 'true or false', value);
+};
+
 export const isFunction: Check = (name, value) => {
   if (typeof value !== 'function') refuse(name, 'a function', value);
 };

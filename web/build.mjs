@@ -34,10 +34,10 @@ const common = {
   define: { PACKAGE_VERSION: JSON.stringify(version) },
 };
 const results = [
-  await build({ ...common, entryPoints: ['web/index.ts'], platform: 'browser' }),
+  await build({ ...common, entryPoints: ['web/index.ts', 'web/worker.ts'], platform: 'browser' }),
   await build({
     ...common,
-    entryPoints: ['web/node.ts', 'web/cli.ts'],
+    entryPoints: ['web/node.ts', 'web/cli.ts', 'web/worker-node.ts'],
     platform: 'node',
     splitting: true,
     chunkNames: 'shared-[hash]',
@@ -68,7 +68,7 @@ execFileSync(process.execPath, [join(root, 'node_modules', 'typescript', 'bin', 
 });
 copyFileSync(join(root, 'web', 'pocket_tts.d.mts'), join(dist, 'types', 'pocket_tts.d.mts'));
 
-for (const name of ['pocket_tts.wasm', 'pocket_tts.mjs', 'index.js', 'node.js', 'cli.js']) {
+for (const name of ['pocket_tts.wasm', 'pocket_tts.mjs', 'index.js', 'worker.js', 'node.js', 'worker-node.js', 'cli.js']) {
   const bytes = readFileSync(join(dist, name));
   console.log(`dist/${name}: ${statSync(join(dist, name)).size} bytes, gzip ${gzipSync(bytes, { level: 9 }).length}`);
 }

@@ -9,7 +9,7 @@ import { describe, PocketTTSError } from './errors.js';
 import { folderSource, openFile, plainFile } from './host-node.js';
 import { readAll } from './host.js';
 import type { PackFile, PackFileRole } from './pack.js';
-import type { PackLocation } from './runtime.js';
+import type { PackLocation } from './backend.js';
 
 const CONFIG_LIMIT = 1 << 20;
 

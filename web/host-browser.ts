@@ -4,6 +4,7 @@ import { bytesToHex } from '@noble/hashes/utils.js';
 import { PocketTTSError } from './errors.js';
 import { once, packUrl, urlSource } from './host.js';
 import type { Host } from './host.js';
+import type { FromWorker } from './protocol.js';
 
 /** A turn of the event loop. Timers are clamped to 4 ms after a few; messages are not. */
 function turn(): Promise<void> {
@@ -41,4 +42,32 @@ export const browserHost: Host = {
     };
   },
   pause: turn,
+  workers: {
+    cores: () => navigator.hardwareConcurrency,
+    usable: () => typeof Worker !== 'undefined',
+    preferred: () => typeof document !== 'undefined',
+    start({ receive, fail }) {
+      // Written in one piece: so bundlers know it for a worker.
+      const worker = new Worker(new URL('./worker.js', import.meta.url), { type: 'module', name: 'pocket-tts' });
+      worker.onmessage = ({ data }) => {
+        receive(data as FromWorker);
+      };
+      worker.onmessageerror = fail;
+      worker.onerror = (event) => {
+        event.preventDefault();
+        fail(new Error(event.message === '' ? 'its script cannot be loaded' : event.message));
+      };
+      return {
+        post: (message, transfer) => {
+          worker.postMessage(message, transfer);
+        },
+        ref: () => undefined,
+        unref: () => undefined,
+        terminate: () => {
+          worker.terminate();
+          return Promise.resolve();
+        },
+      };
+    },
+  },
 };

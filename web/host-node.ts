@@ -2,9 +2,12 @@
 import { createHash } from 'node:crypto';
 import type { Stats } from 'node:fs';
 import { open, readFile, realpath, stat } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
 import { isAbsolute, join, relative, resolve, sep } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { Worker } from 'node:worker_threads';
+import type { Transferable as NodeTransferable } from 'node:worker_threads';
 import { describe, PocketTTSError, shown, throwIfAborted } from './errors.js';
 import type { ErrorCode } from './errors.js';
 import { once, packUrl, urlSource } from './host.js';
@@ -115,4 +118,41 @@ export const nodeHost: Host = {
     };
   },
   pause: () => setImmediate(),
+  workers: {
+    cores: availableParallelism,
+    usable: () => true,
+    preferred: () => false,
+    start({ receive, fail }) {
+      // Not with the arguments of this process, which may be for its main script only.
+      const worker = new Worker(new URL('./worker-node.js', import.meta.url), { execArgv: [], name: 'pocket-tts' });
+      let ending = false;
+      const failed = (error: unknown): void => {
+        if (!ending) fail(error);
+      };
+      worker.on('message', receive);
+      worker.on('messageerror', failed);
+      worker.on('error', failed);
+      worker.on('exit', (code) => {
+        failed(new Error(`it ended with exit code ${code}`));
+      });
+      worker.unref();
+      return {
+        post: (message, transfer) => {
+          worker.postMessage(message, transfer as NodeTransferable[]);
+        },
+        ref: () => {
+          worker.ref();
+        },
+        unref: () => {
+          if (!ending) worker.unref();
+        },
+        terminate: async () => {
+          ending = true;
+          // Somebody may wait for the end.
+          worker.ref();
+          await worker.terminate();
+        },
+      };
+    },
+  },
 };

@@ -2,6 +2,7 @@
 // and giving way to the event loop. host-node.ts and host-browser.ts implement it.
 import { abortError, PocketTTSError, shown } from './errors.js';
 import type { ErrorCode } from './errors.js';
+import type { Command, FromWorker } from './protocol.js';
 
 /** A file on its way in. */
 export interface OpenFile {
@@ -30,6 +31,31 @@ export interface Sha256 {
   hex(): string;
 }
 
+/** A worker that was started. */
+export interface Link {
+  post(message: Command, transfer: Transferable[]): void;
+  /** Keeps the process alive, or lets it end. */
+  ref(): void;
+  unref(): void;
+  terminate(): Promise<void>;
+}
+
+export interface LinkEvents {
+  readonly receive: (message: FromWorker) => void;
+  /** The worker did not start, threw, or ended by itself. */
+  readonly fail: (error: unknown) => void;
+}
+
+export interface Workers {
+  /** Cores that may be used. */
+  cores(): number;
+  /** Whether workers can be had at all. */
+  usable(): boolean;
+  /** Whether one instance is better off in a worker: where it would hold up a page. */
+  preferred(): boolean;
+  start(events: LinkEvents): Link;
+}
+
 export interface Host {
   /** The compiled engine; compiled once. */
   wasm(): Promise<WebAssembly.Module>;
@@ -40,6 +66,7 @@ export interface Host {
   sha256(): Sha256;
   /** Lets other work of the event loop run: timers, input, aborts. */
   pause(): Promise<void>;
+  readonly workers: Workers;
 }
 
 /** Runs `make` once and keeps its result; a failure is forgotten, so that the next call tries again. */

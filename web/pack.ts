@@ -1,7 +1,7 @@
 // A pack: pack.json and the files it names (models/FORMAT.md), read from a Source and fed to an engine in slices.
 // Sizes and sha256 are checked on the way; nothing is spoken with a file that is not the one that was named.
 import { describe, PocketTTSError, shown, throwIfAborted } from './errors.js';
-import type { Engine, DoorModel } from './engine.js';
+import type { ModelSink } from './builder.js';
 import { label, readAll } from './host.js';
 import type { Host, OpenFile, Source } from './host.js';
 
@@ -46,7 +46,6 @@ const TOKENIZER_LIMIT = 64 << 20;
 /** Bytes of a voice file, and of a recording. */
 export const VOICE_LIMIT = 64 << 20;
 export const AUDIO_LIMIT = 256 << 20;
-const STAGING_BYTES = 1 << 20;
 /** Objects and arrays in each other, in pack.json. */
 const NESTING_LIMIT = 10_000;
 
@@ -255,14 +254,17 @@ export interface LoadModelOptions {
   readonly onProgress?: ((progress: LoadProgress) => void) | undefined;
 }
 
-/** Feeds the model of a pack to an engine: one slice at a time, no second copy of the weights anywhere. */
-export async function loadModel(
+/**
+ * Feeds the model of a pack to a sink: one slice at a time, no second copy of the weights here. The files are opened
+ * before the sink is there, so that they are under way while the engine is being compiled.
+ */
+export async function feedModel(
   host: Host,
-  engine: Engine,
+  starting: Promise<ModelSink>,
   source: Source,
   manifest: PackManifest,
   options: LoadModelOptions,
-): Promise<DoorModel> {
+): Promise<void> {
   const { signal } = options;
   const entries = manifest.files.filter((file) => file.role === 'tokenizer' || file.role.startsWith('weights'));
   const sizes = entries.map((file) => file.bytes);
@@ -272,95 +274,59 @@ export async function loadModel(
     loaded += bytes;
     options.onProgress?.({ file, loaded, total });
   };
-
+  // The tokenizer is small and goes first: a text model that does not fit is known before the long read.
+  const [tokenizer, first, ...rest] = [
+    ...entries.filter((file) => file.role === 'tokenizer'),
+    ...entries.filter((file) => file.role !== 'tokenizer'),
+  ];
   const config = configBytes(manifest, source);
-  const pack = engine.run((door) => new door.Pack());
+  const opening = [tokenizer, first].map((entry) => entry && openChecked(host, source, entry, signal));
+  const [openTokenizer, openFirst] = opening;
+  for (const promise of [...opening, starting]) promise?.catch(() => undefined);
   try {
-    engine.withBytes(config, (memory, door) => {
-      const precision = (options.precision ?? manifest.precision) === 'q8' ? door.PRECISION_Q8 : door.PRECISION_F32;
-      return engine.check(pack.open(memory, door.PART_ALL, precision), `${source.where}: configuration`);
-    });
-    // The tokenizer is small and goes first: a text model that does not fit is known before the long read.
-    for (const entry of entries.filter((file) => file.role === 'tokenizer')) {
-      const bytes = await readPackFile(host, source, entry, TOKENIZER_LIMIT, signal);
-      const kind = entry.kind ?? (entry.path.endsWith('.json') ? 'json' : 'sentencepiece');
-      engine.withBytes(bytes, (memory, door) =>
-        engine.check(
-          pack.tokenizer(kind === 'json' ? door.TOKENIZER_JSON : door.TOKENIZER_SENTENCEPIECE, memory),
-          label(source, entry.path),
-        ),
-      );
-      progress(entry.path, bytes.length);
+    const sink = await starting;
+    await sink.openPack(config, options.precision ?? manifest.precision ?? 'f32', `${source.where}: configuration`);
+    if (tokenizer !== undefined && openTokenizer !== undefined) {
+      const name = label(source, tokenizer.path);
+      const bytes = await readAll(await openTokenizer, name, TOKENIZER_LIMIT);
+      const kind = tokenizer.kind ?? (tokenizer.path.endsWith('.json') ? 'json' : 'sentencepiece');
+      await sink.tokenizer(bytes, kind === 'json', name);
+      progress(tokenizer.path, bytes.length);
     }
-    for (const entry of entries.filter((file) => file.role !== 'tokenizer')) {
-      await feedFile(host, engine, source, entry, signal, {
-        begin: (bytes) =>
-          engine.run((door) =>
-            pack.file(
-              { 'weights-flow-lm': door.FILE_FLOW_LM, 'weights-mimi': door.FILE_MIMI }[entry.role as string] ??
-                door.FILE_BUNDLE,
-              bytes,
-            ),
-          ),
-        feed: (memory, bytes) => {
-          const status = engine.run(() => pack.feed(memory, bytes));
-          if (status >= 0) progress(entry.path, bytes);
-          return status;
-        },
-      });
-    }
-    const model = engine.run((door) => new door.Model());
-    try {
-      engine.call(() => pack.finish(model), source.where);
-      return model;
-    } catch (error) {
-      engine.release(model);
-      throw error;
+    for (const entry of first === undefined ? [] : [first, ...rest]) {
+      const file = entry === first ? openFirst : openChecked(host, source, entry, signal);
+      if (file === undefined) continue;
+      await feedFile(await file, sink, entry, label(source, entry.path), signal, progress);
     }
   } finally {
-    engine.release(pack);
+    for (const promise of opening) await promise?.then((file) => file.close()).catch(() => undefined);
   }
 }
 
-interface Sink {
-  begin(totalBytes: number): number;
-  feed(memory: ReturnType<Engine['memory']>, bytes: number): number;
-}
-
 async function feedFile(
-  host: Host,
-  engine: Engine,
-  source: Source,
+  file: OpenFile,
+  sink: ModelSink,
   entry: PackFile,
+  name: string,
   signal: AbortSignal | undefined,
-  sink: Sink,
+  progress: (file: string, bytes: number) => void,
 ): Promise<void> {
-  const name = label(source, entry.path);
-  const file = await openChecked(host, source, entry, signal);
-  let staging: ReturnType<Engine['memory']> | undefined;
   try {
-    const memory = (staging = engine.memory(STAGING_BYTES));
     let begun = false;
     for await (const slice of file.slices) {
       throwIfAborted(signal);
       if (!begun) {
         if (file.size === undefined)
           throw new PocketTTSError('pack', `${name}: the size is not known: give it as bytes in pack.json`);
-        engine.check(sink.begin(file.size), name);
+        await sink.file(entry.role, file.size, name);
         begun = true;
       }
-      for (let at = 0; at < slice.length; at += STAGING_BYTES) {
-        const part = slice.subarray(at, at + STAGING_BYTES);
-        engine.run(() => {
-          memory.bytes().set(part);
-        });
-        engine.check(sink.feed(memory, part.length), name);
-      }
+      await sink.feed(slice, name);
+      progress(entry.path, slice.length);
     }
     // An empty file has no slices; the engine says what it thinks of it.
-    if (!begun) engine.check(sink.begin(0), name);
+    if (!begun) await sink.file(entry.role, 0, name);
   } finally {
-    engine.release(staging);
     await file.close();
   }
 }

@@ -1,34 +1,38 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 // The facade: PocketTTS, the same in Node and in browsers. node.ts and index.ts add the static load() of their host.
 //
-// Calls on one object take turns, frame by frame, in the order in which they come: several streams advance beside each
-// other, and one that is not read on, or never ended, holds up nobody.
+// Calls on one object take turns, frame by frame: several streams advance beside each other, and one that is not read on,
+// or never ended, holds up nobody.
 import {
   bytesOf,
   checkOptions,
   float,
+  isBoolean,
   isFloat32Array,
   isFunction,
   isSignal,
   isString,
   oneOf,
   refuse,
+  whole,
 } from './arguments.js';
 import type { Check, Checks } from './arguments.js';
-import { abortError, PocketTTSError, throwIfAborted } from './errors.js';
+import type { Backend, LoadedVoice, PackLocation, Speaking } from './backend.js';
+import { PocketTTSError, throwIfAborted } from './errors.js';
 import type { Host } from './host.js';
+import type { LayoutOptions } from './layout.js';
+import { loadBackend } from './loading.js';
 import { AUDIO_LIMIT, VOICE_LIMIT } from './pack.js';
 import type { LoadProgress, Precision } from './pack.js';
-import { loadRuntime } from './runtime.js';
-import type { LoadedVoice, PackLocation, Runtime } from './runtime.js';
-import { openUtterance, SPEECH_CHECKS } from './utterance.js';
-import type { Chunk, Frame, SpeechOptions, Utterance } from './utterance.js';
+import { abortable } from './turns.js';
+import { SPEECH_CHECKS } from './utterance.js';
+import type { Chunk, Frame, SpeechOptions } from './utterance.js';
 import { encodeWav } from './wav.js';
 
 /** The content of a file. */
 export type Bytes = Uint8Array | ArrayBuffer;
 
-export interface LoadOptions {
+export interface LoadOptions extends LayoutOptions {
   /** Folder or URL prefix of a pack, or `starter`. Default: the starter voice that comes with the package; needs no network. */
   readonly pack?: string | URL | undefined;
   /** The voice of calls that name none: one of the pack's, or a voice file. Default: the pack's own choice. */
@@ -41,8 +45,11 @@ export interface LoadOptions {
 
 /** Something that does not stop the speech but is worth a line in a log. */
 export interface Warning {
-  /** `no-eos`: the chunk ran into its length limit. `over-limit`: it has more tokens than `maxTokens`. */
-  readonly code: 'no-eos' | 'over-limit';
+  /**
+   * `no-eos`: the chunk ran into its length limit. `over-limit`: it has more tokens than `maxTokens`. `serial`: its chunks
+   * are spoken one at a time although `parallel` says otherwise.
+   */
+  readonly code: 'no-eos' | 'over-limit' | 'serial';
   readonly message: string;
   readonly chunk: number;
 }
@@ -66,7 +73,10 @@ export interface Speech {
   toWav(): Uint8Array<ArrayBuffer>;
 }
 
-/** Frames as they are made, one for every next(). Leaving the loop early frees everything at once. */
+/**
+ * Frames as they are made. In the calling thread one is made for every next(); workers go on a little ahead (1.3 s; with
+ * `parallel` a few chunks), and wait for the reader then. Leaving the loop early frees everything at once.
+ */
 export interface SpeechStream extends AsyncIterableIterator<Frame> {
   readonly sampleRate: number;
   /** The chunks of the text; empty until the first frame was asked for. */
@@ -93,7 +103,14 @@ export interface Info {
   /** Size of the WebAssembly memory. */
   readonly memoryBytes: number;
   readonly simd: boolean;
+  /** Instances of the engine that speak a piece of text. */
   readonly instances: number;
+  /** Pieces of a text that are spoken at once, each by instances of its own. */
+  readonly parallel: number;
+  /** False when the engine runs in the calling thread. */
+  readonly worker: boolean;
+  /** Why it is so many instances. */
+  readonly reason: string;
 }
 
 // Missing in older browsers: there the method is simply not found by that name.
@@ -124,78 +141,38 @@ export interface Recording {
 /** Loads a pack for a facade. */
 export async function loadCore(host: Host, location: PackLocation, options: LoadOptions): Promise<Core> {
   throwIfAborted(options.signal);
-  const reload = (progress?: LoadOptions['onProgress'], signal?: AbortSignal): Promise<Runtime> =>
-    loadRuntime(host, location, { precision: options.precision, signal, onProgress: progress });
-  const runtime = await reload(options.onProgress, options.signal);
+  const { precision, instances, parallel, worker } = options;
+  const reload = (progress?: LoadOptions['onProgress'], signal?: AbortSignal): Promise<Backend> =>
+    loadBackend(host, location, { instances, parallel, worker, precision, signal, onProgress: progress });
+  const backend = await reload(options.onProgress, options.signal);
   try {
-    const core = { host, reload, runtime, voice: options.voice };
+    const core = { reload, backend, voice: options.voice };
     // A default voice that does not fit is known now, not at the first sentence.
-    const name = options.voice ?? defaultVoiceName(runtime);
-    if (name !== undefined) await defaultVoice(runtime, name, options.signal);
+    const name = options.voice ?? defaultVoiceName(backend);
+    if (name !== undefined) await defaultVoice(backend, name, options.signal);
     return core;
   } catch (error) {
-    runtime.close();
+    await backend.close();
     throw error;
   }
 }
 
 export interface Core {
-  readonly host: Host;
-  readonly reload: (progress?: LoadOptions['onProgress'], signal?: AbortSignal) => Promise<Runtime>;
-  readonly runtime: Runtime;
+  readonly reload: (progress?: LoadOptions['onProgress'], signal?: AbortSignal) => Promise<Backend>;
+  readonly backend: Backend;
   readonly voice: string | Bytes | undefined;
 }
 
 /** The voice that a pack names, or its only one. */
-function defaultVoiceName(runtime: Runtime): string | undefined {
-  const { default_voice, files } = runtime.manifest;
+function defaultVoiceName(backend: Backend): string | undefined {
+  const { default_voice, files } = backend.manifest;
   const voices = files.filter((file) => file.role === 'voice');
   return default_voice ?? (voices.length === 1 ? voices[0]?.name : undefined);
 }
 
-async function defaultVoice(runtime: Runtime, voice: string | Bytes, signal?: AbortSignal): Promise<LoadedVoice> {
-  if (typeof voice === 'string') return abortable(runtime.voiceNamed(voice), signal);
-  return runtime.voiceGiven(voiceFile('voice', voice));
-}
-
-/** Waits for `promise` or for the signal, whichever is first. */
-async function abortable<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return promise;
-  throwIfAborted(signal);
-  let onAbort: (() => void) | undefined;
-  try {
-    return await new Promise<T>((resolve, reject) => {
-      onAbort = () => {
-        reject(abortError(signal));
-      };
-      signal.addEventListener('abort', onAbort, { once: true });
-      promise.then(resolve, reject);
-    });
-  } finally {
-    if (onAbort !== undefined) signal.removeEventListener('abort', onAbort);
-  }
-}
-
-/** First come, first served. */
-class Queue {
-  #tail: Promise<void> = Promise.resolve();
-
-  /** Waits for its turn; the result ends the turn. */
-  async enter(signal: AbortSignal | undefined): Promise<() => void> {
-    const before = this.#tail;
-    let leave = (): void => undefined;
-    this.#tail = new Promise((resolve) => {
-      leave = resolve;
-    });
-    try {
-      await abortable(before, signal);
-      return leave;
-    } catch (error) {
-      // Gives up its place without letting the next one overtake the one before.
-      void before.then(leave);
-      throw error;
-    }
-  }
+async function defaultVoice(backend: Backend, voice: string | Bytes, signal?: AbortSignal): Promise<LoadedVoice> {
+  if (typeof voice === 'string') return abortable(backend.voiceNamed(voice), signal);
+  return abortable(backend.voiceGiven(voiceFile('voice', voice)), signal);
 }
 
 /** A voice in memory. Disposing of one that belongs to the pack does nothing: others share it. */
@@ -214,7 +191,7 @@ export class Voice {
   }
 
   dispose(): void {
-    this.loaded.runtime.closeVoice(this.loaded);
+    this.loaded.backend.closeVoice(this.loaded);
   }
 }
 
@@ -246,6 +223,11 @@ export const LOAD_CHECKS: Checks<LoadOptions> = {
     if (typeof value !== 'string') voiceFile(name, value);
   },
   precision: oneOf(['f32', 'q8'], 'unsupported'),
+  instances: (name, value) => {
+    if (value !== 'auto' && value !== 1 && value !== 2) refuse(name, '"auto", 1 or 2', value);
+  },
+  parallel: whole(1, 16),
+  worker: isBoolean,
   signal: isSignal,
   onProgress: isFunction,
 };
@@ -265,24 +247,22 @@ const CLONE_VOICE_CHECKS: Checks<CloneVoiceOptions> = {
 
 /** Everything but load(). */
 export abstract class PocketTTSBase {
-  readonly #host: Host;
   readonly #reload: Core['reload'];
   readonly #voice: string | Bytes | undefined;
-  readonly #queue = new Queue();
-  #runtime: Runtime;
+  #backend: Backend;
+  #reloading: Promise<Backend> | undefined;
   #disposed = false;
 
   /** @internal */
   protected constructor(core: Core) {
-    this.#host = core.host;
     this.#reload = core.reload;
     this.#voice = core.voice;
-    this.#runtime = core.runtime;
+    this.#backend = core.backend;
   }
 
   /** Voices of the pack. */
   get voices(): readonly VoiceInfo[] {
-    return this.#runtime.manifest.files.flatMap((file) =>
+    return this.#backend.manifest.files.flatMap((file) =>
       file.role === 'voice' && file.name !== undefined
         ? [{ name: file.name, ...(file.license === undefined ? {} : { license: file.license }) }]
         : [],
@@ -290,10 +270,11 @@ export abstract class PocketTTSBase {
   }
 
   get info(): Info {
-    const { manifest, info, engine } = this.#alive();
+    const { manifest, info, state } = this.#alive();
+    const { layout } = state;
     const { name, description, license, cloning } = manifest;
     return {
-      version: engine.crashed ? '' : engine.version,
+      version: state.version,
       pack: {
         name,
         ...(description === undefined ? {} : { description }),
@@ -304,10 +285,13 @@ export abstract class PocketTTSBase {
       samplesPerFrame: info.samplesPerFrame,
       canClone: info.canClone !== 0 && cloning?.available !== false,
       weightBytes: info.weightBytes,
-      allocatedBytes: engine.allocatedBytes,
-      memoryBytes: engine.memoryBytes,
+      allocatedBytes: state.allocatedBytes,
+      memoryBytes: state.memoryBytes,
       simd: true,
-      instances: 1,
+      instances: layout.instances,
+      parallel: layout.parallel,
+      worker: layout.kind === 'workers',
+      reason: layout.reason,
     };
   }
 
@@ -330,15 +314,15 @@ export abstract class PocketTTSBase {
     return { samples, sampleRate, duration: length / sampleRate, chunks, toWav: () => encodeWav(samples, sampleRate) };
   }
 
-  /** Speaks a text frame by frame: a frame is made when it is asked for. */
+  /** Speaks a text frame by frame. Nothing is made before the first frame is asked for. */
   stream(text: string | Uint8Array, options: GenerateOptions = {}): SpeechStream {
-    const opened: { utterance?: Utterance } = {};
-    const { sampleRate } = this.#runtime.info;
+    const opened: { speaking?: Speaking } = {};
+    const { sampleRate } = this.#backend.info;
     const frames = this.#frames(text, options, opened);
     return {
       sampleRate,
       get chunks() {
-        return opened.utterance?.chunks ?? [];
+        return opened.speaking?.chunks ?? [];
       },
       next: () => frames.next(),
       return: () => frames.return(undefined),
@@ -352,42 +336,29 @@ export abstract class PocketTTSBase {
   async *#frames(
     text: string | Uint8Array,
     options: GenerateOptions,
-    opened: { utterance?: Utterance },
+    opened: { speaking?: Speaking },
   ): AsyncGenerator<Frame, undefined> {
     checkOptions(options, GENERATE_CHECKS);
     const { signal, onWarning } = options;
     this.#alive();
     throwIfAborted(signal);
-    let utterance: Utterance | undefined;
-    // One turn opens the text, each later one makes a frame: texts advance beside each other, and one that nobody
-    // reads on blocks nobody.
-    const turn = async <T>(work: () => T | Promise<T>): Promise<T> => {
-      const leave = await this.#queue.enter(signal);
-      try {
-        // Timers, input and aborts get their turn before every frame.
-        await this.#host.pause();
-        throwIfAborted(signal);
-        this.#alive();
-        return await work();
-      } finally {
-        leave();
-      }
-    };
+    const voice = await this.#resolveVoice(options.voice, signal);
+    const speaking = (opened.speaking = await voice.backend.speak(voice, text, options, signal));
     try {
-      utterance = await turn(async () => openUtterance(await this.#resolveVoice(options.voice, signal), text, options));
-      const { chunks } = (opened.utterance = utterance);
-      for (const chunk of chunks) {
+      if (options.rng === 'torch' && speaking.chunks.length > 1 && voice.backend.state.layout.parallel > 1) {
+        onWarning?.({ code: 'serial', chunk: 0, message: SERIAL });
+      }
+      for (const chunk of speaking.chunks) {
         if (chunk.overLimit) onWarning?.({ code: 'over-limit', chunk: chunk.index, message: overLimit(chunk) });
       }
-      const speaking = utterance;
       for (;;) {
-        const made = await turn(() => speaking.next());
+        const made = await speaking.next();
         if (made === undefined) return;
         if ('samples' in made) yield made;
         else if (made.truncated) onWarning?.({ code: 'no-eos', chunk: made.index, message: noEnd(made) });
       }
     } finally {
-      utterance?.close();
+      speaking.close();
     }
   }
 
@@ -395,9 +366,11 @@ export abstract class PocketTTSBase {
   async loadVoice(voice: string | Bytes, options: LoadVoiceOptions = {}): Promise<Voice> {
     checkOptions(options, LOAD_VOICE_CHECKS);
     const file = typeof voice === 'string' ? undefined : voiceFile('voice', voice);
-    const runtime = await this.#current(options.signal);
-    if (file !== undefined) return new Voice(runtime.voiceFromFile(file, options.name ?? 'file'));
-    return new Voice(await abortable(runtime.voiceNamed(voice as string), options.signal));
+    const backend = await this.#current(options.signal);
+    if (file !== undefined) {
+      return new Voice(await abortable(backend.voiceFromFile(file, options.name ?? 'file'), options.signal));
+    }
+    return new Voice(await abortable(backend.voiceNamed(voice as string), options.signal));
   }
 
   /** Makes a voice out of speech: a WAV file of any sample format (at most 256 MiB), or samples. Takes a while. */
@@ -407,68 +380,73 @@ export abstract class PocketTTSBase {
     const file = bytesOf(audio);
     if (file !== undefined) {
       const wav = limited('audio', 'audio', file, AUDIO_LIMIT);
-      return new Voice((await this.#current(signal)).voiceFromWav(wav, name, maxSeconds));
+      const backend = await this.#current(signal);
+      return new Voice(await abortable(backend.voiceFromWav(wav, name, maxSeconds), signal));
     }
     const { samples, sampleRate } = asRecording(audio);
     const wanted = maxSeconds === 0 ? undefined : Math.trunc(Math.fround(maxSeconds) * sampleRate);
-    return new Voice((await this.#current(signal)).voiceFromPcm(samples.subarray(0, wanted), sampleRate, name));
+    const backend = await this.#current(signal);
+    return new Voice(await abortable(backend.voiceFromPcm(samples.subarray(0, wanted), sampleRate, name), signal));
   }
 
   /** A voice as a file (safetensors) that the reference and this package load. Default: the default voice. */
   async exportVoice(voice?: string | Voice): Promise<Uint8Array<ArrayBuffer>> {
     if (voice !== undefined) isVoice('voice', voice);
     const loaded = await this.#resolveVoice(voice, undefined);
-    return loaded.runtime.exportVoice(loaded);
+    return loaded.backend.exportVoice(loaded);
   }
 
   /** Frees everything. Streams that still run end with 'disposed', and so does every later call. */
-  dispose(): Promise<void> {
-    if (!this.#disposed) {
-      this.#disposed = true;
-      this.#runtime.close();
-    }
-    return Promise.resolve();
+  async dispose(): Promise<void> {
+    this.#disposed = true;
+    await this.#backend.close();
   }
 
   [asyncDispose](): Promise<void> {
     return this.dispose();
   }
 
-  #alive(): Runtime {
+  #alive(): Backend {
     if (this.#disposed) throw new PocketTTSError('disposed', 'This PocketTTS was disposed of');
-    return this.#runtime;
+    return this.#backend;
   }
 
   /** The engine; after a crash a new one, loaded from the same pack. */
-  async #current(signal: AbortSignal | undefined): Promise<Runtime> {
+  async #current(signal: AbortSignal | undefined): Promise<Backend> {
     throwIfAborted(signal);
-    const runtime = this.#alive();
-    if (!runtime.engine.crashed) return runtime;
-    const fresh = await this.#reload(undefined, signal);
-    if (this.#disposed) fresh.close();
-    this.#alive();
-    // Two callers may have waited; the first replacement stays.
-    if (this.#runtime === runtime) this.#runtime = fresh;
-    else fresh.close();
-    return this.#runtime;
+    const crashed = this.#alive();
+    if (!crashed.crashed) return crashed;
+    // One replacement for all who wait, and therefore without anybody's signal.
+    this.#reloading ??= this.#reload()
+      .then(async (fresh) => {
+        await crashed.close();
+        this.#backend = fresh;
+        if (this.#disposed) await fresh.close();
+        return fresh;
+      })
+      .finally(() => {
+        this.#reloading = undefined;
+      });
+    await abortable(this.#reloading, signal);
+    return this.#alive();
   }
 
   async #resolveVoice(voice: string | Voice | undefined, signal: AbortSignal | undefined): Promise<LoadedVoice> {
-    const runtime = await this.#current(signal);
+    const backend = await this.#current(signal);
     if (voice instanceof Voice) {
-      if (voice.loaded.runtime === runtime && runtime.holds(voice.loaded)) return voice.loaded;
-      if (voice.loaded.runtime === runtime)
+      if (voice.loaded.backend === backend && backend.holds(voice.loaded)) return voice.loaded;
+      if (voice.loaded.backend === backend)
         throw new PocketTTSError('disposed', `The voice ${voice.name} was disposed of`);
       throw new PocketTTSError('voice', `The voice ${voice.name} belongs to another engine; load it into this one`);
     }
-    const wanted = voice ?? this.#voice ?? defaultVoiceName(runtime);
+    const wanted = voice ?? this.#voice ?? defaultVoiceName(backend);
     if (wanted === undefined) {
       throw new PocketTTSError(
         'argument',
-        `The pack ${runtime.manifest.name} has no voice of its own: pass one as voice`,
+        `The pack ${backend.manifest.name} has no voice of its own: pass one as voice`,
       );
     }
-    return defaultVoice(runtime, wanted, signal);
+    return defaultVoice(backend, wanted, signal);
   }
 }
 
@@ -485,6 +463,8 @@ function asRecording(audio: unknown): Recording {
   if (rate < 0 || rate > 0xffffffff) refuse('audio.sampleRate', 'a whole number of Hz', sampleRate);
   return { samples, sampleRate: rate };
 }
+
+const SERIAL = 'One random stream over all chunks (rng: torch): they are spoken one at a time';
 
 function overLimit(chunk: Chunk): string {
   return `Chunk ${chunk.index + 1} has ${chunk.tokens} tokens, more than max-tokens, and cannot be cut; it may not be spoken well`;

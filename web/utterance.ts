@@ -1,10 +1,13 @@
-// One text being spoken: a session and a codec of the engine, advanced frame by frame. Nothing here waits; the loop
-// around it (tts.ts) decides when the next frame is made.
+// One text being spoken: what can be set for it, what comes of it, and a session and a codec of an engine in this thread,
+// advanced frame by frame. Nothing here waits; the loop around it decides when the next frame is made.
 import { float, isSeed, isUint8Array, oneOf, refuse, whole } from './arguments.js';
 import type { Checks } from './arguments.js';
 import { PocketTTSError } from './errors.js';
 import type { DoorCodec, DoorMemory, DoorOptions, DoorSession, Engine } from './engine.js';
-import type { LoadedVoice, Runtime } from './runtime.js';
+import type { DoorVoice } from './pocket_tts.mjs';
+import type { RawChunk } from './protocol.js';
+import type { Runtime } from './runtime.js';
+import { rawChunks } from './voices.js';
 
 /** How the random numbers of the chunks are drawn. */
 export type RandomStreams = 'chunk' | 'torch';
@@ -76,9 +79,11 @@ export const SPEECH_CHECKS: Checks<SpeechOptions> = {
   rng: oneOf(['chunk', 'torch']),
 };
 
-/** The engine's options for `options`, which have been checked. */
-export function engineOptions(runtime: Runtime, options: SpeechOptions): DoorOptions {
-  const own = runtime.defaults;
+/** PTTS_RNG_* */
+const RNG: Readonly<Record<RandomStreams, number>> = { chunk: 0, torch: 1 };
+
+/** The engine's options for `options`, which have been checked; `own` are the model's. */
+export function engineOptions(own: DoorOptions, options: SpeechOptions): DoorOptions {
   const { seed = own.seed, rng } = options;
   return {
     // The generator takes the low 32 bits; the door takes doubles.
@@ -89,9 +94,7 @@ export function engineOptions(runtime: Runtime, options: SpeechOptions): DoorOpt
     decodeSteps: options.decodeSteps ?? own.decodeSteps,
     framesAfterEos: options.framesAfterEos ?? own.framesAfterEos,
     maxTokens: options.maxTokens ?? own.maxTokens,
-    rng: runtime.engine.run((door) =>
-      rng === undefined ? own.rng : rng === 'torch' ? door.RNG_TORCH : door.RNG_CHUNK,
-    ),
+    rng: rng === undefined ? own.rng : RNG[rng],
     discardDraws: own.discardDraws,
   };
 }
@@ -122,54 +125,56 @@ function positions(text: string | Uint8Array, bytes: readonly number[]): number[
   });
 }
 
-interface MutableChunk extends Chunk {
+export interface MutableChunk extends Chunk {
   frames: number;
   truncated: boolean;
 }
 
+/** The chunks of a session for the caller of `text`; nothing has been spoken yet. */
+export function namedChunks(text: string | Uint8Array, raw: readonly RawChunk[]): MutableChunk[] {
+  const begins = positions(
+    text,
+    raw.map(({ textBegin }) => textBegin),
+  );
+  const ends = positions(
+    text,
+    raw.map(({ textEnd }) => textEnd),
+  );
+  return raw.map(({ text: prompt, tokens, overLimit }, index) => ({
+    index,
+    text: prompt,
+    tokens,
+    begin: begins[index] ?? 0,
+    end: ends[index] ?? 0,
+    frames: 0,
+    truncated: false,
+    overLimit,
+  }));
+}
+
 /** Opens a session for a text. */
-export function openUtterance(voice: LoadedVoice, text: string | Uint8Array, options: SpeechOptions): Utterance {
-  const { runtime } = voice;
+export function openUtterance(
+  runtime: Runtime,
+  voice: DoorVoice,
+  text: string | Uint8Array,
+  options: SpeechOptions,
+): Utterance {
   const { engine } = runtime;
   const bytes = textBytes(text);
-  const settings = engineOptions(runtime, options);
+  const settings = engineOptions(runtime.defaults, options);
   const session = engine.run((door) => new door.Session());
   let codec: DoorCodec | undefined;
   try {
-    engine.withBytes(bytes, (memory) => engine.check(session.open(runtime.model, voice.handle, memory, settings)));
+    engine.withBytes(bytes, (memory) => engine.check(session.open(runtime.model, voice, memory, settings)));
     codec = engine.run((door) => new door.Codec());
     const opened = codec;
     engine.call(() => opened.open(runtime.model));
-    return new Utterance(runtime, session, codec, readChunks(engine, session, text));
+    return new Utterance(runtime, session, codec, namedChunks(text, rawChunks(engine, session)));
   } catch (error) {
     engine.release(codec);
     engine.release(session);
     throw error;
   }
-}
-
-function readChunks(engine: Engine, session: DoorSession, text: string | Uint8Array): MutableChunk[] {
-  return engine.run(() => {
-    const found = Array.from({ length: session.chunkCount() }, (_, i) => session.chunk(i));
-    const begins = positions(
-      text,
-      found.map((chunk) => chunk.textBegin),
-    );
-    const ends = positions(
-      text,
-      found.map((chunk) => chunk.textEnd),
-    );
-    return found.map((chunk, index) => ({
-      index,
-      text: session.chunkText(index, 1),
-      tokens: chunk.tokens,
-      begin: begins[index] ?? 0,
-      end: ends[index] ?? 0,
-      frames: 0,
-      truncated: false,
-      overLimit: chunk.overLimit !== 0,
-    }));
-  });
 }
 
 export class Utterance {

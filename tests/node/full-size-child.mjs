@@ -1,13 +1,15 @@
-// Loads the pack in the folder argv[2] with the precision argv[3], speaks eight frames, and prints what it took.
+// Loads the pack in the folder argv[2] with the precision argv[3] in argv[4] instances, speaks eight frames, and prints
+// what it took.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { PocketTTS } from '../../dist/node.js';
 
-const [, , folder, precision] = process.argv;
+const [, , folder, precision, instances] = process.argv;
 const started = performance.now();
 const tts = await PocketTTS.load({
   config: join(folder, 'config.yaml'),
   precision,
+  instances: Number(instances),
   voice: new Uint8Array(readFileSync(join(folder, 'voice.safetensors'))),
 });
 const seconds = (performance.now() - started) / 1000;

@@ -85,19 +85,23 @@ function writePack(folder) {
   writeFileSync(join(folder, 'config.yaml'), JSON.stringify(config));
 }
 
-test('100 M parameters in BF16: memory below 1.2 x the working weights + 80 MB', { timeout: 300000 }, (t) => {
+test('100 M parameters in BF16: memory below 1.2 x the working weights + 80 MB, + 20 MB a worker', { timeout: 300000 }, (t) => {
   const folder = temporary(t);
   writePack(folder);
-  for (const precision of ['f32', 'q8']) {
+  for (const [precision, instances] of [
+    ['f32', 1],
+    ['q8', 1],
+    ['q8', 2],
+  ]) {
     const child = fileURLToPath(new URL('full-size-child.mjs', import.meta.url));
     const { frames, weights, peak, seconds } = JSON.parse(
-      execFileSync(process.execPath, [child, folder, precision], { encoding: 'utf8' }),
+      execFileSync(process.execPath, [child, folder, precision, String(instances)], { encoding: 'utf8' }),
     );
-    const limit = 1.2 * weights + 80e6;
+    const limit = 1.2 * weights + 80e6 + (instances === 1 ? 0 : 2 * 20e6);
     const mb = (bytes) => `${(bytes / 1e6).toFixed(0)} MB`;
     t.diagnostic(
-      `${precision}: file ${mb(statSync(join(folder, 'model.safetensors')).size)}, working weights ${mb(weights)}, ` +
-        `peak of the process ${mb(peak)} (limit ${mb(limit)}), loaded in ${seconds.toFixed(1)} s`,
+      `${precision}, instances ${instances}: file ${mb(statSync(join(folder, 'model.safetensors')).size)}, ` +
+        `working weights ${mb(weights)}, peak of the process ${mb(peak)} (limit ${mb(limit)}), loaded in ${seconds.toFixed(1)} s`,
     );
     assert.equal(frames, 8);
     assert.ok(peak < limit);

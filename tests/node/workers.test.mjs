@@ -1,0 +1,356 @@
+// Instances in workers: the samples of one instance in the calling thread, whatever is stopped, disposed of or crashes.
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { cpSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
+import { pathToFileURL } from 'node:url';
+import { promisify } from 'node:util';
+import { PocketTTS } from '../../dist/node.js';
+import { speak } from '../hosts/speak.mjs';
+import { fixture, loadFixture, pcm, refused, root, sha256, temporary } from './support.mjs';
+
+const LAYOUTS = { one: { worker: true }, halves: { instances: 2 }, wholes: { parallel: 2 } };
+const TEXT = 'One two three. Four five six! Seven, eight; nine and ten? Eleven. Twelve, thirteen: fourteen.';
+const SHORT = 'One two three.';
+const LONG = 'This sentence is here to take a while. '.repeat(20);
+const CHUNKS = { maxTokens: 8, eosThreshold: 1e6 };
+
+const read = (name) => JSON.parse(readFileSync(join(root, 'tests', 'hosts', name), 'utf8'));
+const [document, expected] = [read('requests.json'), read('expected.json')];
+
+for (const [name, layout] of Object.entries(LAYOUTS)) {
+  test(`${name}: the samples of every other host`, async () => {
+    for (const request of document.requests) {
+      assert.deepEqual(await speak(document, request, layout), expected[request.name], request.name);
+    }
+  });
+}
+
+const hash = (samples) => sha256(pcm(samples));
+const threads = () => readdirSync('/proc/self/task').length;
+
+/** Reads a stream to its end; the number of frames. */
+async function drain(stream, each = () => undefined) {
+  let frames = 0;
+  for await (const frame of stream) {
+    frames++;
+    each(frame);
+  }
+  return frames;
+}
+
+/** Waits until `probe` answers `wanted`: what workers hold is reported when they have let go of it. */
+async function becomes(wanted, probe) {
+  for (let i = 0; i < 200 && probe() !== wanted; i++) await setTimeout(10);
+  assert.equal(probe(), wanted);
+}
+
+test('many chunks: the same samples, chunks and places in every layout; frames count on', async () => {
+  const one = await loadFixture('lsd6', { worker: false });
+  const alone = await one.generate(TEXT, CHUNKS);
+  assert.ok(alone.chunks.length > 3);
+  for (const layout of Object.values(LAYOUTS)) {
+    const tts = await loadFixture('lsd6', layout);
+    const stream = tts.stream(TEXT, CHUNKS);
+    let frames = 0;
+    for await (const { samples, frame, time, chunk, chunkFrame } of stream) {
+      assert.equal(frame, frames);
+      assert.equal(time, (frame * 1920) / 24000);
+      assert.equal(stream.chunks[chunk].frames, chunkFrame + 1);
+      assert.deepEqual(samples, alone.samples.subarray(1920 * frame, 1920 * (frame + 1)));
+      frames++;
+    }
+    assert.equal(1920 * frames, alone.samples.length);
+    assert.deepEqual(stream.chunks, alone.chunks);
+    await tts.dispose();
+  }
+  await one.dispose();
+});
+
+test('info says what was chosen and why', async () => {
+  const say = async (options) => {
+    const tts = await loadFixture('lsd6', options);
+    const { instances, parallel, worker, reason, weightBytes, precision, canClone } = tts.info;
+    await tts.dispose();
+    return { instances, parallel, worker, reason, weightBytes, precision, canClone };
+  };
+  const small = /one core|small model: 0.2 million weights a frame, two instances pay from \d+ on/;
+  const { reason, ...auto } = await say({});
+  assert.match(reason, small);
+  assert.deepEqual(auto, { ...auto, instances: 1, parallel: 1, worker: false });
+  const { weightBytes } = auto;
+  const asked = { reason: 'as asked for', precision: 'f32', canClone: true };
+  assert.deepEqual(await say({ worker: true, instances: 1 }), { ...asked, instances: 1, parallel: 1, worker: true, weightBytes });
+  assert.deepEqual(await say({ instances: 2 }), { ...asked, instances: 2, parallel: 1, worker: true, weightBytes });
+  const wholes = await say({ parallel: 2 });
+  assert.deepEqual(wholes, { ...asked, instances: 1, parallel: 2, worker: true, weightBytes: wholes.weightBytes });
+  assert.ok(wholes.weightBytes > 1.5 * weightBytes && wholes.weightBytes <= 2 * weightBytes);
+});
+
+test('options that exclude each other are refused', async () => {
+  await refused(loadFixture('lsd6', { instances: 2, worker: false }), 'argument', /instances: 2 needs workers, found worker: false/);
+  await refused(loadFixture('lsd6', { parallel: 2, worker: false }), 'argument', /parallel: 2 needs workers/);
+  await refused(loadFixture('lsd6', { instances: 3 }), 'argument', /instances: expected "auto", 1 or 2, found 3/);
+  await refused(loadFixture('lsd6', { parallel: 0 }), 'argument', /parallel: expected 1 to 16, found 0/);
+  await refused(loadFixture('lsd6', { worker: 'yes' }), 'argument', /worker: expected true or false, found "yes"/);
+});
+
+test('what is wrong with a pack is said as it is without workers', async (t) => {
+  const folder = temporary(t);
+  cpSync(fixture('lsd6').folder, folder, { recursive: true });
+  const config = join(folder, 'config.yaml');
+  const voice = new Uint8Array(readFileSync(fixture('lsd6').voice));
+  const weights = readFileSync(join(folder, 'model.safetensors'));
+  const load = async (layout) => {
+    const error = await PocketTTS.load({ config, voice, ...layout }).then(() => undefined, (e) => e);
+    return { code: error?.code, message: error?.message };
+  };
+  const before = threads();
+  for (const [path, bytes] of [
+    ['model.safetensors', weights.subarray(0, weights.length - 4)],
+    ['model.safetensors', Buffer.from('nonsense')],
+    ['model.safetensors', Buffer.alloc(0)],
+    ['tokenizer.model', Buffer.from('nonsense')],
+  ]) {
+    const good = readFileSync(join(folder, path));
+    writeFileSync(join(folder, path), bytes);
+    const here = await load({ worker: false });
+    assert.ok(['weights', 'tokenizer'].includes(here.code), here.message);
+    for (const layout of Object.values(LAYOUTS)) assert.deepEqual(await load(layout), here);
+    writeFileSync(join(folder, path), good);
+  }
+  await becomes(before, threads);
+});
+
+test('voices: from a file, from a recording, exported, closed', async () => {
+  const { voice, file } = fixture('lsd6');
+  const recording = new Uint8Array(readFileSync(file('voice.wav')));
+  const one = await loadFixture('lsd6', { worker: false });
+  const wanted = await one.cloneVoice(recording);
+  const exported = Buffer.from(await one.exportVoice(wanted));
+  const spoken = hash((await one.generate(TEXT, { ...CHUNKS, voice: wanted })).samples);
+  for (const layout of Object.values(LAYOUTS)) {
+    const tts = await loadFixture('lsd6', layout);
+    const made = await tts.cloneVoice(recording);
+    assert.equal(made.positions, wanted.positions);
+    assert.deepEqual(Buffer.from(await tts.exportVoice(made)), exported);
+    assert.equal(hash((await tts.generate(TEXT, { ...CHUNKS, voice: made })).samples), spoken);
+    made.dispose();
+    await refused(tts.generate('Yes.', { voice: made }), 'disposed');
+    await refused(tts.loadVoice(new Uint8Array(9)), 'voice');
+    await refused(tts.cloneVoice(recording.subarray(0, 50)), 'audio');
+    const again = await tts.loadVoice(new Uint8Array(readFileSync(voice)));
+    assert.ok((await tts.generate('Yes.', { voice: again })).samples.length > 0);
+    await tts.dispose();
+    await refused(tts.exportVoice(), 'disposed');
+  }
+  await one.dispose();
+});
+
+test('errors of the engine end a stream and nothing else', async () => {
+  for (const layout of Object.values(LAYOUTS)) {
+    const tts = await loadFixture('lsd6', layout);
+    await refused(tts.generate(''), 'text-empty');
+    await refused(tts.generate(new Uint8Array([0xff])), 'text-encoding');
+    assert.ok((await tts.generate('Yes.')).samples.length > 0);
+    await tts.dispose();
+  }
+});
+
+test('one random stream over all chunks is spoken by one instance, with a warning', async () => {
+  const tts = await loadFixture('lsd6', LAYOUTS.wholes);
+  const warnings = [];
+  await tts.generate(TEXT, { rng: 'torch', maxTokens: 8, onWarning: ({ code }) => warnings.push(code) });
+  assert.deepEqual(warnings.filter((code) => code === 'serial'), ['serial']);
+  await tts.dispose();
+});
+
+test('aborts at any point: at once, nothing stays, the next request is whole', async () => {
+  let state = 7;
+  const random = () => (state = (Math.imul(state, 1664525) + 1013904223) >>> 0) / 2 ** 32;
+  for (const layout of Object.values(LAYOUTS)) {
+    const tts = await loadFixture('lsd6', layout);
+    const whole = hash((await tts.generate('Yes.')).samples);
+    const idle = tts.info.allocatedBytes;
+    for (let round = 0; round < 25; round++) {
+      const stop = new AbortController();
+      const reason = new Error('enough');
+      const after = Math.floor(random() * 40);
+      const delay = random() * 30;
+      const abort = () => {
+        stop.abort(reason);
+      };
+      const stream = tts.stream(LONG, { signal: stop.signal, ...CHUNKS });
+      const late = round % 2 === 1;
+      let frames = 0;
+      const count = ({ frame }) => {
+        frames = frame + 1;
+        if (late && frames > after) abort();
+      };
+      if (!late) void setTimeout(delay).then(abort);
+      const error = await refused(drain(stream, count), 'aborted');
+      assert.equal(error.cause, reason);
+      if (late) assert.equal(frames, after + 1);
+    }
+    // And by leaving: a loop, and a stream that was never read.
+    for await (const { frame } of tts.stream(LONG, CHUNKS)) if (frame === 3) break;
+    tts.stream(LONG);
+    assert.equal(hash((await tts.generate('Yes.')).samples), whole);
+    await becomes(idle, () => tts.info.allocatedBytes);
+    await tts.dispose();
+  }
+});
+
+test('loading can be aborted in the middle, and leaves no worker behind', async () => {
+  const before = threads();
+  for (const layout of Object.values(LAYOUTS)) {
+    for (const wanted of [1, 2, 5]) {
+      const stop = new AbortController();
+      let calls = 0;
+      const onProgress = () => {
+        if (++calls === wanted) stop.abort();
+      };
+      await refused(PocketTTS.load({ signal: stop.signal, onProgress, ...layout }), 'aborted');
+    }
+  }
+  await becomes(before, threads);
+});
+
+test('streams advance beside each other; one that is not read stops after a little and holds up nobody', async () => {
+  for (const layout of Object.values(LAYOUTS)) {
+    const tts = await loadFixture('lsd6', layout);
+    const alone = hash((await tts.generate(TEXT, CHUNKS)).samples);
+    const forgotten = tts.stream(LONG, CHUNKS);
+    await forgotten.next();
+    const long = tts.stream(LONG.repeat(5), CHUNKS);
+    let read = 0;
+    const reading = drain(long, () => read++).catch((error) => error.code);
+    const spoken = await Promise.all([1, 2, 3].map(() => tts.generate(TEXT, CHUNKS)));
+    assert.ok(read > 0, 'a longer text goes on meanwhile');
+    assert.ok(long.chunks.some(({ frames }) => frames === 0), 'and has not been waited for');
+    assert.deepEqual(new Set(spoken.map(({ samples }) => hash(samples))), new Set([alone]));
+    await tts.dispose();
+    assert.equal(await reading, 'disposed');
+    await refused(forgotten.next(), 'disposed');
+    await refused(tts.generate('Yes.'), 'disposed');
+  }
+});
+
+test('30 rounds of load() and dispose() in a running stream: no thread stays', async () => {
+  const before = threads();
+  for (let round = 0; round < 30; round++) {
+    const tts = await loadFixture('lsd6', Object.values(LAYOUTS)[round % 3]);
+    const stream = tts.stream(LONG, CHUNKS);
+    await stream.next();
+    const waiting = stream.next().catch(({ code }) => assert.equal(code, 'disposed'));
+    await tts.dispose();
+    await waiting;
+  }
+  await becomes(before, threads);
+});
+
+/** Runs a program against the package in `folder`. */
+async function program(folder, source) {
+  const script = join(folder, 'main.mjs');
+  writeFileSync(script, source);
+  const { stdout } = await promisify(execFile)(process.execPath, [script], { timeout: 30000 });
+  return stdout.trim();
+}
+
+test('the process ends by itself: with workers at rest, and after they have spoken', async (t) => {
+  const url = pathToFileURL(join(root, 'dist', 'node.js')).href;
+  for (const layout of Object.values(LAYOUTS)) {
+    const load = `import { PocketTTS } from '${url}'; const tts = await PocketTTS.load(${JSON.stringify(layout)});`;
+    const folder = temporary(t);
+    assert.equal(await program(folder, `${load} console.log('loaded');`), 'loaded');
+    const text = `const { samples } = await tts.generate('Hello.'); console.log(samples.length > 0);`;
+    assert.equal(await program(folder, `${load} ${text}`), 'true');
+    const left = `const s = tts.stream('Hello there.'); await s.next(); console.log('left');`;
+    assert.equal(await program(folder, `${load} ${left}`), 'left');
+  }
+});
+
+/** A copy of the package whose engine misbehaves as soon as there is a file of a certain name in its folder. */
+async function misbehaving(t, edit = () => undefined) {
+  const folder = temporary(t);
+  cpSync(join(root, 'dist'), join(folder, 'dist'), { recursive: true });
+  mkdirSync(join(folder, 'models'));
+  symlinkSync(join(root, 'models', 'starter'), join(folder, 'models', 'starter'));
+  renameSync(join(folder, 'dist', 'pocket_tts.mjs'), join(folder, 'dist', 'real.mjs'));
+  writeFileSync(
+    join(folder, 'dist', 'pocket_tts.mjs'),
+    `
+    import { existsSync, rmSync } from 'node:fs';
+    import create from './real.mjs';
+    const due = (name) => {
+      const path = new URL('../' + name, import.meta.url);
+      if (!existsSync(path)) return false;
+      rmSync(path, { force: true });
+      return true;
+    };
+    export default async function (settings) {
+      const door = await create(settings);
+      const wrap = (type, method) => {
+        const real = type.prototype[method];
+        type.prototype[method] = function (...args) {
+          if (due('trap-' + method)) throw new WebAssembly.RuntimeError('unreachable');
+          if (due('exit-' + method)) process.exit(3);
+          if (due('throw-' + method)) setImmediate(() => { throw new Error('out of the blue'); });
+          return real.apply(this, args);
+        };
+      };
+      wrap(door.Session, 'step');
+      wrap(door.Codec, 'decode');
+      wrap(door.Voice, 'load');
+      return door;
+    }`,
+  );
+  writeFileSync(join(folder, 'package.json'), '{ "type": "module" }');
+  edit(join(folder, 'dist'));
+  const module = await import(pathToFileURL(join(folder, 'dist', 'node.js')).href);
+  return { PocketTTS: module.PocketTTS, order: (name) => writeFileSync(join(folder, name), '') };
+}
+
+test('a crash of either side ends the streams with its reason, and the next request works', async (t) => {
+  const { PocketTTS: Crashing, order } = await misbehaving(t);
+  const { config, voice } = fixture('lsd6');
+  const file = new Uint8Array(readFileSync(voice));
+  const before = threads();
+  for (const layout of Object.values(LAYOUTS)) {
+    const tts = await Crashing.load({ config, voice: file, ...layout });
+    const whole = hash((await tts.generate(SHORT)).samples);
+    for (const [name, message] of [
+      ['trap-step', /The engine crashed \(unreachable\)/],
+      ['trap-decode', /The engine crashed \(unreachable\)/],
+      ['exit-step', /The worker of the engine died: it ended with exit code 3/],
+      ['exit-decode', /The worker of the engine died: it ended with exit code 3/],
+      ['throw-decode', /The worker of the engine died: out of the blue/],
+    ]) {
+      const other = await tts.loadVoice(file);
+      const beside = tts.stream(LONG, CHUNKS);
+      await beside.next();
+      order(name);
+      await refused(tts.generate(LONG, CHUNKS), 'crashed', message);
+      await refused(drain(beside), 'crashed', message);
+      assert.equal(hash((await tts.generate(SHORT)).samples), whole, name);
+      await refused(tts.generate('Yes.', { voice: other }), 'voice', /another engine/);
+    }
+    order('trap-load');
+    await refused(tts.loadVoice(file), 'crashed');
+    const both = await Promise.all([tts.generate(SHORT), tts.generate(SHORT)]);
+    assert.deepEqual(both.map(({ samples }) => hash(samples)), [whole, whole]);
+    await tts.dispose();
+  }
+  await becomes(before, threads);
+});
+
+test('without its worker file: one instance in the calling thread when the choice was ours, else an error', async (t) => {
+  const { PocketTTS: Lacking } = await misbehaving(t, (dist) => rmSync(join(dist, 'worker-node.js')));
+  await refused(Lacking.load({ instances: 2 }), 'unsupported', /Workers do not start here: .*worker-node\.js/);
+  await refused(Lacking.load({ worker: true }), 'unsupported', /Workers do not start here/);
+  const tts = await Lacking.load();
+  assert.ok((await tts.generate('Hello.')).samples.length > 0);
+  await tts.dispose();
+});

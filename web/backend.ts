@@ -1,0 +1,190 @@
+// One loaded pack, wherever its engine runs: in this thread (runtime.ts) or in workers (remote.ts). Replaced as a whole
+// after a crash. Keeps the voices; a subclass knows what an engine's voice is.
+import { PocketTTSError } from './errors.js';
+import type { Host, Source } from './host.js';
+import type { Layout } from './layout.js';
+import { readPackFile, VOICE_LIMIT } from './pack.js';
+import type { PackManifest } from './pack.js';
+import type { DoorModelInfo } from './pocket_tts.mjs';
+import type { VoiceOrigin } from './protocol.js';
+import type { Chunk, Frame, SpeechOptions } from './utterance.js';
+
+/** A pack before it is loaded: where it is, and its manifest where that is not a pack.json there. */
+export interface PackLocation {
+  readonly source: Source;
+  readonly manifest?: PackManifest;
+}
+
+/** A voice in the memory of an engine. */
+export interface LoadedVoice {
+  readonly backend: Backend;
+  readonly name: string;
+  readonly positions: number;
+  /** One of the pack's own, shared by all who name it: closed with the backend. */
+  readonly shared: boolean;
+}
+
+/** A text being spoken. */
+export interface Speaking {
+  readonly chunks: readonly Chunk[];
+  /** The next frame, the chunk that has just ended, or undefined after the last. One call at a time. */
+  next(): Promise<Frame | Chunk | undefined>;
+  close(): void;
+}
+
+/** What the instances are and hold. */
+export interface BackendState {
+  /** Of the engine. */
+  readonly version: string;
+  readonly layout: Layout;
+  readonly allocatedBytes: number;
+  readonly memoryBytes: number;
+}
+
+export type Backend = PackBackend<unknown>;
+
+export abstract class PackBackend<Handle> {
+  readonly manifest: PackManifest;
+  abstract readonly info: DoorModelInfo;
+  abstract readonly state: BackendState;
+  /** True after a trap: no call succeeds any more. */
+  abstract readonly crashed: boolean;
+  readonly #host: Host;
+  readonly #source: Source;
+  readonly #named = new Map<string, Promise<LoadedVoice>>();
+  readonly #open = new Map<LoadedVoice, Handle>();
+  #given: Promise<LoadedVoice> | undefined;
+  #closed = false;
+
+  protected constructor(host: Host, source: Source, manifest: PackManifest) {
+    this.#host = host;
+    this.#source = source;
+    this.manifest = manifest;
+  }
+
+  /** Opens a text. */
+  abstract speak(
+    voice: LoadedVoice,
+    text: string | Uint8Array,
+    options: SpeechOptions,
+    signal: AbortSignal | undefined,
+  ): Promise<Speaking>;
+
+  protected abstract makeVoice(from: VoiceOrigin, name: string): Promise<{ handle: Handle; positions: number }>;
+  protected abstract releaseVoice(handle: Handle): void;
+  protected abstract exportHandle(handle: Handle, name: string): Promise<Uint8Array<ArrayBuffer>>;
+  /** Frees what the subclass holds, once. */
+  protected abstract release(): Promise<void>;
+
+  protected get closed(): boolean {
+    return this.#closed;
+  }
+
+  protected get disposed(): PocketTTSError {
+    return new PocketTTSError('disposed', 'This PocketTTS was disposed of');
+  }
+
+  /** A voice of the pack by name; read once. */
+  voiceNamed(name: string): Promise<LoadedVoice> {
+    const known = this.#named.get(name);
+    if (known !== undefined) return known;
+    // Without anybody's signal: several callers may wait for it.
+    const loading = this.#readVoice(name);
+    this.#named.set(name, loading);
+    loading.catch(() => this.#named.delete(name));
+    return loading;
+  }
+
+  async #readVoice(name: string): Promise<LoadedVoice> {
+    const entry = this.manifest.files.find((file) => file.role === 'voice' && file.name === name);
+    if (entry === undefined) {
+      const names = this.manifest.files.flatMap((file) =>
+        file.role === 'voice' && file.name !== undefined ? [file.name] : [],
+      );
+      throw new PocketTTSError(
+        'not-found',
+        `No voice "${name}" in the pack ${this.manifest.name} (${names.length === 0 ? 'it has none' : `it has: ${names.join(', ')}`})`,
+      );
+    }
+    const bytes = await readPackFile(this.#host, this.#source, entry, VOICE_LIMIT);
+    return this.#addVoice({ kind: 'file', bytes }, name, true);
+  }
+
+  /** The voice file that load() was given; loaded once. */
+  voiceGiven(bytes: Uint8Array): Promise<LoadedVoice> {
+    this.#given ??= this.#addVoice({ kind: 'file', bytes }, 'file', true);
+    return this.#given;
+  }
+
+  /** A voice file (safetensors). */
+  voiceFromFile(bytes: Uint8Array, name: string): Promise<LoadedVoice> {
+    return this.#addVoice({ kind: 'file', bytes }, name, false);
+  }
+
+  /** A voice out of a WAV file. */
+  voiceFromWav(bytes: Uint8Array, name: string, maxSeconds: number): Promise<LoadedVoice> {
+    return this.#cloneVoice({ kind: 'wav', bytes, maxSeconds }, name);
+  }
+
+  /** A voice out of mono samples. */
+  voiceFromPcm(samples: Float32Array, sampleRate: number, name: string): Promise<LoadedVoice> {
+    const bytes = new Uint8Array(samples.buffer, samples.byteOffset, samples.byteLength);
+    return this.#cloneVoice({ kind: 'pcm', bytes, sampleRate }, name);
+  }
+
+  /** The pack's own word on cloning goes before the engine's: it can say why. */
+  async #cloneVoice(from: VoiceOrigin, name: string): Promise<LoadedVoice> {
+    const cloning = this.manifest.cloning;
+    if (cloning?.available === false) {
+      const reason = cloning.reason === undefined ? '' : `: ${cloning.reason}`;
+      throw new PocketTTSError('cloning', `The pack ${this.manifest.name} cannot make voices from audio${reason}`);
+    }
+    return this.#addVoice(from, name, false);
+  }
+
+  async #addVoice(from: VoiceOrigin, name: string, shared: boolean): Promise<LoadedVoice> {
+    if (this.#closed) throw this.disposed;
+    const { handle, positions } = await this.makeVoice(from, name);
+    if (this.closed) {
+      this.releaseVoice(handle);
+      throw this.disposed;
+    }
+    const voice = { backend: this as Backend, name, positions, shared };
+    this.#open.set(voice, handle);
+    return voice;
+  }
+
+  /** What the engine knows the voice by. */
+  protected handleOf(voice: LoadedVoice): Handle {
+    const handle = this.#open.get(voice);
+    if (handle === undefined) throw new PocketTTSError('disposed', `The voice ${voice.name} was disposed of`);
+    return handle;
+  }
+
+  /** The voice as a file of the reference's current format. */
+  async exportVoice(voice: LoadedVoice): Promise<Uint8Array<ArrayBuffer>> {
+    return this.exportHandle(this.handleOf(voice), voice.name);
+  }
+
+  /** False after closeVoice() and close(). */
+  holds(voice: LoadedVoice): boolean {
+    return this.#open.has(voice);
+  }
+
+  closeVoice(voice: LoadedVoice): void {
+    const handle = this.#open.get(voice);
+    if (voice.shared || handle === undefined) return;
+    this.#open.delete(voice);
+    this.releaseVoice(handle);
+  }
+
+  /** Frees everything; what still runs ends with 'disposed'. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    for (const handle of this.#open.values()) this.releaseVoice(handle);
+    this.#open.clear();
+    this.#named.clear();
+    await this.release();
+  }
+}

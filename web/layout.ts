@@ -1,0 +1,104 @@
+// How many instances of the engine speak, and where they run.
+import { PocketTTSError } from './errors.js';
+import type { Workers } from './host.js';
+import type { Duties } from './protocol.js';
+import type { PackManifest } from './pack.js';
+
+export interface LayoutOptions {
+  /**
+   * Instances of the engine that speak a piece of text. 2: one makes the latents of the next frames while the other makes
+   * sound of the last ones, in two workers. 1: one does both. `auto` (default): two where it pays, for a model that is
+   * large enough and with a second core. The samples are the same.
+   */
+  readonly instances?: 'auto' | 1 | 2 | undefined;
+  /**
+   * Throughput: how many chunks of a long text are spoken at once, up to 16, each by an instance of its own in a worker of
+   * its own. The samples are the same and come in order, the first a little later. Each instance beyond the first holds
+   * the weights again. Default 1.
+   */
+  readonly parallel?: number | undefined;
+  /** Whether one instance gets a worker of its own. Default: in a page, which it would hold up; elsewhere not. */
+  readonly worker?: boolean | undefined;
+}
+
+export interface Layout {
+  /** `here`: in the calling thread. `workers`: one for each of the duties. */
+  readonly kind: 'here' | 'workers';
+  readonly duties: readonly Duties[];
+  /** Instances that speak a piece of text, and pieces that are spoken at once. */
+  readonly instances: number;
+  readonly parallel: number;
+  /** Why, in a few words. */
+  readonly reason: string;
+  /** When its workers do not start, one instance in the calling thread does instead. */
+  readonly optional: boolean;
+}
+
+/** Whole models, and the whole of what an instance can do. */
+export const EVERYTHING: Duties = { speaks: true, decodes: true, clones: true };
+
+const HALVES: readonly Duties[] = [
+  { speaks: true, decodes: false, clones: true },
+  { speaks: false, decodes: true, clones: false },
+];
+
+/** Whole instances, of which one makes voices out of audio. */
+function wholes(count: number): readonly Duties[] {
+  return Array.from({ length: count }, (_, i) => ({ ...EVERYTHING, clones: i === 0 }));
+}
+
+/**
+ * Multiplications of the language model's transformer in a frame from which on two instances gain more than the messages
+ * between them cost.
+ */
+const TWO_FROM = 4e6;
+
+/** Multiplications of the transformer in a frame; 0 when the configuration does not say, which the engine will refuse. */
+function work({ config }: PackManifest): number {
+  const flow = config['flow_lm'] as Record<string, unknown> | undefined;
+  const shape = flow?.['transformer'] as Record<string, unknown> | undefined;
+  const [width, scale, layers] = [shape?.['d_model'], shape?.['hidden_scale'], shape?.['num_layers']].map(Number);
+  const products = (layers ?? NaN) * (4 + 2 * (scale ?? NaN)) * (width ?? NaN) ** 2;
+  return Number.isFinite(products) ? products : 0;
+}
+
+/** Decides, and refuses what excludes itself or cannot be had here. */
+export function chooseLayout(options: LayoutOptions, manifest: PackManifest, workers: Workers): Layout {
+  const { instances = 'auto', parallel = 1, worker } = options;
+  const asked = { reason: 'as asked for', optional: false };
+  if (parallel > 1 || instances === 2) {
+    const wanted = parallel > 1 ? `parallel: ${parallel}` : `instances: ${instances}`;
+    if (worker === false) throw new PocketTTSError('argument', `${wanted} needs workers, found worker: false`);
+    if (!workers.usable()) throw new PocketTTSError('unsupported', `${wanted} needs workers, and there are none here`);
+    return parallel > 1
+      ? { kind: 'workers', duties: wholes(parallel), instances: 1, parallel, ...asked }
+      : { kind: 'workers', duties: HALVES, instances: 2, parallel: 1, ...asked };
+  }
+  if (instances === 1) return alone(worker, workers, asked.reason);
+  if (worker === false) return alone(worker, workers, 'without workers, as asked for');
+  if (!workers.usable()) return alone(worker, workers, 'no workers here');
+  const cores = workers.cores();
+  if (cores < 2) return alone(worker, workers, 'one core');
+  const millions = (work(manifest) / 1e6).toFixed(1);
+  if (work(manifest) < TWO_FROM) {
+    const least = TWO_FROM / 1e6;
+    return alone(worker, workers, `small model: ${millions} million weights a frame, two instances pay from ${least} on`);
+  }
+  const reason = `${cores} cores, ${millions} million weights a frame`;
+  return { kind: 'workers', duties: HALVES, instances: 2, parallel: 1, reason, optional: worker !== true };
+}
+
+/** One instance, in a worker or here. */
+function alone(worker: boolean | undefined, workers: Workers, reason: string): Layout {
+  if (worker === true && !workers.usable()) {
+    throw new PocketTTSError('unsupported', 'worker: true: there are no workers here');
+  }
+  return worker ?? (workers.usable() && workers.preferred())
+    ? { kind: 'workers', duties: wholes(1), instances: 1, parallel: 1, reason, optional: worker !== true }
+    : here(reason);
+}
+
+/** One instance in the calling thread. */
+export function here(reason: string): Layout {
+  return { kind: 'here', duties: wholes(1), instances: 1, parallel: 1, reason, optional: false };
+}

@@ -1,0 +1,37 @@
+// From a pack to what speaks with it: the layout, the compiled engine, the model in one or more instances.
+import type { Backend, PackLocation } from './backend.js';
+import { describe, PocketTTSError } from './errors.js';
+import type { Host } from './host.js';
+import { chooseLayout, here } from './layout.js';
+import type { Layout, LayoutOptions } from './layout.js';
+import { readManifest } from './pack.js';
+import type { LoadModelOptions } from './pack.js';
+import { loadRemote, StartError } from './remote.js';
+import { loadRuntime } from './runtime.js';
+
+export async function loadBackend(
+  host: Host,
+  location: PackLocation,
+  options: LayoutOptions & LoadModelOptions,
+): Promise<Backend> {
+  // Compiled while the pack is being read.
+  const wasm = host.wasm().catch((error: unknown) => {
+    if (error instanceof PocketTTSError) throw error;
+    throw new PocketTTSError('unsupported', `The WebAssembly engine cannot be compiled here: ${describe(error)}`, {
+      cause: error,
+    });
+  });
+  wasm.catch(() => undefined);
+  const manifest = location.manifest ?? (await readManifest(location.source, options.signal));
+  const layout = chooseLayout(options, manifest, host.workers);
+  const load = (chosen: Layout): Promise<Backend> =>
+    chosen.kind === 'here'
+      ? loadRuntime(host, wasm, location, manifest, chosen, options)
+      : loadRemote(host, wasm, location, manifest, chosen, options);
+  try {
+    return await load(layout);
+  } catch (error) {
+    if (!(error instanceof StartError) || !layout.optional) throw error;
+    return load(here(error.message));
+  }
+}

@@ -1,0 +1,151 @@
+// What the calling thread and its workers say to each other. Private: both sides come from the same package.
+//
+//   caller -- Command: a Call (answered) or an Order (not) --> worker
+//   caller <-- FromWorker: answers, frames, bytes held ------- worker
+//   FlowLM worker -- PipeMessage, over a MessageChannel ------> Mimi worker
+//
+// A speaker (FlowLM) makes a latent only while its stream has credits; the caller gives them back as frames are taken,
+// so what lies in any queue is bounded by what was granted.
+import { PocketTTSError } from './errors.js';
+import type { ErrorCode } from './errors.js';
+import type { DoorModelInfo, DoorOptions } from './pocket_tts.mjs';
+import type { PackFileRole, Precision } from './pack.js';
+
+/** What an instance does. One that makes voices out of audio also speaks. */
+export interface Duties {
+  readonly speaks: boolean;
+  readonly decodes: boolean;
+  readonly clones: boolean;
+}
+
+/** A loaded model, as the calling thread knows it. */
+export interface ModelFacts {
+  readonly info: DoorModelInfo;
+  /** The model's own options; only of a speaker. */
+  readonly defaults: DoorOptions | undefined;
+}
+
+/** A chunk as the session cut it; offsets are bytes of the text's UTF-8. */
+export interface RawChunk {
+  readonly text: string;
+  readonly tokens: number;
+  readonly textBegin: number;
+  readonly textEnd: number;
+  readonly overLimit: boolean;
+}
+
+/** Commands and what they answer. */
+export interface Calls {
+  /** First of all. `pipe`: the end of the channel to the other half of the model. */
+  start: {
+    args: { readonly module: WebAssembly.Module; readonly duties: Duties; readonly pipe: MessagePort | undefined };
+    value: string;
+  };
+  openPack: {
+    args: { readonly config: Uint8Array; readonly precision: Precision; readonly where: string };
+    value: undefined;
+  };
+  tokenizer: { args: { readonly bytes: Uint8Array; readonly json: boolean; readonly name: string }; value: undefined };
+  file: { args: { readonly role: PackFileRole; readonly total: number; readonly name: string }; value: undefined };
+  /** The first `length` bytes of a buffer, which comes back as the answer: a few of them carry a whole file. */
+  feed: {
+    args: { readonly buffer: Uint8Array<ArrayBuffer>; readonly length: number; readonly name: string };
+    value: Uint8Array<ArrayBuffer>;
+  };
+  finish: { args: { readonly where: string }; value: ModelFacts };
+  /** A voice under a number that the caller chose. Answers its positions. */
+  voice: { args: { readonly voice: number; readonly from: VoiceOrigin; readonly name: string }; value: number };
+  exportVoice: { args: { readonly voice: number; readonly name: string }; value: Uint8Array<ArrayBuffer> };
+  /** Opens a text under a number that the caller chose. Nothing is made before `run`. */
+  speak: {
+    args: {
+      readonly stream: number;
+      readonly voice: number;
+      readonly text: Uint8Array;
+      readonly options: DoorOptions;
+    };
+    value: RawChunk[];
+  };
+}
+
+export type VoiceOrigin =
+  | { readonly kind: 'file'; readonly bytes: Uint8Array }
+  | { readonly kind: 'wav'; readonly bytes: Uint8Array; readonly maxSeconds: number }
+  | { readonly kind: 'pcm'; readonly bytes: Uint8Array; readonly sampleRate: number };
+
+/** Commands that nobody waits for. */
+export interface Orders {
+  /** Speaks the chunks [from, to), with credits for so many frames. */
+  run: { readonly stream: number; readonly from: number; readonly to: number; readonly credits: number };
+  credit: { readonly stream: number; readonly frames: number };
+  close: { readonly stream: number };
+  closeVoice: { readonly voice: number };
+}
+
+export type CallName = keyof Calls;
+export type OrderName = keyof Orders;
+export type Call = {
+  [N in CallName]: { readonly kind: 'call'; readonly id: number; readonly op: N; readonly args: Calls[N]['args'] };
+}[CallName];
+export type Order = {
+  [N in OrderName]: { readonly kind: 'order'; readonly op: N; readonly args: Orders[N] };
+}[OrderName];
+export type Command = Call | Order;
+
+/** Bytes of one engine instance. */
+export interface Stats {
+  /** For its objects. */
+  readonly allocated: number;
+  /** Linear memory. */
+  readonly memory: number;
+}
+
+export interface WireError {
+  readonly code: ErrorCode;
+  readonly message: string;
+}
+
+export type StreamEvent =
+  | {
+      readonly kind: 'frame';
+      readonly chunk: number;
+      readonly step: number;
+      readonly samples: Float32Array<ArrayBuffer>;
+    }
+  | { readonly kind: 'end'; readonly chunk: number; readonly truncated: boolean }
+  | { readonly kind: 'error'; readonly chunk: number; readonly error: WireError };
+
+export type FromWorker =
+  | { readonly kind: 'value'; readonly id: number; readonly value: unknown; readonly stats: Stats }
+  | { readonly kind: 'error'; readonly id: number; readonly error: WireError; readonly stats: Stats }
+  | { readonly kind: 'events'; readonly stream: number; readonly events: readonly StreamEvent[]; readonly stats: Stats }
+  /** Nothing but new stats. */
+  | { readonly kind: 'stats'; readonly stats: Stats }
+  /** The instance trapped: it answers nothing any more. */
+  | { readonly kind: 'crash'; readonly error: WireError };
+
+/** From the speaker to the decoder. `open` comes first and `close` last, whatever happens between. */
+export type PipeMessage =
+  | { readonly kind: 'open'; readonly stream: number }
+  | { readonly kind: 'close'; readonly stream: number }
+  | PipeContent;
+export type PipeContent = { readonly stream: number } & (
+  | Exclude<StreamEvent, { kind: 'frame' }>
+  | {
+      readonly kind: 'latent';
+      readonly chunk: number;
+      readonly step: number;
+      readonly latent: Float32Array<ArrayBuffer>;
+    }
+);
+
+/** An error on its way to the other side. */
+export function toWire(error: unknown): WireError {
+  if (error instanceof PocketTTSError) return { code: error.code, message: error.message };
+  return { code: 'crashed', message: `The worker failed: ${error instanceof Error ? error.message : String(error)}` };
+}
+
+/** The error that arrived. */
+export function fromWire({ code, message }: WireError): PocketTTSError {
+  return new PocketTTSError(code, message);
+}

@@ -1,0 +1,578 @@
+// A pack in workers: the caller's side. One worker with a whole instance, two with half a model each, or several whole
+// ones that share the chunks of a text (layout.ts).
+import { PackBackend } from './backend.js';
+import type { BackendState, LoadedVoice, PackLocation, Speaking } from './backend.js';
+import type { ModelSink } from './builder.js';
+import { describe, PocketTTSError, throwIfAborted } from './errors.js';
+import type { Host, Link } from './host.js';
+import type { Layout } from './layout.js';
+import { feedModel } from './pack.js';
+import type { LoadModelOptions, PackFileRole, PackManifest, Precision } from './pack.js';
+import type { DoorModelInfo, DoorOptions } from './pocket_tts.mjs';
+import { fromWire } from './protocol.js';
+import type {
+  Call,
+  CallName,
+  Calls,
+  Duties,
+  FromWorker,
+  ModelFacts,
+  Order,
+  OrderName,
+  Orders,
+  Stats,
+  StreamEvent,
+  VoiceOrigin,
+} from './protocol.js';
+import { abortable } from './turns.js';
+import { engineOptions, namedChunks, textBytes } from './utterance.js';
+import type { Chunk, Frame, MutableChunk, SpeechOptions } from './utterance.js';
+
+/** What carries a weights file to a worker. */
+const BUFFER_BYTES = 1 << 18;
+const BUFFERS = 3;
+/** Frames made ahead of the reader (1.3 s). Credits go back in batches. */
+const FRAMES_AHEAD = 16;
+const CREDIT_BATCH = 4;
+/** With several chunks at once: frames of each, and chunks that are begun or wait to be read, for each speaker. */
+const CHUNK_FRAMES_AHEAD = 256;
+const CHUNKS_AHEAD = 2;
+
+/** Texts are told apart by number, in all workers of the process. */
+let numbers = 0;
+
+interface Waiting {
+  readonly resolve: (value: unknown) => void;
+  readonly reject: (error: PocketTTSError) => void;
+}
+
+/** One worker. */
+class Remote {
+  readonly duties: Duties;
+  stats: Stats = { allocated: 0, memory: 0 };
+  readonly #link: Link;
+  readonly #calls = new Map<number, Waiting>();
+  #failure: PocketTTSError | undefined;
+  #holds = 0;
+
+  constructor(
+    host: Host,
+    duties: Duties,
+    onEvents: (stream: number, events: readonly StreamEvent[]) => void,
+    onCrash: (error: PocketTTSError) => void,
+  ) {
+    this.duties = duties;
+    const receive = (message: FromWorker): void => {
+      if (message.kind === 'crash') {
+        onCrash(fromWire(message.error));
+        return;
+      }
+      this.stats = message.stats;
+      if (message.kind === 'events') onEvents(message.stream, message.events);
+      else if (message.kind !== 'stats') this.#settle(message);
+    };
+    this.#link = host.workers.start({
+      receive,
+      fail: (error) => {
+        onCrash(new PocketTTSError('crashed', `The worker of the engine died: ${describe(error)}`, { cause: error }));
+      },
+    });
+  }
+
+  #settle(answer: Extract<FromWorker, { id: number }>): void {
+    const call = this.#calls.get(answer.id);
+    this.#calls.delete(answer.id);
+    if (answer.kind === 'value') call?.resolve(answer.value);
+    else call?.reject(fromWire(answer.error));
+  }
+
+  async call<N extends CallName>(
+    op: N,
+    args: Calls[N]['args'],
+    transfer: Transferable[] = [],
+  ): Promise<Calls[N]['value']> {
+    if (this.#failure !== undefined) throw this.#failure;
+    const id = ++numbers;
+    this.hold();
+    try {
+      return (await new Promise<unknown>((resolve, reject) => {
+        this.#calls.set(id, { resolve, reject });
+        this.#link.post({ kind: 'call', id, op, args } as Call, transfer);
+      })) as Calls[N]['value'];
+    } finally {
+      this.unhold();
+    }
+  }
+
+  order<N extends OrderName>(op: N, args: Orders[N]): void {
+    if (this.#failure === undefined) this.#link.post({ kind: 'order', op, args } as Order, []);
+  }
+
+  /** While anything is held the process waits for this worker, afterwards it may end. */
+  hold(): void {
+    if (this.#holds++ === 0) this.#link.ref();
+  }
+
+  unhold(): void {
+    if (--this.#holds === 0) this.#link.unref();
+  }
+
+  /** Ends the worker and every call that waits for it. */
+  async end(error: PocketTTSError): Promise<void> {
+    if (this.#failure !== undefined) return;
+    this.#failure = error;
+    for (const { reject } of this.#calls.values()) reject(error);
+    this.#calls.clear();
+    await this.#link.terminate();
+  }
+}
+
+/** The weights on their way to one worker, in a few buffers that come back. */
+class Feed {
+  readonly #remote: Remote;
+  readonly #free: Uint8Array<ArrayBuffer>[] = [];
+  readonly #sent: Promise<void>[] = [];
+  #buffer: Uint8Array<ArrayBuffer> | undefined;
+  #length = 0;
+
+  constructor(remote: Remote) {
+    this.#remote = remote;
+  }
+
+  async write(slice: Uint8Array, name: string): Promise<void> {
+    for (let at = 0; at < slice.length; ) {
+      this.#buffer ??= this.#free.pop() ?? new Uint8Array(BUFFER_BYTES);
+      const part = slice.subarray(at, at + BUFFER_BYTES - this.#length);
+      this.#buffer.set(part, this.#length);
+      this.#length += part.length;
+      at += part.length;
+      if (this.#length === BUFFER_BYTES) this.#send(name);
+      while (this.#sent.length >= BUFFERS) await this.#sent.shift();
+    }
+  }
+
+  #send(name: string): void {
+    const buffer = this.#buffer;
+    if (buffer === undefined) return;
+    const sent = this.#remote.call('feed', { buffer, length: this.#length, name }, [buffer.buffer]).then((back) => {
+      this.#free.push(back);
+    });
+    // Looked at when its turn comes.
+    sent.catch(() => undefined);
+    this.#sent.push(sent);
+    this.#buffer = undefined;
+    this.#length = 0;
+  }
+
+  /** The end of a file. */
+  async flush(name: string): Promise<void> {
+    if (this.#length > 0) this.#send(name);
+    while (this.#sent.length > 0) await this.#sent.shift();
+  }
+}
+
+/** Feeds the same bytes to several workers. */
+class RemoteSink implements ModelSink {
+  readonly #remotes: readonly Remote[];
+  #feeds: readonly Feed[] = [];
+  #name = '';
+
+  constructor(remotes: readonly Remote[]) {
+    this.#remotes = remotes;
+  }
+
+  async openPack(config: Uint8Array, precision: Precision, where: string): Promise<void> {
+    await Promise.all(this.#remotes.map((remote) => remote.call('openPack', { config, precision, where })));
+  }
+
+  async tokenizer(bytes: Uint8Array, json: boolean, name: string): Promise<void> {
+    const speakers = this.#remotes.filter(({ duties }) => duties.speaks);
+    await Promise.all(speakers.map((remote) => remote.call('tokenizer', { bytes, json, name })));
+  }
+
+  async file(role: PackFileRole, total: number, name: string): Promise<void> {
+    await this.#flush();
+    const fed = this.#remotes.filter(({ duties }) => duties.speaks || role !== 'weights-flow-lm');
+    await Promise.all(fed.map((remote) => remote.call('file', { role, total, name })));
+    this.#feeds = fed.map((remote) => new Feed(remote));
+    this.#name = name;
+  }
+
+  async feed(slice: Uint8Array, name: string): Promise<void> {
+    await Promise.all(this.#feeds.map((feed) => feed.write(slice, name)));
+  }
+
+  async #flush(): Promise<void> {
+    await Promise.all(this.#feeds.map((feed) => feed.flush(this.#name)));
+  }
+
+  async finish(where: string): Promise<ModelFacts[]> {
+    await this.#flush();
+    return Promise.all(this.#remotes.map((remote) => remote.call('finish', { where })));
+  }
+}
+
+/** Workers that could not be started at all: another layout may do. */
+export class StartError extends PocketTTSError {}
+
+export async function loadRemote(
+  host: Host,
+  wasm: Promise<WebAssembly.Module>,
+  { source }: PackLocation,
+  manifest: PackManifest,
+  layout: Layout,
+  options: LoadModelOptions,
+): Promise<RemoteBackend> {
+  const { signal } = options;
+  const channel = layout.instances > 1 ? new MessageChannel() : undefined;
+  let backend: RemoteBackend | undefined;
+  const phase = { started: false };
+  const remotes: Remote[] = [];
+  const end = (error: PocketTTSError): Promise<unknown> => Promise.all(remotes.map((remote) => remote.end(error)));
+  try {
+    for (const duties of layout.duties) {
+      remotes.push(
+        new Remote(
+          host,
+          duties,
+          (stream, events) => backend?.receive(stream, events),
+          (error) => {
+            if (backend !== undefined) backend.crash(error);
+            else void end(error);
+          },
+        ),
+      );
+    }
+    const sink = new RemoteSink(remotes);
+    const starting = wasm.then(async (module) => {
+      const versions = await Promise.all(
+        remotes.map((remote) => {
+          const pipe = remote.duties.speaks ? channel?.port1 : channel?.port2;
+          return remote.call('start', { module, duties: remote.duties, pipe }, pipe === undefined ? [] : [pipe]);
+        }),
+      );
+      phase.started = true;
+      return { sink, version: versions[0] ?? '' };
+    });
+    await abortable(
+      feedModel(
+        host,
+        starting.then(() => sink),
+        source,
+        manifest,
+        options,
+      ),
+      signal,
+    );
+    const facts = await abortable(sink.finish(source.where), signal);
+    const { version } = await starting;
+    backend = new RemoteBackend(host, { source, manifest }, layout, remotes, version, facts);
+    return backend;
+  } catch (error) {
+    await end(new PocketTTSError('disposed', 'The loading was given up'));
+    if (!phase.started && error instanceof PocketTTSError && error.code === 'crashed') {
+      throw new StartError('unsupported', `Workers do not start here: ${error.message}`, { cause: error });
+    }
+    throw error;
+  }
+}
+
+export class RemoteBackend extends PackBackend<number> {
+  readonly info: DoorModelInfo;
+  readonly #host: Host;
+  readonly #layout: Layout;
+  readonly #remotes: readonly Remote[];
+  readonly #version: string;
+  readonly #defaults: DoorOptions;
+  readonly #streams = new Map<number, RemoteStream>();
+  #crash: PocketTTSError | undefined;
+
+  constructor(
+    host: Host,
+    { source, manifest }: Required<PackLocation>,
+    layout: Layout,
+    remotes: readonly Remote[],
+    version: string,
+    facts: readonly ModelFacts[],
+  ) {
+    super(host, source, manifest);
+    this.#host = host;
+    this.#layout = layout;
+    this.#remotes = remotes;
+    this.#version = version;
+    const speaker = facts[remotes.findIndex(({ duties }) => duties.speaks)];
+    if (speaker?.defaults === undefined) throw new PocketTTSError('state', 'no instance speaks');
+    this.#defaults = speaker.defaults;
+    const weightBytes = facts.reduce((sum, { info }) => sum + info.weightBytes, 0);
+    this.info = { ...speaker.info, weightBytes, parts: facts.reduce((parts, { info }) => parts | info.parts, 0) };
+  }
+
+  get crashed(): boolean {
+    return this.#crash !== undefined;
+  }
+
+  get state(): BackendState {
+    const sum = (field: keyof Stats): number => this.#remotes.reduce((total, { stats }) => total + stats[field], 0);
+    return {
+      version: this.crashed ? '' : this.#version,
+      layout: this.#layout,
+      allocatedBytes: this.crashed ? 0 : sum('allocated'),
+      memoryBytes: this.crashed ? 0 : sum('memory'),
+    };
+  }
+
+  /** What a worker made. */
+  receive(stream: number, events: readonly StreamEvent[]): void {
+    this.#streams.get(stream)?.receive(events);
+  }
+
+  /** A worker trapped or died: all of them go. */
+  crash(error: PocketTTSError): void {
+    if (this.#crash !== undefined || this.closed) return;
+    this.#crash = error;
+    void this.#end(error);
+  }
+
+  async #end(error: PocketTTSError): Promise<void> {
+    for (const stream of this.#streams.values()) stream.fail(error);
+    this.#streams.clear();
+    await Promise.all(this.#remotes.map((remote) => remote.end(error)));
+  }
+
+  protected release(): Promise<void> {
+    return this.#end(this.disposed);
+  }
+
+  get #speakers(): readonly Remote[] {
+    return this.#remotes.filter(({ duties }) => duties.speaks);
+  }
+
+  protected async makeVoice(from: VoiceOrigin, name: string): Promise<{ handle: number; positions: number }> {
+    const voice = ++numbers;
+    const [first, ...others] = this.#speakers;
+    if (first === undefined) throw this.disposed;
+    try {
+      const positions = await load(first, from);
+      // The others get what the first one made: audio is listened to once.
+      const file = async (): Promise<VoiceOrigin> =>
+        from.kind === 'file' ? from : { kind: 'file', bytes: await first.call('exportVoice', { voice, name }) };
+      if (others.length > 0) {
+        const made = await file();
+        await Promise.all(others.map((remote) => load(remote, made)));
+      }
+      return { handle: voice, positions };
+    } catch (error) {
+      this.releaseVoice(voice);
+      throw error;
+    }
+
+    function load(remote: Remote, origin: VoiceOrigin): Promise<number> {
+      // A copy: what is posted would be all that the caller's view is a part of.
+      const bytes = origin.bytes.slice();
+      return remote.call('voice', { voice, from: { ...origin, bytes }, name }, [bytes.buffer]);
+    }
+  }
+
+  protected releaseVoice(voice: number): void {
+    for (const remote of this.#speakers) remote.order('closeVoice', { voice });
+  }
+
+  protected async exportHandle(voice: number, name: string): Promise<Uint8Array<ArrayBuffer>> {
+    const [first] = this.#speakers;
+    if (first === undefined) throw this.disposed;
+    return first.call('exportVoice', { voice, name });
+  }
+
+  async speak(
+    voice: LoadedVoice,
+    text: string | Uint8Array,
+    options: SpeechOptions,
+    signal: AbortSignal | undefined,
+  ): Promise<Speaking> {
+    const bytes = textBytes(text);
+    const settings = engineOptions(this.#defaults, options);
+    const handle = this.handleOf(voice);
+    const stream = ++numbers;
+    // One sequential stream of random numbers cannot be cut into chunks.
+    const speakers = this.#speakers.slice(0, options.rng === 'torch' ? 1 : undefined);
+    const close = (): void => {
+      this.#streams.delete(stream);
+      for (const remote of this.#remotes) remote.order('close', { stream });
+    };
+    try {
+      const opened = await abortable(
+        Promise.all(
+          speakers.map((remote) => remote.call('speak', { stream, voice: handle, text: bytes, options: settings })),
+        ),
+        signal,
+      );
+      if (this.#crash !== undefined) throw this.#crash;
+      if (this.closed) throw this.disposed;
+      const made = new RemoteStream(this.#host, stream, speakers, this.info, namedChunks(text, opened[0] ?? []), signal);
+      this.#streams.set(stream, made);
+      made.begin();
+      return { chunks: made.chunks, next: () => made.next(), close };
+    } catch (error) {
+      close();
+      throw error;
+    }
+  }
+}
+
+/** A speaker at work on a text. */
+interface Lane {
+  readonly remote: Remote;
+  /** Chunks given to it and not complete, [from, to); empty: idle. */
+  from: number;
+  to: number;
+}
+
+/** A text that workers speak: frames wait here, by chunk, until they are read in order. */
+class RemoteStream {
+  readonly chunks: MutableChunk[];
+  readonly #host: Host;
+  readonly #stream: number;
+  readonly #lanes: readonly Lane[];
+  readonly #info: DoorModelInfo;
+  readonly #signal: AbortSignal | undefined;
+  readonly #waiting = new Map<number, StreamEvent[]>();
+  #head = 0;
+  #given = 0;
+  #frame = 0;
+  #owed = 0;
+  #failure: PocketTTSError | undefined;
+  #wake: (() => void) | undefined;
+
+  constructor(
+    host: Host,
+    stream: number,
+    speakers: readonly Remote[],
+    info: DoorModelInfo,
+    chunks: MutableChunk[],
+    signal: AbortSignal | undefined,
+  ) {
+    this.#host = host;
+    this.#stream = stream;
+    this.#lanes = speakers.map((remote) => ({ remote, from: 0, to: 0 }));
+    this.#info = info;
+    this.chunks = chunks;
+    this.#signal = signal;
+  }
+
+  /** Gives the speakers their first chunks. */
+  begin(): void {
+    const [lane, ...others] = this.#lanes;
+    if (lane !== undefined && others.length === 0) {
+      this.#give(lane, this.chunks.length, FRAMES_AHEAD);
+    } else {
+      this.#share();
+    }
+  }
+
+  #give(lane: Lane, to: number, credits: number): void {
+    lane.from = this.#given;
+    lane.to = this.#given = to;
+    lane.remote.order('run', { stream: this.#stream, from: lane.from, to, credits });
+  }
+
+  /** With several speakers: the next chunks to those that are idle, not too far ahead of the reader. */
+  #share(): void {
+    if (this.#lanes.length < 2) return;
+    for (const lane of this.#lanes) {
+      if (lane.from < lane.to || this.#given >= Math.min(this.chunks.length, this.#head + CHUNKS_AHEAD * this.#lanes.length)) continue;
+      this.#give(lane, this.#given + 1, CHUNK_FRAMES_AHEAD);
+    }
+  }
+
+  receive(events: readonly StreamEvent[]): void {
+    for (const event of events) {
+      const queue = this.#waiting.get(event.chunk);
+      if (queue === undefined) this.#waiting.set(event.chunk, [event]);
+      else queue.push(event);
+      const lane = event.kind === 'end' ? this.#laneOf(event.chunk) : undefined;
+      if (lane !== undefined) lane.from = event.chunk + 1;
+    }
+    this.#share();
+    this.#wake?.();
+  }
+
+  #laneOf(chunk: number): Lane | undefined {
+    return this.#lanes.find(({ from, to }) => from <= chunk && chunk < to);
+  }
+
+  fail(error: PocketTTSError): void {
+    this.#failure ??= error;
+    this.#wake?.();
+  }
+
+  async next(): Promise<Frame | Chunk | undefined> {
+    let waited = false;
+    for (;;) {
+      throwIfAborted(this.#signal);
+      if (this.#failure !== undefined) throw this.#failure;
+      const chunk = this.chunks[this.#head];
+      if (chunk === undefined) return undefined;
+      const event = this.#waiting.get(this.#head)?.shift();
+      if (event === undefined) {
+        await this.#arrival();
+        waited = true;
+        continue;
+      }
+      // Frames that lay here give way to timers, input and aborts as those do that are waited for.
+      if (!waited) {
+        await this.#host.pause();
+        throwIfAborted(this.#signal);
+      }
+      return this.#take(event, chunk);
+    }
+  }
+
+  #take(event: StreamEvent, chunk: MutableChunk): Frame | Chunk {
+    if (event.kind === 'error') {
+      this.#failure = fromWire(event.error);
+      throw this.#failure;
+    }
+    if (event.kind === 'end') {
+      this.#waiting.delete(this.#head);
+      this.#head++;
+      this.#share();
+      chunk.truncated = event.truncated;
+      return chunk;
+    }
+    this.#repay();
+    const { samplesPerFrame, sampleRate } = this.#info;
+    const frame = this.#frame++;
+    chunk.frames++;
+    return {
+      samples: event.samples,
+      frame,
+      time: (frame * samplesPerFrame) / sampleRate,
+      chunk: event.chunk,
+      chunkFrame: event.step,
+    };
+  }
+
+  /** Room for another frame. One of several speakers has room for each of its chunks, and needs none for a complete one. */
+  #repay(): void {
+    const lane = this.#lanes.length === 1 ? this.#lanes[0] : this.#laneOf(this.#head);
+    if (lane === undefined) this.#owed = 0;
+    else if (++this.#owed >= CREDIT_BATCH) {
+      lane.remote.order('credit', { stream: this.#stream, frames: this.#owed });
+      this.#owed = 0;
+    }
+  }
+
+  /** Waits for something to read, a failure, or the signal. The process waits along. */
+  async #arrival(): Promise<void> {
+    for (const { remote } of this.#lanes) remote.hold();
+    try {
+      const arrived = new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+      await abortable(arrived, this.#signal);
+    } finally {
+      this.#wake = undefined;
+      for (const { remote } of this.#lanes) remote.unhold();
+    }
+  }
+}

@@ -1,0 +1,28 @@
+// A worker of the package in browsers: started by host-browser.ts, answers to it alone.
+import { Server } from './serve.js';
+import type { Command } from './protocol.js';
+
+interface Scope {
+  postMessage(message: unknown, transfer: Transferable[]): void;
+  onmessage: ((event: MessageEvent) => void) | null;
+}
+const scope = globalThis as unknown as Scope;
+
+// Messages come in the order in which they were sent, this one included: after it, those that were waiting are in.
+const ping = new MessageChannel();
+let resume: (() => void) | undefined;
+ping.port1.onmessage = () => resume?.();
+
+const server = new Server({
+  post: (message, transfer) => {
+    scope.postMessage(message, transfer);
+  },
+  pause: () =>
+    new Promise((resolve) => {
+      resume = resolve;
+      ping.port2.postMessage(undefined);
+    }),
+});
+scope.onmessage = ({ data }) => {
+  void server.handle(data as Command);
+};
