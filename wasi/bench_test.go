@@ -101,7 +101,7 @@ func benchSpeak(b *testing.B, text string, layouts []layout) {
 
 // BenchmarkSpeak speaks a sentence in one instance and in two: what chooseLayout is based on.
 func BenchmarkSpeak(b *testing.B) {
-	benchSpeak(b, "The quick brown fox jumps over the lazy dog, and nobody knows why it does.", []layout{{1, 1}, {2, 1}})
+	benchSpeak(b, "The quick brown fox jumps over the lazy dog, and nobody knows why it does.", []layout{{1, 1, ""}, {2, 1, ""}})
 }
 
 // BenchmarkParallel speaks eight chunks, or POCKET_TTS_BENCH_CHUNKS: one instance, two that share the work, two whole ones.
@@ -112,7 +112,7 @@ func BenchmarkParallel(b *testing.B) {
 	if n, err := strconv.Atoi(os.Getenv("POCKET_TTS_BENCH_CHUNKS")); err == nil {
 		chunks = n
 	}
-	benchSpeak(b, strings.Repeat(chunk, chunks), []layout{{1, 1}, {2, 1}, {2, 2}})
+	benchSpeak(b, strings.Repeat(chunk, chunks), []layout{{1, 1, ""}, {2, 1, ""}, {2, 2, ""}})
 }
 
 // BenchmarkParts says what a frame takes in processor time: its latent, and its sound in blocks of 1, 2, 4 and 8. Two
@@ -120,7 +120,7 @@ func BenchmarkParallel(b *testing.B) {
 func BenchmarkParts(b *testing.B) {
 	for _, folder := range benchFolders() {
 		b.Run(filepath.Base(folder), func(b *testing.B) {
-			e, voice := benchModel(b, folder, layout{1, 1})
+			e, voice := benchModel(b, folder, layout{1, 1, ""})
 			ctx, w := b.Context(), e.current.speaker
 			s := &Stream{engine: e}
 			l := &line{stream: s, speaker: w, decoder: w}
@@ -175,7 +175,7 @@ func BenchmarkParts(b *testing.B) {
 // BenchmarkLoad loads a model whose files are in the system's cache, compiled code included.
 func BenchmarkLoad(b *testing.B) {
 	for _, folder := range benchFolders() {
-		for _, l := range []layout{{1, 1}, {2, 1}, {2, 2}} {
+		for _, l := range []layout{{1, 1, ""}, {2, 1, ""}, {2, 2, ""}} {
 			b.Run(fmt.Sprintf("%s/instances=%d,parallel=%d", filepath.Base(folder), l.instances, l.parallel), func(b *testing.B) {
 				for b.Loop() {
 					e, _ := benchModel(b, folder, l)

@@ -20,9 +20,21 @@
 //
 // # Concurrency
 //
-// An [Engine] may be used by any number of goroutines. It has one instance of the module, so calls take turns, in the
-// order in which they came: several streams advance frame by frame beside each other. A [Stream] belongs to one
-// goroutine at a time, except for its Close. A cancelled context takes effect before the next frame, 80 ms of sound.
+// An [Engine] may be used by any number of goroutines. Calls take turns, in the order in which they came: several
+// streams advance frame by frame beside each other. A [Stream] belongs to one goroutine at a time, except for its
+// Close. A cancelled context takes effect before the next frame, 80 ms of sound.
+//
+// # Speed
+//
+// Larger models speak with two instances of the module where there are two cores: one makes the latents of the next
+// frames while the other makes sound of the last ones ([Options].Instances). The weights are shared out between them,
+// not doubled. For long texts, [Options].Parallel speaks several pieces at once, each with a copy of the weights; with
+// two cores, 2 is the fastest of all. The samples are the same in every case. What is made before it is read is
+// bounded: 8 frames of sound and 32 latents with two instances; with Parallel, for each copy of the weights two pieces
+// of the text, of each at most 41 seconds. A stream that nobody reads waits, and holds nobody up.
+//
+// Load reads every file once, while the module is compiled, and compiles only once for all programs of a user:
+// compiled code is kept in the user's cache folder ([Options].CacheDir) and checked before it is used.
 //
 // # Errors
 //

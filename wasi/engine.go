@@ -33,6 +33,7 @@ type Info struct {
 	CanClone        bool      // CloneVoice works
 	WeightBytes     uint64    // working weights in memory, of all instances
 	Instances       int       // of the sandbox that speak a piece of text: 1, or 2 side by side
+	InstancesReason string    // why so many: "asked for", "one core", "small model", "several cores"
 	Parallel        int       // pieces of a text that are spoken at once
 	EngineVersion   string
 }
@@ -90,6 +91,7 @@ func (e *Engine) describe(ctx context.Context, w *worker) error {
 		CanClone:        l.info.CanClone != 0,
 		WeightBytes:     l.weightBytes(),
 		Instances:       e.layout.instances,
+		InstancesReason: e.layout.reason,
 		Parallel:        e.layout.parallel,
 		EngineVersion:   version,
 	}

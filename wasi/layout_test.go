@@ -19,7 +19,7 @@ import (
 )
 
 // layouts are all that differ: one instance, two that share the work, whole ones on different pieces with either.
-var layouts = []layout{{1, 1}, {2, 1}, {1, 2}, {2, 3}}
+var layouts = []layout{{1, 1, ""}, {2, 1, ""}, {1, 2, ""}, {2, 3, ""}}
 
 // pieces is a text of several chunks with the options that make them.
 var pieces = strings.Repeat(sentence+" ", 6)
@@ -80,11 +80,11 @@ func TestFramesAreNumberedInEveryLayout(t *testing.T) {
 }
 
 func TestWeightsAreNeverHeldMoreOftenThanAskedFor(t *testing.T) {
-	one := loadLayout(t, layout{1, 1}, "lsd6").Info()
+	one := loadLayout(t, layout{1, 1, ""}, "lsd6").Info()
 	for l, most := range map[layout]uint64{
-		{2, 1}: one.WeightBytes,
-		{1, 2}: 2 * one.WeightBytes,
-		{2, 2}: 2 * one.WeightBytes,
+		{2, 1, ""}: one.WeightBytes,
+		{1, 2, ""}: 2 * one.WeightBytes,
+		{2, 2, ""}: 2 * one.WeightBytes,
 	} {
 		info := loadLayout(t, l, "lsd6").Info()
 		if info.WeightBytes > most || !info.CanClone {
@@ -109,20 +109,20 @@ func TestLayoutIsChosenByWeightsAndCores(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(2))
-	if got := chooseLayout(Options{}, few); got != (layout{1, 1}) {
+	if got := chooseLayout(Options{}, few); got != (layout{1, 1, "small model"}) {
 		t.Errorf("a small model: %+v", got)
 	}
-	if got := chooseLayout(Options{Parallel: 2}, p); got != (layout{2, 2}) {
+	if got := chooseLayout(Options{Parallel: 2}, p); got != (layout{2, 2, "several cores"}) {
 		t.Errorf("a large model: %+v", got)
 	}
-	if got := chooseLayout(Options{Instances: 1}, p); got != (layout{1, 1}) {
+	if got := chooseLayout(Options{Instances: 1}, p); got != (layout{1, 1, "asked for"}) {
 		t.Errorf("a large model in one instance: %+v", got)
 	}
 	runtime.GOMAXPROCS(1)
-	if got := chooseLayout(Options{}, p); got != (layout{1, 1}) {
+	if got := chooseLayout(Options{}, p); got != (layout{1, 1, "one core"}) {
 		t.Errorf("a large model on one core: %+v", got)
 	}
-	if got := chooseLayout(Options{Instances: 2}, few); got != (layout{2, 1}) {
+	if got := chooseLayout(Options{Instances: 2}, few); got != (layout{2, 1, "asked for"}) {
 		t.Errorf("a small model in two instances: %+v", got)
 	}
 }
@@ -164,8 +164,8 @@ func TestBlocksGrowOnlyWithTheQueue(t *testing.T) {
 
 // The queue is full before anything is decoded: the blocks are as large as they get.
 func TestBlocksDoNotChangeTheSamples(t *testing.T) {
-	want := speech(t, loadLayout(t, layout{1, 1}, "lsd6"), pieces, inPieces())
-	s := speak(t, loadLayout(t, layout{2, 1}, "lsd6"), pieces, inPieces())
+	want := speech(t, loadLayout(t, layout{1, 1, ""}, "lsd6"), pieces, inPieces())
+	s := speak(t, loadLayout(t, layout{2, 1, ""}, "lsd6"), pieces, inPieces())
 	p := s.source.(*pipeline)
 	p.heard.Do(func() { close(p.sounded) })
 	p.start.Do(func() { s.group.Go(func() { p.speak(s.run) }) })

@@ -26,6 +26,7 @@ const (
 type layout struct {
 	instances int // that speak a piece of text: 1, or 2, of which one makes latents and the other sound
 	parallel  int // pieces that are spoken at once, each by an instance of its own if there are several
+	reason    string
 }
 
 // smallWeights is the size of the weights files up to which one instance speaks. Such models speak many times faster
@@ -33,12 +34,15 @@ type layout struct {
 const smallWeights = 24 << 20
 
 func chooseLayout(options Options, p *pack.Pack) layout {
-	chosen := layout{options.Instances, max(1, options.Parallel)}
-	if chosen.instances == 0 {
-		chosen.instances = 1
-		if runtime.GOMAXPROCS(0) > 1 && p.WeightBytes() > smallWeights {
-			chosen.instances = 2
-		}
+	chosen := layout{options.Instances, max(1, options.Parallel), "asked for"}
+	switch {
+	case chosen.instances != 0:
+	case runtime.GOMAXPROCS(0) == 1:
+		chosen.instances, chosen.reason = 1, "one core"
+	case p.WeightBytes() <= smallWeights:
+		chosen.instances, chosen.reason = 1, "small model"
+	default:
+		chosen.instances, chosen.reason = 2, "several cores"
 	}
 	return chosen
 }

@@ -208,6 +208,8 @@ func TestUsageErrors(t *testing.T) {
 		"large seed":        "generate --seed 18446744073709551616",
 		"help lists no q4":  "generate --precision q5",
 		"no version here":   "generate --version",
+		"three instances":   "generate --instances 3",
+		"bad parallel":      "generate --parallel many",
 	} {
 		r := runWith(t, "", strings.Fields(args)...)
 		if r.code != 2 || len(r.stdout) != 0 || !bytes.Contains(r.stderr, []byte("\nERROR: ")) {
@@ -260,6 +262,7 @@ func TestFailuresAreOneLine(t *testing.T) {
 		"voice huge":          {[]string{"--config", config, "--voice", huge}, "expected at most 67108864 bytes, found 67108865"},
 		"config without name": {[]string{"--config", "https://example.com/c"}, "this version fetches no files"},
 		"steps":               {append([]string{"--sampler-decode-steps", "0"}, model...), "ERROR: --sampler-decode-steps: expected 1 to 1000, found 0"},
+		"parallel":            {append([]string{"--parallel", "17"}, model...), "ERROR: --parallel: expected 0 to 16, found 17"},
 		"output":              {append([]string{"--output-path", filepath.Join(folder, "none", "out.wav")}, model...), "out.wav: no such file or directory"},
 		"starter cannot":      {[]string{"--voice", fixture + "/voice.wav"}, "no voice cloning: starter: its Mimi encoder is an untrained filler"},
 	} {
@@ -291,6 +294,26 @@ func TestEquivalentOptions(t *testing.T) {
 	}
 	if bytes.Equal(say(t, "--text", "a"), say(t, "--text", "a", "--temperature", "0")) {
 		t.Error("the temperature changes nothing")
+	}
+}
+
+func TestLayoutIsToldAndChangesNothing(t *testing.T) {
+	text := strings.Repeat("Hello there. This is a test. ", 4)
+	want := say(t, "--text", text, "--max-tokens", "8")
+	for args, told := range map[string]string{
+		"":                               ", 1 instance (",
+		"--instances auto":               ", 1 instance (",
+		"--instances 1":                  ", 1 instance (asked for)\n",
+		"--instances 2":                  ", 2 instances (asked for)\n",
+		"--parallel 2":                   "), 2 chunks at once\n",
+		"--instances=2 --parallel=2":     ", 2 instances (asked for), 2 chunks at once\n",
+		"--compile-cache none":           ", 1 instance (",
+		"--compile-cache " + t.TempDir(): ", 1 instance (",
+	} {
+		r := runWith(t, "", append(append([]string{"generate", "--text", text, "--max-tokens", "8", "--output-path", "-"}, model...), strings.Fields(args)...)...)
+		if r.code != 0 || !bytes.Contains(r.stderr, []byte(told)) || !bytes.Equal(r.stdout, want) {
+			t.Errorf("%q: exit %d, %d bytes, want %d, stderr %q, want %q", args, r.code, len(r.stdout), len(want), r.stderr, told)
+		}
 	}
 }
 

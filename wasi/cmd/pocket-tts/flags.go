@@ -28,7 +28,10 @@ type options struct {
 	precision  string
 	device     string
 	outputPath string
+	instances  string
+	cache      string
 
+	parallel       *int
 	steps          *int
 	lsdSteps       *int
 	temperature    *float32
@@ -115,6 +118,9 @@ func newFlags(o *options) *pflag.FlagSet {
 	flags.Var(number("N", parseInt, &o.maxTokens), "max-tokens", "Tokens in a chunk. Default: 50")
 	flags.Var(&value{kind: "N|random", set: o.setSeed}, "seed", "Seed of the noise, 0 to 18446744073709551615. Default: 42")
 	choice("rng", "Random streams: one for each chunk, or one sequential as in the reference", &o.rng, "chunk", "torch")
+	choice("instances", "Instances of the engine that share the work on a chunk. Default: auto, 2 for larger models on two cores", &o.instances, "auto", "1", "2")
+	flags.Var(number("N", parseInt, &o.parallel), "parallel", "Chunks spoken at once, each copy of the weights on a core of its own. Default: 1")
+	text("compile-cache", "PATH|none", "Where compiled code is kept between runs. Default: in the user's cache folder", "", &o.cache, nil)
 	text("device", "cpu", "Only cpu", "cpu", &o.device, nil)
 	text("output-path", "PATH", "Where the WAV goes; - is stdout", "./tts_output.wav", &o.outputPath, nil)
 	return flags

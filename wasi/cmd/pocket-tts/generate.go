@@ -259,14 +259,26 @@ func speak(ctx context.Context, o *options, text string, choice voiceChoice, hol
 	started := time.Now()
 	settings := pockettts.Options{
 		Pack: o.pack, Config: o.config, Precision: pockettts.Precision(o.precision), Logger: log,
-		NoCloning: choice.voiceFile || choice.missing || choice.arg == "",
+		NoCloning: choice.voiceFile || choice.missing || choice.arg == "", CacheDir: o.cache,
+	}
+	switch o.instances {
+	case "1":
+		settings.Instances = 1
+	case "2":
+		settings.Instances = 2
+	}
+	if o.parallel != nil {
+		settings.Parallel = *o.parallel
+	}
+	if o.cache == "none" {
+		settings.CacheDir = pockettts.NoCache
 	}
 	if o.pack == starterName || !o.packGiven && !o.configGiven {
 		settings.Pack, settings.PackFS = "", starter.FS()
 	}
 	engine, err := pockettts.Load(ctx, settings)
 	if err != nil {
-		return err
+		return o.inFlags(err)
 	}
 	defer engine.Close()
 	voice, err := choice.load(ctx, engine)
@@ -274,7 +286,7 @@ func speak(ctx context.Context, o *options, text string, choice voiceChoice, hol
 		return err
 	}
 	info := engine.Info()
-	log.Info(fmt.Sprintf("Pack %s (%s) loaded in %.2f s", info.Name, info.Precision, time.Since(started).Seconds()))
+	log.Info(fmt.Sprintf("Pack %s (%s) loaded in %.2f s, %s", info.Name, info.Precision, time.Since(started).Seconds(), layout(info)))
 
 	speaking := time.Now()
 	stream, err := engine.Speak(ctx, text, o.speakOptions(voice))
@@ -299,6 +311,19 @@ func speak(ctx context.Context, o *options, text string, choice voiceChoice, hol
 	return nil
 }
 
+// layout says how many instances speak.
+func layout(info pockettts.Info) string {
+	text := "1 instance"
+	if info.Instances > 1 {
+		text = fmt.Sprintf("%d instances", info.Instances)
+	}
+	text += " (" + info.InstancesReason + ")"
+	if info.Parallel > 1 {
+		text += fmt.Sprintf(", %d chunks at once", info.Parallel)
+	}
+	return text
+}
+
 func (o *options) speakOptions(voice *pockettts.Voice) pockettts.SpeakOptions {
 	steps := o.steps
 	if o.lsdSteps != nil {
@@ -319,7 +344,7 @@ func (o *options) inFlags(err error) error {
 	}
 	for _, name := range [][2]string{
 		{"Temperature", "temperature"}, {"NoiseClamp", "noise-clamp"}, {"EOSThreshold", "eos-threshold"},
-		{"DecodeSteps", steps}, {"FramesAfterEOS", "frames-after-eos"}, {"MaxTokens", "max-tokens"},
+		{"DecodeSteps", steps}, {"FramesAfterEOS", "frames-after-eos"}, {"MaxTokens", "max-tokens"}, {"Parallel", "parallel"},
 	} {
 		if _, rest, found := strings.Cut(err.Error(), ": "+name[0]+": "); found && errors.Is(err, pockettts.ErrArgument) {
 			return failf("--%s: %s", name[1], rest)
