@@ -12,12 +12,17 @@ namespace {
 template <typename Op>
 inline void map(const float* x, size_t n, float* y, Op op) {
   size_t i = 0;
-  for (; i + 4 <= n; i += 4) store(y + i, op(load<F32x4>(x + i)));
-  if (i < n) {
-    float tail[4] = {0, 0, 0, 0};
-    std::memcpy(tail, x + i, (n - i) * sizeof(float));
-    store(tail, op(load<F32x4>(tail)));
-    std::memcpy(y + i, tail, (n - i) * sizeof(float));
+  for (; i + 8 <= n; i += 8) {  // two at a time: `op` is a long chain
+    const F32x4 a = op(load<F32x4>(x + i)), b = op(load<F32x4>(x + i + 4));
+    store(y + i, a);
+    store(y + i + 4, b);
+  }
+  for (; i < n; i += 4) {
+    const size_t here = n - i < 4 ? n - i : 4;
+    float some[4] = {0, 0, 0, 0};
+    std::memcpy(some, x + i, here * sizeof(float));
+    store(some, op(load<F32x4>(some)));
+    std::memcpy(y + i, some, here * sizeof(float));
   }
 }
 
@@ -25,20 +30,26 @@ inline void map(const float* x, size_t n, float* y, Op op) {
 template <typename Op>
 inline void quantize_row(const float* x, size_t k, size_t k8, int32_t limit, float* row, int16_t* q,
                          float* scale, Op op) {
-  F32x4 lanes = splat(0);
+  F32x4 lanes = splat(0), others = splat(0);
   size_t p = 0;
-  for (; p + 4 <= k; p += 4) {
-    const F32x4 v = op(load<F32x4>(x + p));
-    if (row != x) store(row + p, v);
-    lanes = max(lanes, magnitude(v));
+  for (; p + 8 <= k; p += 8) {
+    const F32x4 a = op(load<F32x4>(x + p)), b = op(load<F32x4>(x + p + 4));
+    if (row != x) store(row + p, a);
+    if (row != x) store(row + p + 4, b);
+    lanes = max(lanes, magnitude(a));
+    others = max(others, magnitude(b));
   }
-  if (p < k) {
-    float tail[4] = {0, 0, 0, 0};
-    std::memcpy(tail, x + p, (k - p) * sizeof(float));
-    const F32x4 v = op(load<F32x4>(tail));
-    for (size_t t = p; t < k; ++t) {
-      if (row != x) row[t] = v[t - p];
-      lanes[t & 3] = std::fabs(v[t - p]) > lanes[t & 3] ? std::fabs(v[t - p]) : lanes[t & 3];
+  lanes = max(lanes, others);
+  for (; p < k; p += 4) {
+    const size_t here = k - p < 4 ? k - p : 4;
+    float some[4] = {0, 0, 0, 0};
+    std::memcpy(some, x + p, here * sizeof(float));
+    const F32x4 v = op(load<F32x4>(some));
+    store(some, v);
+    if (row != x) std::memcpy(row + p, some, here * sizeof(float));
+    for (size_t t = 0; t < here; ++t) {
+      const float size = std::fabs(some[t]);
+      lanes[t] = size > lanes[t] ? size : lanes[t];
     }
   }
   float largest = 0;
@@ -60,6 +71,7 @@ inline void quantize_row(const float* x, size_t k, size_t k8, int32_t limit, flo
 
 void quantize_rows_i16(Activation activation, const float* a, size_t lda, size_t m, size_t k, size_t k8,
                        int32_t limit, float* row, int16_t* q, float* scales) {
+  const ExpConstants c;
   const auto rows = [&](auto op, bool in_place) {
     for (size_t i = 0; i < m; ++i, a += lda, q += k8) {
       quantize_row(a, k, k8, limit, in_place ? const_cast<float*>(a) : row, q, scales + i, op);
@@ -67,9 +79,9 @@ void quantize_rows_i16(Activation activation, const float* a, size_t lda, size_t
   };
   switch (activation) {
     case Activation::kNone: rows([](F32x4 v) { return v; }, true); break;
-    case Activation::kElu: rows([](F32x4 v) { return elu(v); }, false); break;
-    case Activation::kGelu: rows([](F32x4 v) { return gelu_tanh(v); }, false); break;
-    case Activation::kSilu: rows([](F32x4 v) { return silu(v); }, false); break;
+    case Activation::kElu: rows([&](F32x4 v) { return c.elu(v); }, false); break;
+    case Activation::kGelu: rows([&](F32x4 v) { return c.gelu_tanh(v); }, false); break;
+    case Activation::kSilu: rows([&](F32x4 v) { return c.silu(v); }, false); break;
   }
 }
 
@@ -101,15 +113,18 @@ void layer_norm(const float* x, size_t m, size_t n, const float* weight, const f
 }
 
 void elu(const float* x, size_t n, float* y) {
-  map(x, n, y, [](F32x4 v) { return elu(v); });
+  const ExpConstants c;
+  map(x, n, y, [&](F32x4 v) { return c.elu(v); });
 }
 
 void gelu_tanh(const float* x, size_t n, float* y) {
-  map(x, n, y, [](F32x4 v) { return gelu_tanh(v); });
+  const ExpConstants c;
+  map(x, n, y, [&](F32x4 v) { return c.gelu_tanh(v); });
 }
 
 void silu(const float* x, size_t n, float* y) {
-  map(x, n, y, [](F32x4 v) { return silu(v); });
+  const ExpConstants c;
+  map(x, n, y, [&](F32x4 v) { return c.silu(v); });
 }
 
 void add(const float* x, size_t n, float* y) {
@@ -172,16 +187,17 @@ inline float weigh(float* scores, size_t count, float scale) {
     scores[j] = scores[j] * scale;
     largest = scores[j] > largest ? scores[j] : largest;
   }
+  const ExpConstants c;
   F32x4 weights = splat(0);
   for (j = 0; j + 4 <= count; j += 4) {
-    const F32x4 weight = exp_f32(load<F32x4>(scores + j) - splat(largest));
+    const F32x4 weight = c.exp(load<F32x4>(scores + j) - splat(largest));
     store(scores + j, weight);
     weights = weights + weight;
   }
   if (j < count) {
     float tail[4] = {0, 0, 0, 0};
     for (size_t t = j; t < count; ++t) tail[t - j] = scores[t] - largest;
-    const F32x4 weight = exp_f32(load<F32x4>(tail));
+    const F32x4 weight = c.exp(load<F32x4>(tail));
     for (size_t t = j; t < count; ++t) {
       scores[t] = weight[t - j];
       weights[t & 3] += scores[t];

@@ -42,6 +42,16 @@ size_t width_of(const Seanet::Layer& layer) {
   }
 }
 
+// Activations of the widest layer of a piece: 128 KB of floats, which leaves room for the rest in a cache of 512 KB.
+constexpr size_t kPieceFloats = 32 * 1024;
+
+size_t last_transposed(const std::vector<Seanet::Layer>& layers) {
+  for (size_t i = layers.size(); i-- > 0;) {
+    if (layers[i].kind == Seanet::Kind::kConvTranspose) return i;
+  }
+  return layers.size();
+}
+
 }  // namespace
 
 void Seanet::build(const SeanetConfig& c, bool decoder) {
@@ -83,9 +93,21 @@ ptts_status Seanet::create_state(size_t rows, State* state) const {
   state->layers.clear();
   state->layers.resize(layers.size());
   size_t width = input_width();
+  state->split = layers.size();
+  size_t pieces_of_block = 1;
   for (size_t i = 0; i < layers.size(); ++i) {
     const Layer& layer = layers[i];
     State::PerLayer& s = state->layers[i];
+    if (i == last_transposed(layers)) {
+      size_t pieces = 1;
+      const auto large = [&] {
+        return rows / pieces * layer.convtr.stride * layer.convtr.out > kPieceFloats;
+      };
+      while (pieces < rows && (rows % pieces != 0 || large())) ++pieces;
+      state->split = i;
+      state->piece = rows = rows / pieces;
+      pieces_of_block = pieces;
+    }
     switch (layer.kind) {
       case Kind::kConv:
         PTTS_TRY(layer.conv.create_state(rows, &s.conv, state->scratch));
@@ -107,7 +129,8 @@ ptts_status Seanet::create_state(size_t rows, State* state) const {
     if (layer.kind == Kind::kConv || layer.kind == Kind::kConvTranspose)
       PTTS_TRY(s.out.allocate(rows * width, "codec activations"));
   }
-  return PTTS_OK;
+  if (state->split == layers.size()) return PTTS_OK;
+  return state->joined.allocate(pieces_of_block * rows * output_width(), "codec activations");
 }
 
 void Seanet::reset(State& state) const {
@@ -120,46 +143,62 @@ void Seanet::reset(State& state) const {
   }
 }
 
-const float* Seanet::run(State& state, const float* input, size_t rows, const char* probe) const {
-  float* x = const_cast<float*>(input);  // written to by residual blocks only, which never come first
-  size_t width = input_width();
-  bool elu_before = false;
-  for (size_t i = 0; i < layers.size(); ++i) {
+size_t Seanet::width_before(size_t layer) const {
+  while (layer-- > 0) {
+    if (layers[layer].kind != Kind::kElu) return width_of(layers[layer]);
+  }
+  return input_width();
+}
+
+float* Seanet::pass(State& state, size_t begin, size_t end, float* x, size_t* rows, const char* probe,
+                    bool append) const {
+  size_t width = width_before(begin);
+  for (size_t i = begin; i < end; ++i) {
     const Layer& layer = layers[i];
     State::PerLayer& s = state.layers[i];
-    const Activation before = elu_before ? Activation::kElu : Activation::kNone;
+    const Activation before =
+        i > 0 && layers[i - 1].kind == Kind::kElu ? Activation::kElu : Activation::kNone;
     float* result = s.out.data();
     switch (layer.kind) {
       case Kind::kConv:
-        layer.conv.run(s.conv, before, x, rows, false, result, state.scratch);
-        rows /= layer.conv.stride;
+        layer.conv.run(s.conv, before, x, *rows, false, result, state.scratch);
+        *rows /= layer.conv.stride;
         break;
       case Kind::kConvTranspose:
-        layer.convtr.run(s.convtr, before, x, rows, result, state.scratch);
-        rows *= layer.convtr.stride;
+        layer.convtr.run(s.convtr, before, x, *rows, result, state.scratch);
+        *rows *= layer.convtr.stride;
         break;
       case Kind::kResidual:  // in place, on the output of the layer before
-        layer.conv.run(s.conv, Activation::kElu, x, rows, false, s.inner.data(), state.scratch);
+        layer.conv.run(s.conv, Activation::kElu, x, *rows, false, s.inner.data(), state.scratch);
         result = x;
-        layer.conv2.run(s.conv2, Activation::kElu, s.inner.data(), rows, true, result, state.scratch);
+        layer.conv2.run(s.conv2, Activation::kElu, s.inner.data(), *rows, true, result, state.scratch);
         break;
       case Kind::kElu: result = x; break;
     }
-    elu_before = layer.kind == Kind::kElu;
     if (layer.kind != Kind::kElu) width = width_of(layer);
     x = result;
     if (probe != nullptr && probe::on) {
       const std::string name = probe + std::to_string(i);
-      if (!elu_before) {
-        probe::record_rows(name.c_str(), x, rows, width, false);
-      } else {
-        std::vector<float> shown(rows * width);
-        kernels::elu(x, rows * width, shown.data());
-        probe::record_rows(name.c_str(), shown.data(), rows, width, false);
-      }
+      std::vector<float> shown(x, x + *rows * width);
+      if (layer.kind == Kind::kElu) kernels::elu(x, *rows * width, shown.data());
+      probe::record_rows(name.c_str(), shown.data(), *rows, width, append);
     }
   }
   return x;
+}
+
+const float* Seanet::run(State& state, const float* input, size_t rows, const char* probe) const {
+  // Written to by residual blocks only, and the first layer is none.
+  float* x = pass(state, 0, state.split, const_cast<float*>(input), &rows, probe, false);
+  if (state.split == layers.size()) return x;
+  const size_t width = width_before(state.split);
+  float* joined = state.joined.data();
+  for (size_t at = 0; at < rows; at += state.piece) {
+    size_t here = std::min(state.piece, rows - at);
+    const float* y = pass(state, state.split, layers.size(), x + at * width, &here, probe, at > 0);
+    joined = std::copy_n(y, here * output_width(), joined);
+  }
+  return state.joined.data();
 }
 
 }  // namespace ptts

@@ -36,6 +36,9 @@ class Seanet {
     };
     std::vector<PerLayer> layers;
     Scratch scratch;
+    // The last transposed convolution and what follows take the block in pieces whose activations stay in the cache.
+    size_t split = 0, piece = 0;  // first layer of that kind (none: their number), its input rows in a piece
+    Buffer<float> joined;         // what the pieces make
   };
   // For blocks of `rows` input rows.
   [[nodiscard]] ptts_status create_state(size_t rows, State* state) const;
@@ -46,6 +49,12 @@ class Seanet {
 
   size_t input_width() const { return layers.front().conv.in; }
   size_t output_width() const { return layers.back().conv.out; }
+
+ private:
+  // Layers [begin, end) on a block or a piece of one; *rows becomes the number of rows of the result.
+  float* pass(State& state, size_t begin, size_t end, float* x, size_t* rows, const char* probe,
+              bool append) const;
+  size_t width_before(size_t layer) const;
 };
 
 }  // namespace ptts

@@ -77,26 +77,6 @@ inline F32x4 totals_01_23(F32x4 a, F32x4 b, F32x4 c, F32x4 d) {
   return __builtin_shufflevector(ab, cd, 0, 1, 4, 5) + __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
 }
 
-inline F32x4 exp_f32(F32x4 x) {
-  x = x < splat(kExpMin) ? splat(kExpMin) : x;
-  x = x > splat(kExpMax) ? splat(kExpMax) : x;
-  const F32x4 shifted = x * splat(kLog2E) + splat(kRound);
-  const F32x4 i = shifted - splat(kRound);
-  F32x4 f = x - i * splat(kLn2Hi);
-  f = f - i * splat(kLn2Lo);
-  F32x4 p = splat(kExpP[0]);
-  for (int c = 1; c < 6; ++c) p = p * f + splat(kExpP[c]);
-  const F32x4 r = (p * (f * f) + f) + splat(1.0f);
-  const U32x4 exponent = ((U32x4)shifted + 127u) << 23;
-  return r * (F32x4)exponent;
-}
-
-inline F32x4 elu(F32x4 v) { return v > splat(0) ? v : exp_f32(v) - splat(1.0f); }
-inline F32x4 gelu_tanh(F32x4 v) {
-  return v / (splat(1.0f) + exp_f32(v * (splat(kGeluB) * (v * v) + splat(kGeluA))));
-}
-inline F32x4 silu(F32x4 v) { return v / (splat(1.0f) + exp_f32(-v)); }
-
 // A loop with compile-time indices 0 .. N-1.  Not a matter of taste: where clang 19 unrolls an ordinary loop it loses the
 // constant offsets of the loads, and a host that checks bounds (wazero) then checks every single one.
 template <size_t I>
@@ -111,6 +91,40 @@ template <size_t N, typename F>
 inline __attribute__((always_inline)) void each(F&& f) {
   each(f, std::make_index_sequence<N>());
 }
+
+// A constant that stays in a register or in memory.  Left to itself, clang writes vector constants where they are used, and V8
+// builds each anew, in up to four instructions, in every turn of a loop.
+inline F32x4 held(float x) {
+  volatile float hidden = x;
+  return splat(hidden);
+}
+
+// What exp and the activations need; made once, before a loop.
+struct ExpConstants {
+  F32x4 low = held(kExpMin), high = held(kExpMax), log2e = held(kLog2E), round = held(kRound),
+        ln2_hi = held(kLn2Hi), ln2_lo = held(kLn2Lo), one = held(1.0f), gelu_a = held(kGeluA),
+        gelu_b = held(kGeluB);
+  F32x4 p[6] = {held(kExpP[0]), held(kExpP[1]), held(kExpP[2]),
+                held(kExpP[3]), held(kExpP[4]), held(kExpP[5])};
+
+  F32x4 exp(F32x4 x) const {
+    x = x < low ? low : x;
+    x = x > high ? high : x;
+    const F32x4 shifted = x * log2e + round;
+    const F32x4 i = shifted - round;
+    F32x4 f = x - i * ln2_hi;
+    f = f - i * ln2_lo;
+    F32x4 sum = p[0];
+    each<5>([&](auto c) { sum = sum * f + p[c + 1]; });
+    const F32x4 r = (sum * (f * f) + f) + one;
+    // 127 << 23 are the bits of 1, and adding them late is adding 127 before the shift.
+    const U32x4 exponent = ((U32x4)shifted << 23) + (U32x4)one;
+    return r * (F32x4)exponent;
+  }
+  F32x4 elu(F32x4 v) const { return v > splat(0) ? v : exp(v) - one; }
+  F32x4 gelu_tanh(F32x4 v) const { return v / (one + exp(v * (gelu_b * (v * v) + gelu_a))); }
+  F32x4 silu(F32x4 v) const { return v / (one + exp(-v)); }
+};
 
 // The integer product, with its input rows as they lie or interleaved (see products_simd128.cpp).
 template <bool kPacked, typename W>
