@@ -49,6 +49,16 @@ const FLAGS: Readonly<Record<string, Flag>> = {
     value: 'chunk|torch',
     help: 'Random streams: one for each chunk, or one sequential as in the reference',
   },
+  instances: {
+    kind: 'string',
+    value: 'auto|1|2',
+    help: 'Instances of the engine that share the work on a chunk. Default: auto, 2 for larger models on two cores',
+  },
+  parallel: {
+    kind: 'int',
+    value: 'N',
+    help: 'Chunks spoken at once, each copy of the weights on a core of its own. Default: 1',
+  },
   device: { kind: 'string', value: 'cpu', help: 'Only cpu' },
   'output-path': { kind: 'string', value: 'PATH', help: 'Where the WAV goes; - is stdout. Default: ./tts_output.wav' },
   help: { kind: 'flag', help: 'Show this' },
@@ -74,6 +84,8 @@ export interface Options {
   maxTokens?: number;
   seed?: bigint | 'random';
   rng?: 'chunk' | 'torch';
+  instances?: 'auto' | '1' | '2';
+  parallel?: number;
   device: string;
   outputPath: string;
 }
@@ -225,6 +237,12 @@ export function parseOptions(args: readonly string[]): Options {
     },
     rng: (name, v) => {
       options.rng = oneOf(name, v, ['chunk', 'torch']);
+    },
+    instances: (name, v) => {
+      options.instances = oneOf(name, v, ['auto', '1', '2']);
+    },
+    parallel: (name, v) => {
+      options.parallel = toInt(name, v);
     },
     device: (_, v) => {
       options.device = v;

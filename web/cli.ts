@@ -14,7 +14,7 @@ import { describe, PocketTTSError } from './errors.js';
 import { fileError, fileReason, plainFile } from './host-node.js';
 import { DEFAULT_TEXT, LANGUAGES } from './languages.js';
 import { PocketTTS } from './node.js';
-import type { Precision, Voice, Warning } from './node.js';
+import type { Info, Precision, Voice, Warning } from './node.js';
 import { AUDIO_LIMIT, VOICE_LIMIT } from './pack.js';
 
 declare const PACKAGE_VERSION: string;
@@ -145,9 +145,16 @@ function inFlags(error: unknown, options: Options): unknown {
     decodeSteps: options.oldSteps ? 'lsd-decode-steps' : 'sampler-decode-steps',
     framesAfterEos: 'frames-after-eos',
     maxTokens: 'max-tokens',
+    parallel: 'parallel',
   };
   const [, name = '', rest = ''] = /^(\w+)(: .*)/.exec(error.message) ?? [];
   return Object.hasOwn(flags, name) ? new Failure(`--${flags[name] ?? ''}${rest}`) : error;
+}
+
+/** How many instances speak. */
+function layout({ instances, reason, parallel }: Info): string {
+  const chunks = parallel > 1 ? `, ${parallel} chunks at once` : '';
+  return `${instances === 1 ? '1 instance' : `${instances} instances`} (${reason})${chunks}`;
 }
 
 async function generate(options: Options, log: Log, signal: AbortSignal): Promise<void> {
@@ -164,16 +171,19 @@ async function generate(options: Options, log: Log, signal: AbortSignal): Promis
     pack: options.pack,
     config: options.config,
     precision: options.precision as Precision | undefined,
+    instances: options.instances === '1' ? 1 : options.instances === '2' ? 2 : options.instances,
+    parallel: options.parallel,
     signal,
   });
   const voice = options.voice === undefined ? undefined : await resolveVoice(tts, options.voice);
   const { pack, precision, sampleRate } = tts.info;
-  log('INFO', `Pack ${pack.name} (${precision}) loaded in ${((performance.now() - started) / 1000).toFixed(2)} s`);
+  const took = ((performance.now() - started) / 1000).toFixed(2);
+  log('INFO', `Pack ${pack.name} (${precision}) loaded in ${took} s, ${layout(tts.info)}`);
 
   const strict = process.env['KPOCKET_TTS_ERROR_WITHOUT_EOS'] === '1';
   const onWarning = (warning: Warning): void => {
     if (strict && warning.code === 'no-eos') throw new Failure(warning.message);
-    log('WARNING', warning.message);
+    log(warning.code === 'serial' ? 'INFO' : 'WARNING', warning.message);
   };
   const stream = tts.stream(text, {
     voice,

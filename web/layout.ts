@@ -14,7 +14,7 @@ export interface LayoutOptions {
   /**
    * Throughput: how many chunks of a long text are spoken at once, up to 16, each by an instance of its own in a worker of
    * its own. The samples are the same and come in order, the first a little later. Each instance beyond the first holds
-   * the weights again. Default 1.
+   * the weights again. Default: one after the other.
    */
   readonly parallel?: number | undefined;
   /** Whether one instance gets a worker of its own. Default: in a page, which it would hold up; elsewhere not. */
@@ -64,27 +64,22 @@ function work({ config }: PackManifest): number {
 
 /** Decides, and refuses what excludes itself or cannot be had here. */
 export function chooseLayout(options: LayoutOptions, manifest: PackManifest, workers: Workers): Layout {
-  const { instances = 'auto', parallel = 1, worker } = options;
-  const asked = { reason: 'as asked for', optional: false };
+  const { instances = 'auto', parallel = 0, worker } = options;
+  const asked = { reason: 'asked for', optional: false };
   if (parallel > 1 || instances === 2) {
     const wanted = parallel > 1 ? `parallel: ${parallel}` : `instances: ${instances}`;
     if (worker === false) throw new PocketTTSError('argument', `${wanted} needs workers, found worker: false`);
     if (!workers.usable()) throw new PocketTTSError('unsupported', `${wanted} needs workers, and there are none here`);
     return parallel > 1
-      ? { kind: 'workers', duties: wholes(parallel), instances: 1, parallel, ...asked }
+      ? { kind: 'workers', duties: wholes(parallel), instances: 1, parallel, reason: 'several chunks at once', optional: false }
       : { kind: 'workers', duties: HALVES, instances: 2, parallel: 1, ...asked };
   }
   if (instances === 1) return alone(worker, workers, asked.reason);
-  if (worker === false) return alone(worker, workers, 'without workers, as asked for');
+  if (worker === false) return alone(worker, workers, 'without workers');
   if (!workers.usable()) return alone(worker, workers, 'no workers here');
-  const cores = workers.cores();
-  if (cores < 2) return alone(worker, workers, 'one core');
-  const millions = (work(manifest) / 1e6).toFixed(1);
-  if (work(manifest) < TWO_FROM) {
-    const least = TWO_FROM / 1e6;
-    return alone(worker, workers, `small model: ${millions} million weights a frame, two instances pay from ${least} on`);
-  }
-  const reason = `${cores} cores, ${millions} million weights a frame`;
+  if (workers.cores() < 2) return alone(worker, workers, 'one core');
+  if (work(manifest) < TWO_FROM) return alone(worker, workers, 'small model');
+  const reason = 'several cores';
   return { kind: 'workers', duties: HALVES, instances: 2, parallel: 1, reason, optional: worker !== true };
 }
 

@@ -367,8 +367,8 @@ export class RemoteBackend extends PackBackend<number> {
     }
 
     function load(remote: Remote, origin: VoiceOrigin): Promise<number> {
-      // A copy: what is posted would be all that the caller's view is a part of.
-      const bytes = origin.bytes.slice();
+      // A copy: what is posted would be all that the caller's view is a part of. (A Buffer's slice() is another view.)
+      const bytes = new Uint8Array(origin.bytes);
       return remote.call('voice', { voice, from: { ...origin, bytes }, name }, [bytes.buffer]);
     }
   }
@@ -389,7 +389,7 @@ export class RemoteBackend extends PackBackend<number> {
     options: SpeechOptions,
     signal: AbortSignal | undefined,
   ): Promise<Speaking> {
-    const bytes = textBytes(text);
+    const bytes = new Uint8Array(textBytes(text));
     const settings = engineOptions(this.#defaults, options);
     const handle = this.handleOf(voice);
     const stream = ++numbers;

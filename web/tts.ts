@@ -226,7 +226,7 @@ export const LOAD_CHECKS: Checks<LoadOptions> = {
   instances: (name, value) => {
     if (value !== 'auto' && value !== 1 && value !== 2) refuse(name, '"auto", 1 or 2', value);
   },
-  parallel: whole(1, 16),
+  parallel: whole(0, 16),
   worker: isBoolean,
   signal: isSignal,
   onProgress: isFunction,
@@ -464,7 +464,8 @@ function asRecording(audio: unknown): Recording {
   return { samples, sampleRate: rate };
 }
 
-const SERIAL = 'One random stream over all chunks (rng: torch): they are spoken one at a time';
+const SERIAL =
+  'Chunks are spoken one after the other: with the random stream torch, each draws where the last one ended';
 
 function overLimit(chunk: Chunk): string {
   return `Chunk ${chunk.index + 1} has ${chunk.tokens} tokens, more than max-tokens, and cannot be cut; it may not be spoken well`;
