@@ -214,7 +214,7 @@ func TestMemoryGrowsInPlaceAndIsReservedOnly(t *testing.T) {
 		Free()
 	}, 8)
 	for n := range memories {
-		memory := allocator{limit: 2 << 30}.Allocate(0, 4<<30)
+		memory := (&allocator{limit: 2 << 30}).Allocate(0, 4<<30)
 		small := memory.Reallocate(pageSize)
 		small[0], small[pageSize-1] = 1, 2
 		large := memory.Reallocate(1 << 30)
@@ -246,6 +246,30 @@ func TestFallbackMemoryGrows(t *testing.T) {
 	}
 	if m.Reallocate(1<<20+pageSize) != nil {
 		t.Error("it grew beyond the limit")
+	}
+	moves, before := 0, (*byte)(nil)
+	m = &copiedMemory{limit: 64 << 20}
+	for size := uint64(pageSize); size <= m.limit; size += pageSize {
+		grown := m.Reallocate(size)
+		if &grown[0] != before {
+			moves, before = moves+1, &grown[0]
+		}
+		if uint64(len(grown)) != size || grown[size-1] != 0 {
+			t.Fatalf("%d bytes, want %d zeros", len(grown), size)
+		}
+		grown[size-1] = 1
+	}
+	if moves > 24 || uint64(cap(m.bytes)) > m.limit {
+		t.Errorf("it moved %d times on the way to %d bytes, room for %d", moves, m.limit, cap(m.bytes))
+	}
+}
+
+// Weights are allocated tensor by tensor; each may ask for more memory, and pieces of one must not.
+func TestLoadingGrowsMemoryRarely(t *testing.T) {
+	i := instance(t, 1<<30)
+	loadFixture(t, i, "lsd6")
+	if size := i.MemoryBytes(); i.Grown() > 64 || i.Grown() < 2 {
+		t.Errorf("memory of %d bytes was grown %d times", size, i.Grown())
 	}
 }
 

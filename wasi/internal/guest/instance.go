@@ -16,6 +16,7 @@ import (
 type Instance struct {
 	module api.Module
 	memory api.Memory
+	growth *allocator
 	abi    *abi
 	arena  arena
 	stack  [8]uint64 // arguments and result of the call in progress
@@ -32,6 +33,9 @@ func (i *Instance) Close(ctx context.Context) error {
 
 // MemoryBytes is the size of the linear memory; it never shrinks.
 func (i *Instance) MemoryBytes() uint64 { return uint64(i.memory.Size()) }
+
+// Grown is how often the linear memory got its size: once at the start, then with every memory.grow.
+func (i *Instance) Grown() int { return i.growth.grown }
 
 // raw calls a function and returns its result. A trap is the end of the instance.
 func (i *Instance) raw(ctx context.Context, function api.Function, arguments ...uint64) (uint64, error) {

@@ -12,21 +12,34 @@ import (
 	"github.com/tetratelabs/wazero/experimental"
 )
 
-// allocator reserves `limit` bytes of address space per memory, or what the module's maximum allows if that is less.
+// allocator reserves `limit` bytes of address space for one memory, or what the module's maximum allows if that is less.
 type allocator struct {
 	limit uint64
+	grown int // times that the memory got its size, the first one included
 }
 
-func (a allocator) Allocate(_, max uint64) experimental.LinearMemory {
+func (a *allocator) Allocate(_, max uint64) experimental.LinearMemory {
 	size := min(max, a.limit)
-	if reserved, err := reserve(size); err == nil {
-		return reserved
+	var memory experimental.LinearMemory
+	memory, err := reserve(size)
+	if err != nil {
+		// No such system call, or a limit on address space (ulimit -v): a slice that is copied when it grows.
+		memory = &copiedMemory{limit: size}
 	}
-	// No such system call, or a limit on address space (ulimit -v): a slice that is copied when it grows.
-	return &copiedMemory{limit: size}
+	return &countedMemory{memory, &a.grown}
 }
 
-// copiedMemory is the fallback, a plain slice.
+type countedMemory struct {
+	experimental.LinearMemory
+	times *int
+}
+
+func (m *countedMemory) Reallocate(size uint64) []byte {
+	*m.times++
+	return m.LinearMemory.Reallocate(size)
+}
+
+// copiedMemory is the fallback, a plain slice. It is copied seldom: it gets room for half as much again.
 type copiedMemory struct {
 	bytes []byte
 	limit uint64
@@ -37,7 +50,7 @@ func (m *copiedMemory) Reallocate(size uint64) []byte {
 		return nil
 	}
 	if size > uint64(cap(m.bytes)) {
-		grown := make([]byte, size)
+		grown := make([]byte, size, min(m.limit, max(size, uint64(cap(m.bytes))*3/2)))
 		copy(grown, m.bytes)
 		m.bytes = grown
 	}

@@ -117,7 +117,8 @@ func (m *Module) Close(ctx context.Context) error {
 // Instantiate makes a fresh instance: its own memory, nothing loaded.
 func (m *Module) Instantiate(ctx context.Context) (*Instance, error) {
 	// Memory is reserved where wazero asks for it, and given back when the instance closes.
-	withMemory := experimental.WithMemoryAllocator(ctx, allocator{limit: m.limit})
+	memory := &allocator{limit: m.limit}
+	withMemory := experimental.WithMemoryAllocator(ctx, memory)
 	module, err := m.runtime.InstantiateModule(withMemory, m.compiled,
 		wazero.NewModuleConfig().WithName("").WithStartFunctions("_initialize"))
 	if err != nil {
@@ -128,7 +129,7 @@ func (m *Module) Instantiate(ctx context.Context) (*Instance, error) {
 		_ = module.Close(ctx)
 		return nil, err
 	}
-	instance := &Instance{module: module, memory: module.Memory(), abi: functions}
+	instance := &Instance{module: module, memory: module.Memory(), growth: memory, abi: functions}
 	if err := instance.arena.open(ctx, instance); err != nil {
 		_ = module.Close(ctx)
 		return nil, err
