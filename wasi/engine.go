@@ -107,6 +107,16 @@ func (e *Engine) Info() Info { return e.info }
 // Memory measures the sandbox.
 func (e *Engine) Memory(ctx context.Context) (Memory, error) {
 	ctx = orBackground(ctx)
+	for {
+		memory, err := e.measure(ctx)
+		var m *missed
+		if !errors.As(err, &m) { // else it crashed while this call waited
+			return memory, err
+		}
+	}
+}
+
+func (e *Engine) measure(ctx context.Context) (Memory, error) {
 	var memory Memory
 	l, err := e.instances(ctx)
 	if err != nil {

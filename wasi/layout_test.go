@@ -128,10 +128,15 @@ func TestLayoutIsChosenByWeightsAndCores(t *testing.T) {
 }
 
 func TestBlocksGrowOnlyWithTheQueue(t *testing.T) {
-	for _, c := range []struct{ size, taken, waiting, want int }{
-		{1, 1, 0, 1}, {1, 1, 1, 2}, {2, 1, 30, 2}, {2, 2, 1, 2}, {2, 2, 2, 4}, {4, 4, 30, largestBlock}, {4, 0, 30, 4},
+	for _, c := range []struct {
+		size, taken, waiting int
+		took                 time.Duration
+		want                 int
+	}{
+		{1, 1, 0, 0, 1}, {1, 1, 1, 0, 2}, {2, 1, 30, 0, 2}, {2, 2, 1, 0, 2}, {2, 2, 2, 0, 4}, {4, 4, 30, 0, largestBlock}, {4, 0, 30, 0, 4},
+		{1, 1, 30, frameTime / 2, 2}, {1, 1, 30, frameTime/2 + 1, 1}, {2, 2, 30, frameTime, 2},
 	} {
-		if got := nextBlock(c.size, c.taken, c.waiting); got != c.want {
+		if got := nextBlock(c.size, c.taken, c.waiting, c.took); got != c.want {
 			t.Errorf("%+v: %d", c, got)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"time"
 
 	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/internal/guest"
 )
@@ -155,8 +156,10 @@ const (
 	latentsAhead = 32
 	// framesAhead is sound that nobody has read yet.
 	framesAhead = 8
-	// largestBlock bounds the frames that are decoded in one call, and with them how long a cancellation takes.
+	// largestBlock bounds the frames that are decoded in one call. Larger ones were not faster (BenchmarkParts).
 	largestBlock = 4
+	// frameTime is how long a frame sounds.
+	frameTime = 80 * time.Millisecond
 )
 
 // pipeline makes latents in one instance and sound in another, each in a goroutine of its own.
@@ -215,18 +218,25 @@ func (p *pipeline) sound(ctx context.Context) {
 			return // it was cancelled
 		}
 		var pieces []piece
-		err = p.decoder.use(ctx, p.stream, func() (err error) {
-			ctx := context.WithoutCancel(ctx)
-			if len(block) > 0 {
-				pieces, err = p.decode(ctx, block)
-			}
-			if err == nil && after != nil && after.err == nil && after.status == guest.ChunkEnd {
-				var end piece
-				end, err = p.finish(ctx, *after)
-				pieces = append(pieces, end)
-			}
-			return err
-		})
+		began := time.Now()
+		if end := after != nil && after.err == nil && after.status == guest.ChunkEnd; end || len(block) > 0 {
+			err = p.decoder.use(ctx, p.stream, func() (err error) {
+				ctx := context.WithoutCancel(ctx)
+				began = time.Now() // waiting for the turn is no work
+				if len(block) > 0 {
+					if pieces, err = p.decode(ctx, block); err != nil {
+						return err
+					}
+				}
+				if end {
+					var done piece
+					done, err = p.finish(ctx, *after)
+					pieces = append(pieces, done)
+				}
+				return err
+			})
+		}
+		took := time.Since(began)
 		if err == nil && after != nil {
 			err = after.err
 		}
@@ -242,13 +252,14 @@ func (p *pipeline) sound(ctx context.Context) {
 		if err != nil || after != nil && after.status == guest.Done {
 			return
 		}
-		size = nextBlock(size, len(block), len(p.latents))
+		size = nextBlock(size, len(block), len(p.latents), took)
 	}
 }
 
-// nextBlock is how many latents may be decoded at once, after a block of `taken` that left `waiting` in the queue.
-func nextBlock(size, taken, waiting int) int {
-	if taken == size && waiting >= size {
+// nextBlock is how many latents may be decoded at once, after a block of `taken` that left `waiting` in the queue. No
+// block should take longer than a frame lasts: a cancellation has to wait for it.
+func nextBlock(size, taken, waiting int, took time.Duration) int {
+	if taken == size && waiting >= size && 2*took <= frameTime {
 		return min(2*size, largestBlock)
 	}
 	return size
