@@ -71,7 +71,7 @@ reference: ## Install the Python reference (several GB) and record fresh fixture
 
 bench: web native ## Side by side with PyTorch and onnxruntime: [JSON=out.json] [REPORT=docs/benchmarks.md] [ONLY=host,...] [PACK=100m,...]
 	tests/bench/setup.sh $(subst $(comma), ,$(PACK))
-	node tests/bench/bench.mjs --json "$(JSON)" --report "$(REPORT)" --only "$(ONLY)" --pack "$(PACK)" --precision "$(PRECISION)" --rounds "$(ROUNDS)" --grow "$(GROW)" --profile "$(PROFILE)"
+	node tests/bench/bench.mjs --json "$(JSON)" --report "$(REPORT)" --only "$(ONLY)" --pack "$(PACK)" --precision "$(PRECISION)" --rounds "$(ROUNDS)" --all "$(ALL)" --grow "$(GROW)" --profile "$(PROFILE)"
 
 clean: ## Remove what was built (the toolchain stays)
 	rm -rf build dist node_modules

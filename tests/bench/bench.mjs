@@ -1,6 +1,6 @@
 // The benchmark: ours and the alternatives side by side, on this machine, in one run.
 //
-//   make bench [JSON=out.json] [ONLY=host,engine,...] [PACK=100m,...] [PRECISION=q8,...] [ROUNDS=3] [GROW=1] [PROFILE=1]
+//   make bench [JSON=out.json] [ONLY=host,engine,...] [PACK=100m,...] [PRECISION=q8,...] [ROUNDS=3] [ALL=1] [GROW=1] [PROFILE=1]
 //
 // Every round visits every row once (A, B, C, A, B, C, ...), each in a fresh process that runs one job:
 //
@@ -35,6 +35,7 @@ const { values: flags } = parseArgs({
     rounds: { type: 'string', default: '' },
     report: { type: 'string', default: '' },
     grow: { type: 'string', default: '' },
+    all: { type: 'string', default: '' },
     profile: { type: 'string', default: '' },
     build: { type: 'string', default: join(root, 'build', 'bench') },
     dist: { type: 'string', default: join(root, 'dist') },
@@ -47,6 +48,7 @@ const { values: flags } = parseArgs({
 const build = resolve(flags.build);
 const rounds = Number(flags.rounds || 3);
 const BROWSERS = ['chromium', 'firefox'];
+const CODE = ['index.js', 'worker.js', 'pocket_tts.mjs', 'pocket_tts.wasm']; // what a page downloads
 const GROWTH = [5, 60, 300, 1800]; // seconds of sound
 const VOID = 0.1; // a best that is further from the median says that something else was running
 const modules = join(build, 'node', '/');
@@ -115,7 +117,7 @@ function downloadBytes(row) {
   if (row.engine === OURS) {
     const folder = join(build, 'packs', packFolder(row));
     const { files } = JSON.parse(readFileSync(join(folder, 'pack.json'), 'utf8'));
-    const code = ['chromium', 'firefox', 'node'].includes(row.host) ? ['index.js', 'pocket_tts.mjs', 'pocket_tts.wasm'] : [];
+    const code = ['chromium', 'firefox', 'node'].includes(row.host) ? CODE : [];
     return files.reduce((sum, file) => sum + file.bytes, 0) + code.reduce((sum, name) => sum + size(join(flags.dist, name)), 0);
   }
   const folder = join(build, 'packs', row.pack);
@@ -231,7 +233,6 @@ async function firstStarts(rows, results) {
     if (kept === undefined) continue;
     rmSync(join(build, kept), { recursive: true, force: true });
     const result = await visit(row, jobOf(row, { warm: 2, firsts: 0, speaks: 0, parts: 0 }));
-    if (result.unsupported !== undefined) continue;
     results.get(row).load_first_ms = result.load_ms;
     console.error(`${nameOf(row)}: first start ${(result.load_ms / 1000).toFixed(2)} s`);
   }
@@ -277,7 +278,7 @@ async function main() {
   const [only, packs, wanted] = [listed(flags.only), listed(flags.pack), listed(flags.precision)];
   const leftOut = [];
   const failed = [];
-  const rows = allRows(root, { grow: flags.grow !== '' }).filter((row) => {
+  const rows = allRows(root, { grow: flags.grow !== '', all: flags.all !== '' }).filter((row) => {
     if (only.length > 0 && !only.includes(row.host) && !only.includes(row.engine)) return false;
     if (packs.length > 0 && !packs.includes(row.pack)) return false;
     if (wanted.length > 0 && !wanted.includes(row.precision)) return false;
@@ -298,7 +299,7 @@ async function main() {
   for (let round = 0; round < rounds; round++) {
     for (const row of rows) {
       const found = results.get(row);
-      if (found.unsupported !== undefined || found.failed !== undefined) continue;
+      if (found.failed !== undefined) continue;
       const job = jobOf(row, {});
       const cold = round % 2 === 0;
       if (cold) forget(job.pack);
@@ -311,12 +312,6 @@ async function main() {
         found.failed = error.message;
         failed.push({ row: nameOf(row), reason: error.message.split('\n')[0] });
         console.error(`FAILED ${error.message}`);
-        continue;
-      }
-      if (result.unsupported !== undefined) {
-        found.unsupported = result.unsupported;
-        leftOut.push({ row: nameOf(row), reason: result.unsupported });
-        console.error(`${nameOf(row)}: left out: ${result.unsupported}`);
         continue;
       }
       found.visits++;

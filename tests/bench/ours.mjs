@@ -23,12 +23,10 @@ export async function hashOf(chunks) {
   return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 
-/** Runs the job; the result is what bench.mjs reads, or { unsupported } when the package cannot do what it asks. */
+/** Runs the job; the result is what bench.mjs reads. */
 export async function measureOurs(job, host) {
   const { bench, precision, instances } = job;
-  const loaded = await load(job, host);
-  if (loaded.unsupported !== undefined) return loaded;
-  const { tts } = loaded;
+  const tts = await load(job, host);
   const options = { eosThreshold: NEVER, ...(job.maxTokens === undefined ? {} : { maxTokens: job.maxTokens }) };
 
   // The first sound after loading, and the warm-up.
@@ -68,22 +66,13 @@ export async function measureOurs(job, host) {
   return { first_audio_ms: first, rtf, pcm_sha256: hash, memory_bytes: memoryBytes, ...peak, ...parts, precision, instances };
 }
 
-/** The package with the instances and the chunks at once that the job wants; what a version does not know, it has once. */
+/** The package with the instances and the chunks at once that the job wants. */
 async function load(job, host) {
-  const options = { pack: host.pack(job.pack), precision: job.precision };
-  const wanted = { instances: job.instances, ...(job.batch === 1 ? {} : { parallel: job.batch }) };
-  let tts;
-  try {
-    tts = await host.PocketTTS.load({ ...options, ...wanted });
-  } catch (error) {
-    if (!/instances|parallel/.test(error.message ?? '')) throw error;
-    if (job.instances !== 1 || job.batch !== 1) return { unsupported: error.message };
-    tts = await host.PocketTTS.load(options);
-  }
-  const { instances, parallel = 1 } = tts.info;
-  if (parallel === job.batch && (job.batch > 1 || instances === job.instances)) return { tts };
-  await tts.dispose();
-  return { unsupported: `this version runs ${instances} instance and ${parallel} chunk at once` };
+  const { precision, instances, batch } = job;
+  const tts = await host.PocketTTS.load({ pack: host.pack(job.pack), precision, instances, parallel: batch });
+  const { info } = tts;
+  if (info.instances === instances && info.parallel === batch && info.precision === precision) return tts;
+  throw new Error(`expected ${instances} instances, ${batch} at once, ${precision}, found ${JSON.stringify(info)}`);
 }
 
 /** Texts of job.grow seconds of sound, the spoken text again and again, every time a chunk of its own: the speed of the

@@ -1,4 +1,4 @@
-// docs/benchmarks.md out of the benchmark's JSON:  node tests/bench/report.mjs out.json > docs/benchmarks.md
+// docs/benchmarks.md out of the benchmark's JSON:  node tests/bench/report.mjs out.json [growth.json ...] > docs/benchmarks.md
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { OURS } from './rows.mjs';
@@ -185,6 +185,12 @@ function profileText(profile) {
     .join('\n\n');
 }
 
+// More files than one: growth and profile may come from runs of their own, of the same commit and machine.
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  process.stdout.write(writeReport(JSON.parse(readFileSync(process.argv[2], 'utf8'))));
+  const [main, ...more] = process.argv.slice(2).map((file) => JSON.parse(readFileSync(file, 'utf8')));
+  for (const other of more) {
+    if (other.commit !== main.commit || other.machine !== main.machine) throw new Error(`expected runs of ${main.commit}, found one of ${other.commit}`);
+    for (const part of ['growth', 'profile']) main[part] ??= other[part];
+  }
+  process.stdout.write(writeReport(main));
 }

@@ -11,34 +11,40 @@ export function precisions(root) {
   return [...header.matchAll(/\bPTTS_PRECISION_([A-Z0-9]+)\s*=/g)].map(([, name]) => name.toLowerCase());
 }
 
-/** All rows (with `grow`, more of those that speak several chunks at once), in the order in which a round visits them: what is compared lies next to each other. */
-export function allRows(root, { grow = false } = {}) {
+/**
+ * The rows, in the order in which a round visits them: what is compared lies next to each other. By default those that
+ * say something new; `all` adds the rest of the combinations, `grow` more chunks at once.
+ */
+export function allRows(root, { grow = false, all = false } = {}) {
   const known = precisions(root);
   const rows = [];
   const add = (row) => rows.push({ instances: 1, batch: 1, threads: 1, ...row });
   for (const pack of PACKS) {
     const large = pack === '100m';
+    const extremes = all || large || pack === '2m';
     for (const host of ['chromium', 'node', 'firefox', 'wazero', 'native']) {
       for (const precision of known) {
+        if (precision === 'f32' && !all && (host === 'firefox' || !(extremes || pack === 'starter'))) continue;
         add({ host, engine: OURS, pack, precision });
-        // The native library is one instance; small packs are not worth two in every host.
-        if (host !== 'native' && (large || precision === 'q8')) {
-          if (large || host === 'chromium' || host === 'wazero') add({ host, engine: OURS, pack, precision, instances: 2 });
-        }
+        // The native library is one instance.
+        const two = all || (precision !== 'f32' && (large || (pack !== 'starter' && (host === 'chromium' || host === 'wazero'))));
+        if (host !== 'native' && two) add({ host, engine: OURS, pack, precision, instances: 2 });
       }
       if (host !== 'chromium') continue;
-      for (const threads of [1, 2]) {
-        for (const [precision, variant] of [['f32', 'f32'], ['int8', 'int8-all']]) {
-          add({ host, engine: 'onnxruntime-web', pack, precision, variant, threads });
+      for (const variant of ['f32', 'f32-conv', 'int8-all']) {
+        if (pack === 'starter' && variant !== 'f32' && !all) continue;
+        for (const threads of extremes && variant !== 'f32-conv' ? [1, 2] : [1]) {
+          add({ host, engine: 'onnxruntime-web', pack, precision: variant.split('-')[0], variant, threads });
         }
       }
     }
-    for (const [precision, variant] of [['f32', 'f32'], ['int8', 'int8-all']]) {
-      add({ host: 'python', engine: 'onnxruntime', pack, precision, variant });
+    for (const variant of ['f32', 'int8-all']) {
+      if (pack !== 'starter' || all) add({ host: 'python', engine: 'onnxruntime', pack, precision: variant.split('-')[0], variant });
     }
-    for (const threads of [1, 2]) {
+    for (const threads of extremes ? [1, 2] : [1]) {
       add({ host: 'python', engine: 'pytorch', pack, precision: 'f32', threads });
-      add({ host: 'python', engine: 'pytorch', pack, precision: 'int8', variant: 'torch.ao', threads });
+      if (pack !== 'starter' || all) add({ host: 'python', engine: 'pytorch', pack, precision: 'int8', variant: 'torch.ao', threads });
+      if (large && all) add({ host: 'python', engine: 'pytorch', pack, precision: 'int8', variant: 'torchao', threads });
     }
   }
   if (known.includes('q8')) {
