@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/internal/guest"
+	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/internal/pack"
 	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/internal/wav"
 )
 
@@ -93,21 +94,17 @@ func TestWeightsAreNeverHeldMoreOftenThanAskedFor(t *testing.T) {
 	}
 }
 
-func TestLayoutIsChosenByWeightsAndCores(t *testing.T) {
-	small, large := fixturePack(t, "lsd6"), fixturePack(t, "lsd6")
-	large["more"] = large["model.safetensors"]
-	p, err := openPack(Options{PackFS: large})
+func TestLayoutIsChosenByModelAndCores(t *testing.T) {
+	few, err := openPack(Options{PackFS: fixturePack(t, "lsd6")})
 	if err != nil {
 		t.Fatal(err)
 	}
-	// More weights than there are: chooseLayout looks at sizes only.
-	for p.WeightBytes() <= smallWeights {
-		p.Files = append(p.Files, p.Files...)
+	sized := func(config string) *pack.Pack {
+		return &pack.Pack{Manifest: pack.Manifest{Config: []byte(config)}}
 	}
-	few, err := openPack(Options{PackFS: small})
-	if err != nil {
-		t.Fatal(err)
-	}
+	// The shapes of the official models of 100M and 18M parameters.
+	p := sized(`{"flow_lm": {"transformer": {"d_model": 1024, "hidden_scale": 4, "num_layers": 6}}}`)
+	medium := sized(`{"flow_lm": {"transformer": {"d_model": 512, "hidden_scale": 4, "num_layers": 4}}}`)
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(2))
 	if got := chooseLayout(Options{}, few); got != (layout{1, 1, "small model"}) {
 		t.Errorf("a small model: %+v", got)
@@ -117,6 +114,14 @@ func TestLayoutIsChosenByWeightsAndCores(t *testing.T) {
 	}
 	if got := chooseLayout(Options{Instances: 1}, p); got != (layout{1, 1, "asked for"}) {
 		t.Errorf("a large model in one instance: %+v", got)
+	}
+	if got := chooseLayout(Options{}, medium); got != (layout{2, 1, "several cores"}) {
+		t.Errorf("a medium model: %+v", got)
+	}
+	for _, config := range []string{``, `[]`, `{}`, `{"flow_lm": {"transformer": {"d_model": "wide"}}}`} {
+		if got := chooseLayout(Options{}, sized(config)); got != (layout{1, 1, "small model"}) {
+			t.Errorf("%s: %+v", config, got)
+		}
 	}
 	runtime.GOMAXPROCS(1)
 	if got := chooseLayout(Options{}, p); got != (layout{1, 1, "one core"}) {

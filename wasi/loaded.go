@@ -4,6 +4,7 @@ package pockettts
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -29,9 +30,29 @@ type layout struct {
 	reason    string
 }
 
-// smallWeights is the size of the weights files up to which one instance speaks. Such models speak many times faster
-// than one listens; a second core gains them a quarter at most (BenchmarkParts, BenchmarkSpeak) and is left to others.
-const smallWeights = 24 << 20
+// twoFrom is the work of the language model in a frame from which on two instances are chosen. Measured with
+// BenchmarkParts, a second core can make models of 2.7e6 and less 1.08 times as fast in q8 and at most 1.24 times in f32,
+// and is left to others; models of 1.3e7 and more 1.2 to 1.5 times. The JavaScript package decides by the same rule.
+const twoFrom = 4e6
+
+// frameWork is how many products of weights the language model's transformer makes in a frame; 0 when the configuration
+// does not say, which the engine will refuse.
+func frameWork(config []byte) float64 {
+	var c struct {
+		FlowLM struct {
+			Transformer struct {
+				Width  float64 `json:"d_model"`
+				Scale  float64 `json:"hidden_scale"`
+				Layers float64 `json:"num_layers"`
+			} `json:"transformer"`
+		} `json:"flow_lm"`
+	}
+	if json.Unmarshal(config, &c) != nil {
+		return 0
+	}
+	t := c.FlowLM.Transformer
+	return t.Layers * (4 + 2*t.Scale) * t.Width * t.Width
+}
 
 func chooseLayout(options Options, p *pack.Pack) layout {
 	chosen := layout{options.Instances, max(1, options.Parallel), "asked for"}
@@ -39,7 +60,7 @@ func chooseLayout(options Options, p *pack.Pack) layout {
 	case chosen.instances != 0:
 	case runtime.GOMAXPROCS(0) == 1:
 		chosen.instances, chosen.reason = 1, "one core"
-	case p.WeightBytes() <= smallWeights:
+	case frameWork(p.Config) < twoFrom:
 		chosen.instances, chosen.reason = 1, "small model"
 	default:
 		chosen.instances, chosen.reason = 2, "several cores"

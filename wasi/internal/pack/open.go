@@ -30,20 +30,6 @@ func (p *Pack) Open(file File) (io.ReadCloser, int64, error) {
 	return checked, size, nil
 }
 
-// WeightBytes is the size of all weights files, as far as they are there.
-func (p *Pack) WeightBytes() int64 {
-	var total int64
-	for _, file := range p.Files {
-		if !file.Role.IsWeights() {
-			continue
-		}
-		if info, err := fs.Stat(p.files, file.Path); err == nil {
-			total += info.Size()
-		}
-	}
-	return total
-}
-
 // Read returns the whole of a file that is at most `limit` bytes long, checked.
 func (p *Pack) Read(file File, limit int64) ([]byte, error) {
 	r, size, err := p.Open(file)
