@@ -48,18 +48,21 @@ function wholes(count: number): readonly Duties[] {
 }
 
 /**
- * Multiplications of the language model's transformer in a frame from which on two instances gain more than the messages
- * between them cost.
+ * Multiplications of the language model's transformer in a frame from which on two instances are chosen. Smaller models
+ * speak many times faster than one listens, and a second core gains them a quarter at most.
  */
-const TWO_FROM = 4e6;
+const TWO_FROM = 10e6;
 
 /** Multiplications of the transformer in a frame; 0 when the configuration does not say, which the engine will refuse. */
 function work({ config }: PackManifest): number {
   const flow = config['flow_lm'] as Record<string, unknown> | undefined;
   const shape = flow?.['transformer'] as Record<string, unknown> | undefined;
-  const [width, scale, layers] = [shape?.['d_model'], shape?.['hidden_scale'], shape?.['num_layers']].map(Number);
-  const products = (layers ?? NaN) * (4 + 2 * (scale ?? NaN)) * (width ?? NaN) ** 2;
-  return Number.isFinite(products) ? products : 0;
+  const number = (field: string): number | undefined =>
+    typeof shape?.[field] === 'number' ? shape[field] : undefined;
+  const width = number('d_model') ?? 0;
+  const attention = number('attn_dim') ?? width;
+  const inner = number('dim_feedforward') ?? width * (number('hidden_scale') ?? 0);
+  return (number('num_layers') ?? 0) * width * (4 * attention + 2 * inner);
 }
 
 /** Decides, and refuses what excludes itself or cannot be had here. */

@@ -1,5 +1,5 @@
-// The package in Chromium, page and worker, under a policy without eval: the samples of every request are those of the
-// other hosts (tests/hosts/README.md).
+// The package in Chromium, from a page and a worker, in every layout, under a policy without eval: the samples of every
+// request are those of the other hosts (tests/hosts/README.md).
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -38,7 +38,7 @@ before(
       });
       page.on('pageerror', (error) => complaints.push(String(error)));
       await page.goto(`${server.url}/tests/browser/page.html`);
-      for (let i = 0; i < 600 && (await page.title()) !== 'done'; i++) await setTimeout(200);
+      for (let i = 0; i < 900 && (await page.title()) !== 'done'; i++) await setTimeout(200);
       result = JSON.parse((await page.textContent('pre')) || '{"error":"the page did not finish"}');
     } finally {
       await browser.close();
@@ -46,22 +46,51 @@ before(
     }
     assert.equal(result.error, undefined);
   },
-  { timeout: 180000 },
+  { timeout: 240000 },
 );
 
-for (const [name, one] of Object.entries(expected)) {
-  test(`Chromium: ${name}`, () => assert.deepEqual(result.spoken[name], one));
+for (const layout of ['page', 'default', 'halves', 'wholes']) {
+  test(`Chromium, ${layout}: the samples of every other host`, () => assert.deepEqual(result.spoken[layout], expected));
 }
 
 test('in a module worker', () => assert.deepEqual(result.worker, Object.values(expected)[0]));
 
-test('an abort, a missing pack, a use after dispose', () => {
-  assert.deepEqual(result.aborted, { code: 'aborted', frames: 4 });
+test('an abort in every layout; info says which it is', () => {
+  const one = { instances: 1, parallel: 1, reason: result.cores < 2 ? 'one core' : 'small model' };
+  const infos = {
+    page: { ...one, worker: false, reason: 'without workers' },
+    default: { ...one, worker: true },
+    halves: { instances: 2, parallel: 1, worker: true, reason: 'asked for' },
+    wholes: { instances: 1, parallel: 2, worker: true, reason: 'several chunks at once' },
+  };
+  for (const [layout, info] of Object.entries(infos)) {
+    assert.deepEqual(result.aborted[layout], { code: 'aborted', frames: 4, after: true, info });
+  }
+});
+
+test('streams beside each other', () => {
+  for (const one of Object.values(result.together)) assert.deepEqual(one, { same: true, forgotten: 'disposed' });
+});
+
+test('a crash ends a stream with its reason, and the next request works', () => {
+  for (const { message, after } of Object.values(result.crashed)) {
+    assert.match(message, /^crashed: The engine crashed \(unreachable\)/);
+    assert.ok(after);
+  }
+});
+
+test('without its worker file: one instance in the page when the choice was ours, else an error', () => {
+  const { reason, ...rest } = result.lacking;
+  assert.deepEqual(rest, { spoken: true, worker: false, explicit: ['unsupported', 'unsupported'] });
+  assert.match(reason, /^Workers do not start here: /);
+});
+
+test('a missing pack, a use after dispose', () => {
   assert.equal(result.missing, 'not-found');
   assert.equal(result.disposed, 'disposed');
 });
 
-test('nothing on the console but the missing pack', () => {
+test('nothing on the console but the missing files', () => {
   assert.deepEqual(
     complaints.filter((text) => !/404/.test(text)),
     [],

@@ -1,5 +1,6 @@
-// A static server of the repository for the browser tests, with a content security policy that forbids eval. Fixtures
-// appear as packs: /packs/NAME/pack.json is made of the fields that tests/hosts/requests.json has for them.
+// A static server of the repository for the browser tests, with a content security policy that forbids eval. The package
+// is there a second time without its worker (/lacking) and a third with an engine that traps (/trapping). Fixtures appear as
+// packs: /packs/NAME/pack.json is made of the fields that tests/hosts/requests.json has for them.
 import { createReadStream, existsSync, readFileSync, statSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { extname, join, normalize } from 'node:path';
@@ -13,6 +14,20 @@ const TYPES = {
   '.wasm': 'application/wasm',
 };
 const POLICY = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self'; worker-src 'self'";
+
+// An engine whose 20th block of decoding traps.
+const TRAPPING = `
+  import create from './real.mjs';
+  export default async (settings) => {
+    const door = await create(settings);
+    const { decode } = door.Codec.prototype;
+    let calls = 0;
+    door.Codec.prototype.decode = function (...args) {
+      if (++calls === 20) throw new WebAssembly.RuntimeError('unreachable');
+      return decode.apply(this, args);
+    };
+    return door;
+  };`;
 
 /** pack.json of a fixture, or undefined. */
 function fixturePack(name) {
@@ -40,9 +55,15 @@ function fixturePack(name) {
 /** Starts the server on a free port; the caller closes it. */
 export async function serve() {
   const server = createServer((request, response) => {
-    const path = normalize(decodeURIComponent(new URL(request.url, 'http://localhost').pathname));
+    const asked = normalize(decodeURIComponent(new URL(request.url, 'http://localhost').pathname));
+    const [, variant, inner] = /^\/(lacking|trapping)(\/.*)$/.exec(asked) ?? [];
+    const path = (inner ?? asked).replace(/real\.mjs$/, 'pocket_tts.mjs');
     const send = (status, type, body) =>
       response.writeHead(status, { 'content-type': type, 'content-security-policy': POLICY }).end(body);
+    if (variant === 'trapping' && asked.endsWith('pocket_tts.mjs')) {
+      send(200, TYPES['.mjs'], TRAPPING);
+      return;
+    }
     const [, fixture, name] = /^\/packs\/([a-z0-9_]+)\/(.+)$/.exec(path) ?? [];
     if (name === 'pack.json') {
       const pack = fixturePack(fixture);
@@ -52,6 +73,7 @@ export async function serve() {
     }
     const file = join(root, fixture === undefined ? path : join('tests', 'golden', 'fixtures', fixture, name));
     if (path === '/favicon.ico') send(204, 'image/x-icon');
+    else if (variant === 'lacking' && path.endsWith('worker.js')) send(404, 'text/plain', 'no worker');
     else if (!file.startsWith(root) || !existsSync(file) || !statSync(file).isFile())
       send(404, 'text/plain', `${path}: no such file`);
     else {

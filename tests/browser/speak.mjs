@@ -1,4 +1,5 @@
-// In the browser, in a page and in a worker: one request of tests/hosts as { frames, sha256 }.
+// In the browser, in a page and in a worker: one request of tests/hosts as { frames, sha256 }. `layout`:
+// options of load().
 import { PocketTTS } from '../../dist/index.js';
 
 /** The 16-bit samples, written here a second time on purpose. */
@@ -10,9 +11,9 @@ function pcm(samples) {
   return out;
 }
 
-export async function speak(document, { model, precision = 'f32', text, options = {} }) {
+export async function speak(document, { model, precision = 'f32', text, options = {} }, layout = {}) {
   const pack = document.models[model].pack === undefined ? `/packs/${model}/` : undefined;
-  const tts = await PocketTTS.load({ pack, precision });
+  const tts = await PocketTTS.load({ pack, precision, ...layout });
   const { samples } = await tts.generate(text, options);
   await tts.dispose();
   const digest = await crypto.subtle.digest('SHA-256', pcm(samples));
