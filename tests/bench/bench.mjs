@@ -228,7 +228,7 @@ function measureProfile(packs) {
 
 /** The first start ever: nothing compiled is kept anywhere. */
 async function firstStarts(rows, results) {
-  for (const row of rows.filter((r) => r.engine === OURS && r.precision === 'q8' && r.instances === 1 && ['100m', 'starter'].includes(r.pack))) {
+  for (const row of rows.filter((r) => r.engine === OURS && r.precision === 'q8' && r.instances === 1 && r.chunks === undefined && ['100m', 'starter'].includes(r.pack))) {
     const kept = { chromium: 'profiles/chromium', firefox: 'profiles/firefox', wazero: 'cache/wazero' }[row.host];
     if (kept === undefined) continue;
     rmSync(join(build, kept), { recursive: true, force: true });
