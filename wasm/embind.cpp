@@ -202,6 +202,23 @@ class Pack : public Handle {
   int finish(Model& model) { return ptts_pack_close(take(), model.put()); }
 };
 
+// A model's weights as a file, slice by slice.
+class Export : public Handle {
+ public:
+  // The size of the file, or a negative status.
+  double open(const Model& model, uint32_t parts) {
+    uint64_t total = 0;
+    const int status = ptts_export_open(model.get(), parts, put(), &total);
+    return status < 0 ? status : static_cast<double>(total);
+  }
+  // How many bytes of `slice` were filled (0: the end), or a negative status.
+  double read(Memory& slice) {
+    size_t written = 0;
+    const int status = ptts_export_read(get(), slice.as<void>(), slice.size(), &written);
+    return status < 0 ? status : static_cast<double>(written);
+  }
+};
+
 class Voice : public Handle {
  public:
   int load(const Model& model, const Memory& safetensors) {
@@ -401,6 +418,7 @@ EMSCRIPTEN_BINDINGS(pocket_tts) {
   constant("PART_MIMI_ENCODER", int{PTTS_PART_MIMI_ENCODER});
   constant("PRECISION_F32", int{PTTS_PRECISION_F32});
   constant("PRECISION_Q8", int{PTTS_PRECISION_Q8});
+  constant("PRECISION_Q4", int{PTTS_PRECISION_Q4});
   constant("TOKENIZER_SENTENCEPIECE", int{PTTS_TOKENIZER_SENTENCEPIECE});
   constant("TOKENIZER_JSON", int{PTTS_TOKENIZER_JSON});
   constant("FILE_BUNDLE", int{PTTS_FILE_BUNDLE});
@@ -483,6 +501,10 @@ EMSCRIPTEN_BINDINGS(pocket_tts) {
       .function("detokenize", &Model::detokenize)
       .function("prepare", &Model::prepare)
       .function("flowVelocity", &Model::flow_velocity);
+  class_<Export, base<Handle>>("Export")
+      .constructor<>()
+      .function("open", &Export::open)
+      .function("read", &Export::read);
   class_<Voice, base<Handle>>("Voice")
       .constructor<>()
       .function("load", &Voice::load)

@@ -34,6 +34,10 @@ PTTS_EXPORT(ptts_status, ptts_pack_feed, (ptts_handle pack, const void* data, si
 PTTS_EXPORT(ptts_status, ptts_pack_close, (ptts_handle pack, ptts_handle* model), (pack, model))
 
 PTTS_EXPORT(ptts_status, ptts_model_get_info, (ptts_handle model, ptts_model_info* info), (model, info))
+PTTS_EXPORT(ptts_status, ptts_export_open, (ptts_handle model, uint32_t parts, ptts_handle* exported, uint64_t* total_bytes),
+            (model, parts, exported, total_bytes))
+PTTS_EXPORT(ptts_status, ptts_export_read, (ptts_handle exported, void* data, size_t capacity, size_t* written),
+            (exported, data, capacity, written))
 PTTS_EXPORT(ptts_status, ptts_tokenize, (ptts_handle model, const char* text, size_t length, int32_t* ids, size_t* count),
             (model, text, length, ids, count))
 PTTS_EXPORT(ptts_status, ptts_detokenize, (ptts_handle model, const int32_t* ids, size_t count, char** text, size_t* length),

@@ -126,6 +126,25 @@ class IntegerProductTest : public KernelTest {
 TEST_F(IntegerProductTest, EightBitWeights) { check<int8_t>(kWeightMax8, scalar::gemm_i8); }
 TEST_F(IntegerProductTest, TwelveBitWeights) { check<int16_t>(kWeightMax16, scalar::gemm_i16); }
 
+TEST_F(IntegerProductTest, FourBitWeights) {
+  for (int round = 0; round < 100; ++round) {
+    const size_t m = size(1, 7), n = size(1, 23), blocks = size(1, 9), k8 = blocks * kBlock4,
+                 ldy = n + size(0, 3);
+    std::vector<int16_t> a(m * k8);
+    for (int16_t& v : a) v = static_cast<int16_t>(round == 0 ? kInputMax4 : integer(kInputMax4));
+    std::vector<uint8_t> panels((n + 3) / 4 * 4 * blocks * 16);
+    for (uint8_t& v : panels) v = round == 0 ? 0x88 : static_cast<uint8_t>(random_());
+    const std::vector<float> scales = floats((n + 3) / 4 * 4 * blocks), a_scales = floats(m),
+                             bias = floats(n), y0 = floats(m * ldy);
+    const IntegerRows input{a.data(), a_scales.data(), k8};
+    const Epilogue epilogue{round % 3 == 0 ? nullptr : bias.data(), round % 4 == 1};
+    std::vector<float> expected = y0, y = y0;
+    scalar::gemm_i4(input, m, panels.data(), scales.data(), n, epilogue, expected.data(), ldy);
+    simd128::gemm_i4(input, m, panels.data(), scales.data(), n, epilogue, y.data(), ldy);
+    expect_same_bits(y, expected, "gemm_i4");
+  }
+}
+
 // More rows than a block holds, with weights that stay resident and with weights that do not.
 TEST_F(IntegerProductTest, BlocksOfRows) {
   for (const size_t n : {size_t{12}, size_t{400}}) {

@@ -6,6 +6,7 @@
 
 #include "audio.h"
 #include "buffer.h"
+#include "export.h"
 #include "handles.h"
 #include "model.h"
 #include "pack.h"
@@ -32,6 +33,9 @@ template <>
 constexpr HandleKind kKind<Voice> = HandleKind::kVoice;
 template <>
 constexpr HandleKind kKind<Session> = HandleKind::kSession;
+
+template <>
+constexpr HandleKind kKind<Export> = HandleKind::kExport;
 
 struct CodecStream {
   std::shared_ptr<const Model> model;
@@ -169,6 +173,25 @@ ptts_status ptts_model_get_info(ptts_handle model, ptts_model_info* info) {
   info->layers = static_cast<uint32_t>(c.backbone.layers);
   info->hidden_width = static_cast<uint32_t>(c.hidden());
   info->weight_bytes = m->weight_bytes;
+  return PTTS_OK;
+}
+
+ptts_status ptts_export_open(ptts_handle model, uint32_t parts, ptts_handle* exported,
+                             uint64_t* total_bytes) {
+  PTTS_TRY(need("ptts_export_open", exported, total_bytes));
+  std::shared_ptr<Model> m;
+  PTTS_TRY(get(model, &m));
+  auto object = std::make_shared<Export>();
+  PTTS_TRY(object->open(std::move(m), parts));
+  *total_bytes = object->total_bytes();
+  return add(std::move(object), exported);
+}
+
+ptts_status ptts_export_read(ptts_handle exported, void* data, size_t capacity, size_t* written) {
+  PTTS_TRY(need("ptts_export_read", data, written));
+  std::shared_ptr<Export> e;
+  PTTS_TRY(get(exported, &e));
+  *written = e->read(static_cast<uint8_t*>(data), capacity);
   return PTTS_OK;
 }
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "half.h"
 #include "kernels.h"
 #include "probe.h"
 
@@ -16,6 +17,7 @@ ptts_status FlowLmStream::open(const FlowLm& lm, size_t positions) {
   PTTS_TRY(lm.transformer.create_workspace(kPrefillRows, positions, &workspace_));
   PTTS_TRY(lm.flow_net.create_workspace(&flow_));
   PTTS_TRY(rows_.allocate(kPrefillRows * d, "activations"));
+  PTTS_TRY(table_row_.allocate(lm.rank, "activations"));
   PTTS_TRY(last_.allocate(d, "activations"));
   return hidden_.allocate(lm.hidden, "activations");
 }
@@ -45,12 +47,12 @@ void FlowLmStream::feed_text(std::span<const int32_t> ids) {
   for (size_t begin = 0; begin < ids.size(); begin += kPrefillRows) {
     const size_t here = std::min(kPrefillRows, ids.size() - begin);
     for (size_t i = 0; i < here; ++i) {
-      const float* row = lm_->embed.data() + static_cast<size_t>(ids[begin + i]) * width;
-      if (lm_->rank > 0) {
-        lm_->embed_proj.apply(row, 1, {}, rows_.data() + i * d, workspace_.scratch);
-      } else {
-        std::copy_n(row, d, rows_.data() + i * d);
+      const size_t first = static_cast<size_t>(ids[begin + i]) * width;
+      float* row = lm_->rank > 0 ? table_row_.data() : rows_.data() + i * d;
+      for (size_t c = 0; c < width; ++c) {
+        row[c] = lm_->embed_half.empty() ? lm_->embed[first + c] : half_to_f32(lm_->embed_half[first + c]);
       }
+      if (lm_->rank > 0) lm_->embed_proj.apply(row, 1, {}, rows_.data() + i * d, workspace_.scratch);
     }
     if (probe::on) probe::record("text.emb", rows_.data(), {here, d});
     forward(here, false);

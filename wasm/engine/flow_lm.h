@@ -19,6 +19,7 @@ struct FlowLm {
   Transformer transformer;
   FlowNet flow_net;
   Buffer<float> embed;             // [n_bins + 1][rank or d_model]
+  Buffer<uint16_t> embed_half;     // the same in halves, when the precision is not f32
   Matrix embed_proj;               // low-rank tables only
   Buffer<float> bos_emb;           // [latent]
   Buffer<float> bos_before_voice;  // [d_model]; empty without it
@@ -57,7 +58,7 @@ class FlowLmStream {
   TransformerState state_;
   Transformer::Workspace workspace_;
   FlowNet::Workspace flow_;
-  Buffer<float> rows_, last_, hidden_;
+  Buffer<float> rows_, table_row_, last_, hidden_;
   float eos_logit_ = 0;
 };
 

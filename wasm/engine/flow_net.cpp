@@ -26,6 +26,10 @@ ptts_status FlowNet::create_workspace(Workspace* w) const {
       PTTS_TRY(linear->weight.reserve(1, w->scratch));
     }
   }
+  for (const TimeEmbedding& embedding : times) {
+    PTTS_TRY(embedding.first.weight.reserve(1, w->scratch));
+    PTTS_TRY(embedding.second.weight.reserve(1, w->scratch));
+  }
   for (const LinearWithBias* linear : {&cond_embed, &input_proj, &final_linear, &final_modulation}) {
     PTTS_TRY(linear->weight.reserve(1, w->scratch));
   }

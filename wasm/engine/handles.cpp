@@ -17,6 +17,7 @@ const char* handle_kind_name(HandleKind kind) {
     case HandleKind::kVoice: return "voice";
     case HandleKind::kSession: return "session";
     case HandleKind::kCodec: return "codec";
+    case HandleKind::kExport: return "export";
   }
   return "object";
 }

@@ -55,6 +55,10 @@ struct IntegerRows {
 // int16 weights use 12 bits, so that sums of 512 products stay exact with inputs of 13.
 inline constexpr int32_t kWeightMax8 = 127, kWeightMax16 = 2047;
 
+// Of 4-bit weights, which are multiplied as 4096 times their value, a block of 32 gives a lane 8 products.
+inline constexpr size_t kBlock4 = 32;
+inline constexpr int32_t kInputMax4 = 8191;
+
 // The largest input whose lane sums cannot leave int32: of every eight products of at most weight_max * limit a lane adds
 // two.
 inline int32_t input_limit(size_t k8, int32_t weight_max) {

@@ -115,6 +115,32 @@ void gemm_i16(const IntegerRows& a, size_t m, const int16_t* panels, const float
   gemm_integer(a, m, panels, w_scales, n, epilogue, y, ldy);
 }
 
+void gemm_i4(const IntegerRows& a, size_t m, const uint8_t* panels, const float* scales, size_t n,
+             Epilogue epilogue, float* y, size_t ldy) {
+  const size_t blocks = a.k8 / kBlock4;
+  for (size_t i = 0; i < m; ++i) {
+    for (size_t j = 0; j < n; ++j) {
+      float total[4];
+      for (size_t b = 0; b < blocks; ++b) {
+        const size_t block = (j / 4 * blocks + b) * 4 + j % 4;
+        int32_t lane[4] = {0, 0, 0, 0};
+        for (size_t p = 0; p < kBlock4; ++p) {
+          const uint8_t byte = panels[block * 16 + p % 8 * 2 + p / 16];
+          const int32_t nibble = p / 8 % 2 == 0 ? byte & 15 : byte >> 4,
+                        weight = nibble < 8 ? nibble : nibble - 16;
+          lane[p % 8 / 2] += static_cast<int32_t>(a.values[i * a.k8 + b * kBlock4 + p]) * weight;
+        }
+        for (int l = 0; l < 4; ++l) {
+          const float scaled = static_cast<float>(lane[l]) * scales[block];
+          total[l] = b == 0 ? scaled : total[l] + scaled;
+        }
+      }
+      const float sum = (total[0] + total[2]) + (total[1] + total[3]);
+      finish(sum * a.scales[i], j, epilogue, y + i * ldy + j);
+    }
+  }
+}
+
 void layer_norm(const float* x, size_t m, size_t n, const float* weight, const float* bias, float eps,
                 float* y) {
   for (size_t i = 0; i < m; ++i, x += n, y += n) {

@@ -3,29 +3,38 @@
 
 #include <algorithm>
 #include <cmath>
+#include <vector>
+
+#include "half.h"
 
 namespace ptts {
 
 using kernels::Activation;
 using kernels::Epilogue;
 
-ptts_status Matrix::create(size_t n, size_t taps, size_t channels, Type type, Order order, const char* name) {
+void Matrix::lay_out(const MatrixShape& shape, Type type) {
   type_ = type;
-  n_ = n;
-  taps_ = taps;
-  channels_ = channels;
-  k8_ = (channels + 7) / 8 * 8;
+  n_ = shape.n;
+  taps_ = shape.taps;
+  channels_ = shape.channels;
+  const size_t group = type == Type::kInt4 ? kernels::kBlock4 : 8;
+  k8_ = (channels_ + group - 1) / group * group;
   staged_ = 0;
-  if (type == Type::kF32) return panels_.allocate(kernels::panel_floats(n, k()), name);
-  const size_t values = (n + 3) / 4 * 4 * taps * k8_;
-  if (type == Type::kInt8) {
-    PTTS_TRY(int8_.allocate(values, name));
-  } else {
-    PTTS_TRY(int16_.allocate(values, name));
+}
+
+ptts_status Matrix::create(const MatrixShape& shape, Type type, Order order, const char* name) {
+  lay_out(shape, type);
+  if (type == Type::kF32) return panels_.allocate(kernels::panel_floats(n_, k()), name);
+  const size_t rows = (n_ + 3) / 4 * 4, values = rows * taps_ * k8_;
+  switch (type) {
+    case Type::kInt4: PTTS_TRY(int4_.allocate(values / 2, name)); break;
+    case Type::kInt8: PTTS_TRY(int8_.allocate(values, name)); break;
+    default: PTTS_TRY(int16_.allocate(values, name)); break;
   }
-  PTTS_TRY(scales_.allocate(n, name));
+  PTTS_TRY(scales_.allocate(rows * blocks(), name));
   PTTS_TRY(rounded_.allocate(k(), name));
-  return staging_.allocate(order == Order::kRows ? k() : n * k(), name);
+  if (order == Order::kPacked) return packed_.allocate(packed_row_bytes(), name);
+  return staging_.allocate(order == Order::kRows ? k() : n_ * k(), name);
 }
 
 ptts_status Matrix::put(size_t j, size_t first, const float* values, size_t count) {
@@ -49,6 +58,8 @@ void Matrix::put_element(size_t j, size_t p, float value) {
   staged(j, 1);
 }
 
+float Matrix::element(size_t j, size_t p) const { return panels_[kernels::panel_offset(n_, k(), j, p)]; }
+
 // `count` more elements have come, the last of them of row j.
 void Matrix::staged(size_t j, size_t count) {
   const bool whole = staging_.size() > k();
@@ -61,27 +72,157 @@ void Matrix::staged(size_t j, size_t count) {
 }
 
 void Matrix::quantize_row(size_t j, const float* row) {
-  kernels::quantize_rows_i16(Activation::kNone, row, k(), 1, k(), k(), weight_max(), nullptr, rounded_.data(),
-                             scales_.data() + j);
-  const int16_t* from = rounded_.data();
+  if (type_ == Type::kInt4) {
+    for (size_t b = 0; b < blocks(); ++b) {
+      const size_t begin = b * kernels::kBlock4;
+      float scale = 0;
+      quantize_block4(row + begin, std::min(kernels::kBlock4, k() - begin), rounded_.data() + begin, &scale);
+      put_scale(j * blocks() + b, scale);
+    }
+  } else {
+    kernels::quantize_rows_i16(Activation::kNone, row, k(), 1, k(), k(), weight_max(), nullptr,
+                               rounded_.data(), scales_.data() + j);
+  }
+  put_integers(j, rounded_.data());
+}
+
+// The value of the largest magnitude becomes -8; then the scale that fits these integers best (least squares), as a half,
+// and the integers that fit it.
+void Matrix::quantize_block4(const float* values, size_t count, int16_t* integers, float* scale) const {
+  float largest = 0;
+  for (size_t i = 0; i < count; ++i) {
+    if (std::fabs(values[i]) > std::fabs(largest)) largest = values[i];
+  }
+  const auto round_by = [&](float step) {
+    const float inverse = step != 0 ? 1 / step : 0;
+    for (size_t i = 0; i < count; ++i) {
+      const float q = (values[i] * inverse + kernels::kRound) - kernels::kRound;
+      integers[i] = static_cast<int16_t>(std::clamp(q, -8.0f, 7.0f));
+    }
+  };
+  round_by(largest / -8);
+  float products = 0, squares = 0;
+  for (size_t i = 0; i < count; ++i) {
+    const float q = integers[i];
+    products = products + values[i] * q;
+    squares = squares + q * q;
+  }
+  *scale = half_to_f32(f32_to_half(squares > 0 ? products / squares : 0));
+  round_by(*scale);
+}
+
+void Matrix::put_integers(size_t j, const int16_t* row) {
+  if (type_ == Type::kInt4) {
+    for (size_t b = 0; b < blocks(); ++b) {
+      uint8_t* block = int4_.data() + ((j / 4 * blocks() + b) * 4 + j % 4) * 16;
+      std::fill_n(block, 16, uint8_t{0});
+      for (size_t p = 0; p < kernels::kBlock4 && b * kernels::kBlock4 + p < k(); ++p) {
+        const int nibble = row[b * kernels::kBlock4 + p] & 15;
+        uint8_t& byte = block[p % 8 * 2 + p / 16];
+        byte = static_cast<uint8_t>(byte | (p / 8 % 2 == 0 ? nibble : nibble << 4));
+      }
+    }
+    return;
+  }
   for (size_t t = 0; t < taps_; ++t) {
     size_t at = j / 4 * 4 * taps_ * k8_ + t * 4 * k8_ + j % 4 * 8;
     for (size_t c = 0; c < channels_; c += 8, at += 32) {
       const size_t here = std::min<size_t>(8, channels_ - c);
-      for (size_t i = 0; i < here; ++i, ++from) {
+      for (size_t i = 0; i < here; ++i, ++row) {
         if (type_ == Type::kInt8) {
-          int8_[at + i] = static_cast<int8_t>(*from);
+          int8_[at + i] = static_cast<int8_t>(*row);
         } else {
-          int16_[at + i] = *from;
+          int16_[at + i] = *row;
         }
       }
     }
   }
 }
 
+void Matrix::integers(size_t j, int16_t* row) const {
+  for (size_t t = 0; t < taps_; ++t) {
+    for (size_t c = 0; c < channels_; ++c, ++row) {
+      const size_t at = j / 4 * 4 * taps_ * k8_ + t * 4 * k8_ + c / 8 * 32 + j % 4 * 8 + c % 8;
+      if (type_ == Type::kInt4) {
+        const size_t p = c % kernels::kBlock4, block = (j / 4 * blocks() + c / kernels::kBlock4) * 4 + j % 4;
+        const int byte = int4_[block * 16 + p % 8 * 2 + p / 16],
+                  nibble = p / 8 % 2 == 0 ? byte & 15 : byte >> 4;
+        *row = static_cast<int16_t>(nibble < 8 ? nibble : nibble - 16);
+      } else {
+        *row = type_ == Type::kInt8 ? int16_t{int8_[at]} : int16_[at];
+      }
+    }
+  }
+}
+
+size_t Matrix::packed_row_bytes() const {
+  switch (type_) {
+    case Type::kInt4: return (k() + 1) / 2;
+    case Type::kInt8: return k();
+    default: return (k() * 3 + 1) / 2;
+  }
+}
+
+ptts_status Matrix::put_packed(size_t first_byte, const uint8_t* bytes, size_t count, const char* name) {
+  const size_t width = packed_row_bytes();
+  while (count > 0) {
+    const size_t j = first_byte / width, at = first_byte % width, here = std::min(count, width - at);
+    std::copy_n(bytes, here, packed_.data() + at);
+    first_byte += here;
+    bytes += here;
+    count -= here;
+    if (at + here < width) continue;
+    for (size_t p = 0; p < k(); ++p) {
+      int value = 0;
+      if (type_ == Type::kInt8) {
+        value = static_cast<int8_t>(packed_[p]);
+      } else if (type_ == Type::kInt4) {
+        value = packed_[p / 2] >> p % 2 * 4 & 15;
+        value = value < 8 ? value : value - 16;
+      } else {  // two in three bytes
+        const size_t pair = p / 2 * 3;
+        value = p % 2 == 0 ? packed_[pair] | (packed_[pair + 1] & 15) << 8
+                           : packed_[pair + 1] >> 4 | packed_[pair + 2] << 4;
+        value = value < 2048 ? value : value - 4096;
+      }
+      if (type_ != Type::kInt4 && value < -weight_max()) {
+        return fail(PTTS_ERROR_WEIGHTS, "%s: row %zu: expected %d to %d, found %d", name, j, -weight_max(),
+                    weight_max(), value);
+      }
+      rounded_[p] = static_cast<int16_t>(value);
+    }
+    put_integers(j, rounded_.data());
+    if (j + 1 < n_) continue;
+    rounded_.release();
+    packed_.release();
+  }
+  return PTTS_OK;
+}
+
+void Matrix::packed_row(size_t j, uint8_t* out) const {
+  std::vector<int16_t> row(k() + 1);
+  integers(j, row.data());
+  std::fill_n(out, packed_row_bytes(), uint8_t{0});
+  for (size_t p = 0; p < k(); ++p) {
+    if (type_ == Type::kInt8) {
+      out[p] = static_cast<uint8_t>(row[p]);
+    } else if (type_ == Type::kInt4) {
+      out[p / 2] = static_cast<uint8_t>(out[p / 2] | (row[p] & 15) << p % 2 * 4);
+    } else if (p % 2 == 0) {
+      out[p / 2 * 3] = static_cast<uint8_t>(row[p]);
+      out[p / 2 * 3 + 1] = static_cast<uint8_t>(row[p] >> 8 & 15);
+    } else {
+      out[p / 2 * 3 + 1] = static_cast<uint8_t>(out[p / 2 * 3 + 1] | (row[p] & 15) << 4);
+      out[p / 2 * 3 + 2] = static_cast<uint8_t>(row[p] >> 4);
+    }
+  }
+}
+
 void Matrix::product(const kernels::IntegerRows& rows, size_t m, Epilogue epilogue, float* y,
                      size_t ldy) const {
-  if (type_ == Type::kInt8) {
+  if (type_ == Type::kInt4) {
+    kernels::gemm_i4(rows, m, int4_.data(), scales_.data(), n_, epilogue, y, ldy);
+  } else if (type_ == Type::kInt8) {
     kernels::gemm_i8(rows, m, int8_.data(), scales_.data(), n_, epilogue, y, ldy);
   } else {
     kernels::gemm_i16(rows, m, int16_.data(), scales_.data(), n_, epilogue, y, ldy);
@@ -115,8 +256,8 @@ void Matrix::apply_windows(const int16_t* values, const float* scales, size_t sp
 
 void Matrix::quantize(Activation activation, const float* x, size_t m, int16_t* values, float* scales,
                       Scratch& scratch) const {
-  kernels::quantize_rows_i16(activation, x, channels_, m, channels_, k8_,
-                             kernels::input_limit(k8_, weight_max()), scratch.row.data(), values, scales);
+  kernels::quantize_rows_i16(activation, x, channels_, m, channels_, k8_, input_limit(), scratch.row.data(),
+                             values, scales);
 }
 
 ptts_status Matrix::reserve(size_t m, Scratch& scratch) const {

@@ -18,22 +18,42 @@ struct Scratch {
   Buffer<float> scores;  // of one attention head
 };
 
+struct MatrixShape {
+  size_t n, taps, channels;  // k = taps * channels
+};
+
 class Matrix {
  public:
   enum class Type {
     kF32,
     kInt8,   // one scale per row of the matrix
     kInt16,  // the same with 12 bits, where 8 are too coarse
+    kInt4,   // one scale (a half) for every 32 weights of a row; one tap
   };
-  // In which order elements come: a row after the other, or in any other.
-  enum class Order { kRows, kAny };
+  // How elements come: a row after the other, in any other order, or packed.
+  enum class Order { kRows, kAny, kPacked };
 
-  [[nodiscard]] ptts_status create(size_t n, size_t taps, size_t channels, Type type, Order order,
-                                   const char* name);
+  // Its sizes, without memory ...
+  void lay_out(const MatrixShape& shape, Type type);
+  // ... and with.
+  [[nodiscard]] ptts_status create(const MatrixShape& shape, Type type, Order order, const char* name);
 
   // Row j, columns [first, first + count), in f32.  Of an integer matrix every element comes once, by the order named.
   [[nodiscard]] ptts_status put(size_t j, size_t first, const float* values, size_t count);
   void put_element(size_t j, size_t p, float value);
+
+  float element(size_t j, size_t p) const;  // of an f32 matrix
+
+  // Integer weights as files hold them (models/FORMAT.md): rows of packed_row_bytes(), and scale_count() scales,
+  // [n] or [n][blocks].
+  size_t packed_row_bytes() const;
+  [[nodiscard]] ptts_status put_packed(size_t first_byte, const uint8_t* bytes, size_t count,
+                                       const char* name);
+  void packed_row(size_t j, uint8_t* out) const;
+  size_t blocks() const { return type_ == Type::kInt4 ? k8_ / kernels::kBlock4 : 1; }
+  size_t scale_count() const { return n_ * blocks(); }
+  void put_scale(size_t i, float scale) { scales_[scale_at(i)] = scale; }
+  float scale(size_t i) const { return scales_[scale_at(i)]; }
 
   // y[m][n] = activation(x)[m][k] W^T, for a matrix of one tap.  An activation may overwrite x.
   void apply(kernels::Activation activation, float* x, size_t m, kernels::Epilogue epilogue, float* y,
@@ -54,27 +74,43 @@ class Matrix {
   // Makes `scratch` large enough for products of up to m rows.
   [[nodiscard]] ptts_status reserve(size_t m, Scratch& scratch) const;
 
+  Type type() const { return type_; }
   bool integer() const { return type_ != Type::kF32; }
   size_t n() const { return n_; }
   size_t k() const { return taps_ * channels_; }
-  size_t k8() const { return k8_; }  // channels, rounded up to 8
-  size_t bytes() const { return panels_.bytes() + int8_.bytes() + int16_.bytes() + scales_.bytes(); }
+  size_t k8() const { return k8_; }  // channels, rounded up to 8 (4-bit weights: to 32)
+  size_t bytes() const {
+    return panels_.bytes() + int4_.bytes() + int8_.bytes() + int16_.bytes() + scales_.bytes();
+  }
 
  private:
   int32_t weight_max() const { return type_ == Type::kInt8 ? kernels::kWeightMax8 : kernels::kWeightMax16; }
+  int32_t input_limit() const {
+    return type_ == Type::kInt4 ? kernels::kInputMax4 : kernels::input_limit(k8_, weight_max());
+  }
+  size_t scale_at(size_t i) const {
+    const size_t j = i / blocks(), b = i % blocks();
+    return type_ == Type::kInt4 ? (j / 4 * blocks() + b) * 4 + j % 4 : i;
+  }
   void staged(size_t j, size_t count);
   void quantize_row(size_t j, const float* row);
+  void quantize_block4(const float* values, size_t count, int16_t* integers, float* scale) const;
+  // The integers of row j, k of them, taps one behind the other.
+  void put_integers(size_t j, const int16_t* row);
+  void integers(size_t j, int16_t* row) const;
   void product(const kernels::IntegerRows& rows, size_t m, kernels::Epilogue epilogue, float* y,
                size_t ldy) const;
 
   Type type_ = Type::kF32;
   size_t n_ = 0, taps_ = 1, channels_ = 0, k8_ = 0;
   Buffer<float> panels_;
+  Buffer<uint8_t> int4_;
   Buffer<int8_t> int8_;
   Buffer<int16_t> int16_;
   Buffer<float> scales_;
   Buffer<float> staging_;    // of an integer matrix that is streaming in: one row, or all
   Buffer<int16_t> rounded_;  // a row of it in integers
+  Buffer<uint8_t> packed_;   // a row of it as files hold it
   size_t staged_ = 0;        // elements that have come
 };
 

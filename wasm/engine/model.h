@@ -3,6 +3,7 @@
 #define PTTS_MODEL_H_
 
 #include <memory>
+#include <vector>
 
 #include "config.h"
 #include "flow_lm.h"
@@ -10,6 +11,8 @@
 #include "tokenizer.h"
 
 namespace ptts {
+
+struct Slot;
 
 struct Model {
   Config config;
@@ -19,6 +22,7 @@ struct Model {
   MimiDecoder decoder;
   MimiEncoder encoder;
   size_t weight_bytes = 0;
+  std::shared_ptr<const std::vector<Slot>> slots;  // its tensors by name (plan.h)
 
   bool has(uint32_t part) const { return (parts & part) == part; }
   bool can_clone() const { return has(PTTS_PART_MIMI_ENCODER | PTTS_PART_FLOW_LM) && !encoder.silent; }

@@ -59,6 +59,10 @@ std::string mimi_name(std::string name) {
   return "mimi." + name;
 }
 
+const char* precision_name(uint32_t precision) {
+  return precision == PTTS_PRECISION_F32 ? "f32" : precision == PTTS_PRECISION_Q8 ? "q8" : "q4";
+}
+
 const char* part_name(uint32_t part) {
   return part == PTTS_PART_FLOW_LM        ? "FlowLM"
          : part == PTTS_PART_MIMI_DECODER ? "Mimi decoder"
@@ -74,15 +78,14 @@ ptts_status Pack::open(std::string_view config_json, uint32_t parts, uint32_t pr
   if ((parts & PTTS_PART_MIMI_ENCODER) != 0 && (parts & PTTS_PART_FLOW_LM) == 0) {
     return fail(PTTS_ERROR_ARGUMENT, "parts: the Mimi encoder needs the FlowLM beside it");
   }
-  if (precision != PTTS_PRECISION_F32 && precision != PTTS_PRECISION_Q8) {
-    return fail(PTTS_ERROR_ARGUMENT, "precision: expected PTTS_PRECISION_F32 or PTTS_PRECISION_Q8, found %u",
-                precision);
+  if (precision > PTTS_PRECISION_Q4) {
+    return fail(PTTS_ERROR_ARGUMENT, "precision: expected PTTS_PRECISION_*, found %u", precision);
   }
   model_ = std::make_unique<Model>();
   model_->parts = parts;
   model_->precision = precision;
   PTTS_TRY(parse_config(config_json, &model_->config));
-  slots_ = plan_model(model_.get());
+  plan_ = std::make_shared<std::vector<Slot>>(plan_model(model_.get()));
   return PTTS_OK;
 }
 
@@ -100,9 +103,9 @@ const char* Pack::file_name() const {
 }
 
 Slot* Pack::find(const std::string& name) {
-  const auto slot = std::lower_bound(slots_.begin(), slots_.end(), name,
+  const auto slot = std::lower_bound(plan_->begin(), plan_->end(), name,
                                      [](const Slot& s, const std::string& n) { return s.name < n; });
-  return slot != slots_.end() && slot->name == name ? &*slot : nullptr;
+  return slot != plan_->end() && slot->name == name ? &*slot : nullptr;
 }
 
 ptts_status Pack::file(uint32_t kind, uint64_t total_bytes) {
@@ -223,14 +226,49 @@ ptts_status Pack::resolve(const TensorEntry& entry, Target* target) {
     return PTTS_OK;
   }
   if (slot == nullptr) {
+    bool found = false;
+    PTTS_TRY(match_packed(entry, name, target, &found));
+    if (found) return PTTS_OK;
     return fail(PTTS_ERROR_WEIGHTS, "%s: %.200s: not a tensor of this model", file_name(),
                 entry.name.c_str());
   }
   return match(entry, slot, target);
 }
 
+// Integer weights of a converted file, and their scales: "NAME.q8" and "NAME.scale".
+ptts_status Pack::match_packed(const TensorEntry& entry, const std::string& name, Target* target,
+                               bool* found) {
+  const size_t dot = name.rfind('.');
+  if (dot == std::string::npos || kind_ != PTTS_FILE_BUNDLE) return PTTS_OK;
+  Slot* slot = find(name.substr(0, dot));
+  const std::string_view suffix = std::string_view(name).substr(dot);
+  const bool scales = suffix == kScaleSuffix;
+  const bool packed = suffix == ".q4" || suffix == ".q8" || suffix == ".q12";
+  if (slot == nullptr || slot->matrix == nullptr || (!scales && !packed)) return PTTS_OK;
+  *found = true;
+  const Matrix::Type type = slot->working(model_->precision);
+  if (type == Matrix::Type::kF32 || (packed && suffix != packed_suffix(type))) {
+    return fail(PTTS_ERROR_WEIGHTS, "%s: %.200s: integer weights that precision %s does not have",
+                file_name(), entry.name.c_str(), precision_name(model_->precision));
+  }
+  Matrix like;
+  like.lay_out(slot->matrix_shape(), type);
+  Shape shape = packed ? Shape{like.n(), like.packed_row_bytes()} : Shape{like.n()};
+  if (scales && type == Matrix::Type::kInt4) shape.push_back(like.blocks());
+  const Dtype dtype = scales ? (type == Matrix::Type::kInt4 ? Dtype::kF16 : Dtype::kF32)
+                             : (type == Matrix::Type::kInt8 ? Dtype::kI8 : Dtype::kU8);
+  if (entry.dtype != dtype || entry.shape != shape) {
+    return fail(PTTS_ERROR_WEIGHTS, "%s: %.200s: expected %s %s, file has %s %s", file_name(),
+                entry.name.c_str(), dtype_name(dtype), show_shape(shape).c_str(), entry.dtype_text.c_str(),
+                show_shape(entry.shape).c_str());
+  }
+  target->what = scales ? Slot::kScales : Slot::kPacked;
+  if ((slot->part & model_->parts) != 0) target->slot = slot;
+  return PTTS_OK;
+}
+
 ptts_status Pack::match(const TensorEntry& entry, Slot* slot, Target* target) {
-  if (entry.dtype != Dtype::kF32 && entry.dtype != Dtype::kF16 && entry.dtype != Dtype::kBf16) {
+  if (!is_float(entry.dtype)) {
     return fail(PTTS_ERROR_WEIGHTS, "%s: %.200s: expected F32, F16 or BF16, file has %s", file_name(),
                 entry.name.c_str(), entry.dtype_text.c_str());
   }
@@ -253,11 +291,14 @@ ptts_status Pack::begin_tensor() {
     if (target_.norm != nullptr) {
       PTTS_TRY(target_.norm->allocate(shape_count(entry.shape), entry.name.c_str()));
     } else if (target_.slot != nullptr) {
-      if (target_.slot->present && kind_ != PTTS_FILE_MIMI) {
+      Slot& slot = *target_.slot;
+      if (kind_ == PTTS_FILE_MIMI) slot.seen = 0;  // replaces what a bundle had
+      const uint8_t others = target_.what == Slot::kValues ? Slot::kPacked | Slot::kScales : Slot::kValues;
+      if ((slot.seen & (target_.what | others)) != 0) {
         return fail(PTTS_ERROR_WEIGHTS, "%s: %.200s: came already", file_name(), entry.name.c_str());
       }
-      target_.slot->present = true;
-      PTTS_TRY(target_.slot->create(model_->precision));
+      if (slot.seen == 0) PTTS_TRY(slot.create(model_->precision, target_.what != Slot::kValues));
+      slot.seen = static_cast<uint8_t>(slot.seen | target_.what);
     }
     if (entry.begin != entry.end) break;
   }
@@ -281,6 +322,18 @@ ptts_status Pack::take_tensor_bytes(std::span<const uint8_t>* bytes) {
     return PTTS_OK;
   }
   const uint64_t count = shape_count(entry.shape);
+  if (target_.what == Slot::kPacked) {  // bytes as they are
+    const size_t here = static_cast<size_t>(std::min<uint64_t>(bytes->size(), count - element_));
+    PTTS_TRY(target_.slot->matrix->put_packed(static_cast<size_t>(element_), bytes->data(), here,
+                                              entry.name.c_str()));
+    *bytes = bytes->subspan(here);
+    element_ += here;
+    if (element_ == count) {
+      ++entry_;
+      return begin_tensor();
+    }
+    return PTTS_OK;
+  }
   float staging[kStaging];
   if (carried_ > 0 || bytes->size() < size) {  // a value cut in two by the slices
     while (carried_ < size && !bytes->empty()) {
@@ -319,6 +372,9 @@ ptts_status Pack::take_values(const float* values, size_t count) {
   if (target_.norm != nullptr) {
     std::copy_n(values, count, target_.norm->data() + element_);
     *target_.norm_filled += count;
+  } else if (target_.what == Slot::kScales) {
+    for (size_t i = 0; i < count; ++i)
+      target_.slot->matrix->put_scale(static_cast<size_t>(element_) + i, values[i]);
   } else {
     PTTS_TRY(target_.slot->put(static_cast<size_t>(element_), values, count));
   }
@@ -336,8 +392,8 @@ ptts_status Pack::finish_weight_norms() {
       return fail(PTTS_ERROR_WEIGHTS, "%s: %.200s: expected both weight_g and weight_v, found one",
                   file_name(), name.c_str());
     }
-    slot.present = true;
-    PTTS_TRY(slot.create(model_->precision));
+    slot.seen = Slot::kValues;
+    PTTS_TRY(slot.create(model_->precision, false));
     for (size_t r = 0; r < rows; ++r) {
       double squares = 0;
       float* row = norm.v.data() + r * width;
@@ -366,12 +422,12 @@ ptts_status Pack::close(std::unique_ptr<Model>* model) {
   Model& m = *model_;
   // A file without any encoder is whole: such a model cannot make voices from audio.
   const auto present_of = [&](uint32_t part, bool present) {
-    return std::count_if(slots_.begin(), slots_.end(),
-                         [&](const Slot& s) { return s.part == part && s.present == present; });
+    return std::count_if(plan_->begin(), plan_->end(),
+                         [&](const Slot& s) { return s.part == part && s.present() == present; });
   };
   if (present_of(PTTS_PART_MIMI_ENCODER, true) == 0) m.parts &= ~uint32_t{PTTS_PART_MIMI_ENCODER};
-  for (const Slot& slot : slots_) {
-    if ((slot.part & m.parts) == 0 || slot.present) continue;
+  for (const Slot& slot : *plan_) {
+    if ((slot.part & m.parts) == 0 || slot.present()) continue;
     return fail(PTTS_ERROR_WEIGHTS, "weights: %s: missing (one of %zu missing tensors of the %s)",
                 slot.name.c_str(), static_cast<size_t>(present_of(slot.part, false)), part_name(slot.part));
   }
@@ -382,7 +438,8 @@ ptts_status Pack::close(std::unique_ptr<Model>* model) {
   if (m.has(PTTS_PART_MIMI_DECODER)) PTTS_TRY(m.decoder.transformer.transformer.prepare());
   if (m.has(PTTS_PART_MIMI_ENCODER)) PTTS_TRY(m.encoder.transformer.transformer.prepare());
   m.encoder.silent = !encoder_nonzero_;
-  for (const Slot& slot : slots_) {
+  m.slots = plan_;
+  for (const Slot& slot : *plan_) {
     if ((slot.part & m.parts) != 0) m.weight_bytes += slot.bytes();
   }
   *model = std::move(model_);

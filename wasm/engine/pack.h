@@ -34,12 +34,15 @@ class Pack {
     Slot* slot = nullptr;           // null: passed over
     Buffer<float>* norm = nullptr;  // half of a WeightNorm
     size_t* norm_filled = nullptr;
+    uint8_t what = Slot::kValues;
   };
 
   const char* file_name() const;
   Slot* find(const std::string& name);
   [[nodiscard]] ptts_status read_header();
   [[nodiscard]] ptts_status resolve(const TensorEntry& entry, Target* target);
+  [[nodiscard]] ptts_status match_packed(const TensorEntry& entry, const std::string& name, Target* target,
+                                         bool* found);
   [[nodiscard]] ptts_status match(const TensorEntry& entry, Slot* slot, Target* target);
   [[nodiscard]] ptts_status begin_tensor();
   [[nodiscard]] ptts_status take_tensor_bytes(std::span<const uint8_t>* bytes);
@@ -48,8 +51,8 @@ class Pack {
   [[nodiscard]] ptts_status finish_weight_norms();
 
   std::unique_ptr<Model> model_;
-  std::vector<Slot> slots_;
-  uint32_t files_seen_ = 0;  // bits of PTTS_FILE_*
+  std::shared_ptr<std::vector<Slot>> plan_;  // the model's tensors
+  uint32_t files_seen_ = 0;                  // bits of PTTS_FILE_*
   ptts_status broken_ = PTTS_OK;
 
   // The file that is coming in.

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "half.h"
+
 namespace ptts {
 
 namespace {
@@ -16,6 +18,10 @@ class Planner {
 
   void vector(std::string name, Shape shape, Buffer<float>* target) {
     slots_->push_back({std::move(name), std::move(shape), part, Layout::kVector, target});
+  }
+  void table(std::string name, Shape shape, Buffer<float>* target, Buffer<uint16_t>* half) {
+    slots_->push_back({std::move(name), std::move(shape), part, Layout::kTable, target});
+    slots_->back().half = half;
   }
   void matrix(std::string name, size_t n, size_t k, Matrix* target) {
     slots_->push_back({std::move(name), {n, k}, part, Layout::kMatrix, nullptr, target, type});
@@ -116,6 +122,7 @@ class Planner {
     net->dim = f;
     net->times = std::vector<TimeEmbedding>(c.time_inputs());
     net->blocks = std::vector<FlowBlock>(c.flow_depth);
+    type = Matrix::Type::kInt16;
     for (size_t i = 0; i < net->times.size(); ++i) {
       const std::string at = name + ".time_embed." + std::to_string(i);
       vector(at + ".freqs", {kTimeFrequencies}, &net->times[i].freqs);
@@ -123,9 +130,6 @@ class Planner {
       linear(at + ".mlp.2", f, f, &net->times[i].second);
       vector(at + ".mlp.3.alpha", {f}, &net->times[i].alpha);
     }
-    linear(name + ".input_proj", f, c.latent, &net->input_proj);
-    linear(name + ".final_layer.linear", c.latent, f, &net->final_linear);
-    type = Matrix::Type::kInt16;
     linear(name + ".cond_embed", f, c.hidden(), &net->cond_embed);
     for (size_t i = 0; i < net->blocks.size(); ++i) {
       const std::string at = name + ".res_blocks." + std::to_string(i);
@@ -137,6 +141,8 @@ class Planner {
     }
     linear(name + ".final_layer.adaLN_modulation.1", 2 * f, f, &net->final_modulation);
     type = Matrix::Type::kF32;
+    linear(name + ".input_proj", f, c.latent, &net->input_proj);
+    linear(name + ".final_layer.linear", c.latent, f, &net->final_linear);
   }
 
  private:
@@ -155,7 +161,8 @@ void plan_flow_lm(Planner& plan, Model* model) {
   plan.vector("flow_lm.bos_emb", {c.latent}, &lm.bos_emb);
   if (c.bos_before_voice) plan.vector("flow_lm.bos_before_voice", {1, 1, d}, &lm.bos_before_voice);
   plan.matrix("flow_lm.speaker_proj_weight", d, c.inner_dim, &lm.speaker_proj);
-  plan.vector("flow_lm.conditioner.embed.weight", {c.n_bins + 1, c.rank > 0 ? c.rank : d}, &lm.embed);
+  plan.table("flow_lm.conditioner.embed.weight", {c.n_bins + 1, c.rank > 0 ? c.rank : d}, &lm.embed,
+             &lm.embed_half);
   if (c.rank > 0) plan.matrix("flow_lm.conditioner.proj.weight", d, c.rank, &lm.embed_proj);
   plan.matrix("flow_lm.input_linear.weight", d, c.latent, &lm.input_linear);
   plan.type = Matrix::Type::kInt8;
@@ -217,25 +224,93 @@ std::vector<Slot> plan_model(Model* model) {
   return slots;
 }
 
-ptts_status Slot::create(uint32_t precision) {
+const char* packed_suffix(Matrix::Type type) {
+  return type == Matrix::Type::kInt8 ? ".q8" : type == Matrix::Type::kInt4 ? ".q4" : ".q12";
+}
+
+Matrix::Type Slot::working(uint32_t precision) const {
+  if (precision == PTTS_PRECISION_F32) return Matrix::Type::kF32;
+  // 4 bits where most of the weights are: the FlowLM's transformer.
+  const bool four =
+      precision == PTTS_PRECISION_Q4 && type == Matrix::Type::kInt8 && part == PTTS_PART_FLOW_LM;
+  return four ? Matrix::Type::kInt4 : type;
+}
+
+MatrixShape Slot::matrix_shape() const {
+  switch (layout) {
+    case Layout::kConv: return {shape[0], shape[2], shape[1]};
+    case Layout::kConvTranspose: return {stride * shape[1], 2, shape[0]};
+    default: return {shape[0], 1, shape[1]};
+  }
+}
+
+ptts_status Slot::create(uint32_t precision, bool packed) {
   const char* what = name.c_str();
-  const Matrix::Type working = precision == PTTS_PRECISION_F32 ? Matrix::Type::kF32 : type;
   switch (layout) {
     case Layout::kVector:
     case Layout::kUpsample: return vector->allocate(shape_count(shape), what);
+    case Layout::kTable:
+      if (precision == PTTS_PRECISION_F32) half = nullptr;
+      return half == nullptr ? vector->allocate(shape_count(shape), what)
+                             : half->allocate(shape_count(shape), what);
     case Layout::kConvTransposeBias: return vector->allocate(shape[0] * stride, what);
-    case Layout::kMatrix: return matrix->create(shape[0], 1, shape[1], working, Matrix::Order::kRows, what);
-    case Layout::kConv:
-      return matrix->create(shape[0], shape[2], shape[1], working, Matrix::Order::kRows, what);
-    case Layout::kConvTranspose:
-      return matrix->create(stride * shape[1], 2, shape[0], working, Matrix::Order::kAny, what);
+    default: break;
   }
-  return PTTS_OK;
+  const Matrix::Order order = packed                             ? Matrix::Order::kPacked
+                              : layout == Layout::kConvTranspose ? Matrix::Order::kAny
+                                                                 : Matrix::Order::kRows;
+  return matrix->create(matrix_shape(), working(precision), order, what);
+}
+
+namespace {
+
+// Where element `at` of a convolution [out, in, kernel] or [in, out, 2 stride] lies in its matrix.
+struct Place {
+  size_t row, column;
+};
+Place conv_place(const Shape& shape, size_t at) {
+  return {at / shape[2] / shape[1], at % shape[2] * shape[1] + at / shape[2] % shape[1]};
+}
+Place transposed_place(const Shape& shape, size_t stride, size_t at) {
+  const size_t tap = at % shape[2], out = at / shape[2] % shape[1], in = at / shape[2] / shape[1];
+  return {tap % stride * shape[1] + out, tap < stride ? shape[0] + in : in};
+}
+
+}  // namespace
+
+void Slot::get(size_t first, float* values, size_t count) const {
+  for (size_t i = 0; i < count; ++i) {
+    const size_t at = first + i;
+    switch (layout) {
+      case Layout::kVector: values[i] = (*vector)[at]; break;
+      case Layout::kTable: values[i] = half != nullptr ? half_to_f32((*half)[at]) : (*vector)[at]; break;
+      case Layout::kConvTransposeBias: values[i] = (*vector)[at]; break;
+      case Layout::kUpsample: values[i] = (*vector)[at % shape[2] * shape[0] + at / shape[2]]; break;
+      case Layout::kMatrix: values[i] = matrix->element(at / shape[1], at % shape[1]); break;
+      case Layout::kConv: {
+        const Place place = conv_place(shape, at);
+        values[i] = matrix->element(place.row, place.column);
+        break;
+      }
+      case Layout::kConvTranspose: {
+        const Place place = transposed_place(shape, stride, at);
+        values[i] = matrix->element(place.row, place.column);
+        break;
+      }
+    }
+  }
 }
 
 ptts_status Slot::put(size_t first, const float* values, size_t count) {
   switch (layout) {
     case Layout::kVector: std::copy_n(values, count, vector->data() + first); break;
+    case Layout::kTable:
+      if (half == nullptr) {
+        std::copy_n(values, count, vector->data() + first);
+      } else {
+        for (size_t i = 0; i < count; ++i) (*half)[first + i] = f32_to_half(values[i]);
+      }
+      break;
     case Layout::kMatrix:
       while (count > 0) {  // row by row
         const size_t row = first / shape[1], column = first % shape[1],

@@ -96,7 +96,9 @@ enum {
   PTTS_PRECISION_F32 = 0,
   /* Integer weights, one scale per row, and 16-bit integer inputs: 8 bits in the transformers, 12 in the flow net and the
    * decoder's convolutions; the rest, and all sums, in f32. */
-  PTTS_PRECISION_Q8 = 1
+  PTTS_PRECISION_Q8 = 1,
+  /* The same with 4 bits, one scale for every 32 weights, in the FlowLM's transformer. */
+  PTTS_PRECISION_Q4 = 2
 };
 
 enum { PTTS_TOKENIZER_SENTENCEPIECE = 0, PTTS_TOKENIZER_JSON = 1 };
@@ -150,6 +152,12 @@ ptts_status ptts_detokenize(ptts_handle model, const int32_t* ids, size_t count,
  * after the end that its number of words suggests. */
 ptts_status ptts_prepare(ptts_handle model, const char* text, size_t length, char** prepared,
                          size_t* prepared_length, uint32_t* guess);
+
+/* The weights of `parts` as a safetensors file (models/FORMAT.md) that loads again into the same model with the same
+ * precision: a converted pack.  `total_bytes`: its size.  ptts_export_read gives at most `capacity` of its bytes at a time,
+ * `written` 0 at its end. */
+ptts_status ptts_export_open(ptts_handle model, uint32_t parts, ptts_handle* exported, uint64_t* total_bytes);
+ptts_status ptts_export_read(ptts_handle exported, void* data, size_t capacity, size_t* written);
 
 /* ---- voices ------------------------------------------------------------------------------------------------- */
 

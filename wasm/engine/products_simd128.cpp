@@ -260,4 +260,60 @@ void gemm_i16(const IntegerRows& a, size_t m, const int16_t* panels, const float
   gemm_integer<kPackRows>(a, m, panels, w_scales, n, epilogue, y, ldy);
 }
 
+// ---- 4 bits ---------------------------------------------------------------------------------------------------
+
+namespace {
+
+// R rows and one panel of four columns.
+template <size_t R>
+PTTS_NOINLINE void panel_i4(const int16_t* a, size_t m, size_t k8, const float* a_scales,
+                            const uint8_t* panel, const float* scales, F32x4 bias, bool accumulate,
+                            size_t columns, float* y, size_t ldy) {
+  const auto top = [](I16x8 words, int bits) { return (words << (12 - bits)) & static_cast<int16_t>(-4096); };
+  for (size_t i = 0; i + R <= m; i += R) {
+    F32x4 lanes[R][4] = {};
+    const int16_t* row = a + i * k8;
+    const uint8_t* block = panel;
+    const float* scale = scales;
+#pragma clang loop unroll(disable)
+    for (size_t p = 0; p < k8; p += kBlock4, block += 64, scale += 4) {
+      each<4>([&](auto c) {
+        const I16x8 words = load<I16x8>(block + 16 * c);
+        const I16x8 w0 = words << 12, w1 = top(words, 4), w2 = top(words, 8), w3 = top(words, 12);
+        const F32x4 factor = splat(scale[c] * (1.0f / 4096));
+        each<R>([&](auto r) {
+          const int16_t* x = row + r * k8 + p;
+          const I32x4 sum = (dot_i16(w3, load<I16x8>(x + 24)) + dot_i16(w2, load<I16x8>(x + 16))) +
+                            (dot_i16(w1, load<I16x8>(x + 8)) + dot_i16(w0, load<I16x8>(x)));
+          const F32x4 scaled = to_f32(sum) * factor;
+          lanes[r][c] = p == 0 ? scaled : lanes[r][c] + scaled;
+        });
+      });
+    }
+    each<R>([&](auto r) {
+      F32x4 result =
+          totals_02_13(lanes[r][0], lanes[r][1], lanes[r][2], lanes[r][3]) * splat(a_scales[i + r]) + bias;
+      float* out = y + (i + r) * ldy;
+      if (accumulate) result = load_some(out, columns) + result;
+      store_some(out, result, columns);
+    });
+  }
+}
+
+}  // namespace
+
+void gemm_i4(const IntegerRows& a, size_t m, const uint8_t* panels, const float* scales, size_t n,
+             Epilogue epilogue, float* y, size_t ldy) {
+  const size_t blocks = a.k8 / kBlock4, pairs = m / 2 * 2;
+  for (size_t j = 0; j < n; j += 4) {
+    const size_t columns = n - j < 4 ? n - j : 4;
+    const F32x4 bias = epilogue.bias == nullptr ? splat(-0.0f) : load_some(epilogue.bias + j, columns);
+    const uint8_t* panel = panels + j * blocks * 16;
+    panel_i4<2>(a.values, pairs, a.k8, a.scales, panel, scales + j * blocks, bias, epilogue.accumulate,
+                columns, y + j, ldy);
+    panel_i4<1>(a.values + pairs * a.k8, m - pairs, a.k8, a.scales + pairs, panel, scales + j * blocks, bias,
+                epilogue.accumulate, columns, y + pairs * ldy + j, ldy);
+  }
+}
+
 }  // namespace ptts::kernels::simd128

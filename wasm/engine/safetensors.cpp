@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <bit>
 
+#include "half.h"
 #include "json.h"
 
 namespace ptts {
@@ -19,18 +20,9 @@ constexpr DtypeRow kDtypes[] = {
     {"F32", Dtype::kF32, 4},    {"F16", Dtype::kF16, 2},       {"BF16", Dtype::kBf16, 2},
     {"I64", Dtype::kI64, 8},    {"F64", Dtype::kOther, 8},     {"U64", Dtype::kOther, 8},
     {"I32", Dtype::kOther, 4},  {"U32", Dtype::kOther, 4},     {"I16", Dtype::kOther, 2},
-    {"U16", Dtype::kOther, 2},  {"I8", Dtype::kOther, 1},      {"U8", Dtype::kOther, 1},
+    {"U16", Dtype::kOther, 2},  {"I8", Dtype::kI8, 1},         {"U8", Dtype::kU8, 1},
     {"BOOL", Dtype::kOther, 1}, {"F8_E4M3", Dtype::kOther, 1}, {"F8_E5M2", Dtype::kOther, 1},
 };
-
-float half_to_f32(uint16_t half) {
-  const uint32_t sign = static_cast<uint32_t>(half & 0x8000) << 16;
-  const uint32_t exponent = half >> 10 & 31, fraction = half & 1023;
-  if (exponent == 31) return std::bit_cast<float>(sign | 0x7f800000u | fraction << 13);
-  if (exponent != 0) return std::bit_cast<float>(sign | (exponent + 112) << 23 | fraction << 13);
-  const float small = static_cast<float>(fraction) * 0x1p-24f;
-  return sign != 0 ? -small : small;
-}
 
 // Reads one entry; `bytes_per_value` comes from the type's name.
 ptts_status parse_entry(yyjson_val* key, yyjson_val* value, ptts_status status, const char* what,
@@ -162,6 +154,8 @@ void to_f32(Dtype dtype, const uint8_t* bytes, size_t count, float* out) {
   }
 }
 
+bool is_float(Dtype dtype) { return dtype == Dtype::kF32 || dtype == Dtype::kF16 || dtype == Dtype::kBf16; }
+
 const TensorEntry* SafetensorsFile::find(std::string_view name) const {
   for (const TensorEntry& entry : entries) {
     if (entry.name == name) return &entry;
@@ -193,26 +187,39 @@ void SafetensorsWriter::add_i64(std::string name, int64_t value) {
   items_.push_back({std::move(name), {1}, nullptr, value});
 }
 
+std::string write_header(const std::vector<TensorEntry>& entries) {
+  std::string json = "{";
+  for (const TensorEntry& e : entries) {
+    json += (json.size() > 1 ? ",\"" : "\"") + e.name + "\":{\"dtype\":\"" + dtype_name(e.dtype) +
+            "\",\"shape\":" + show_shape(e.shape) + ",\"data_offsets\":[" + std::to_string(e.begin) + "," +
+            std::to_string(e.end) + "]}";
+  }
+  json += "}";
+  json.resize((json.size() + 7) / 8 * 8, ' ');
+  std::string header;
+  for (size_t i = 0; i < 8; ++i) header += static_cast<char>(static_cast<uint64_t>(json.size()) >> 8 * i);
+  return header + json;
+}
+
 ptts_status SafetensorsWriter::write(void** data, size_t* length) const {
-  std::string header = "{";
+  std::vector<TensorEntry> entries;
   size_t position = 0;
   for (const Item& item : items_) {
-    const size_t bytes = item.values != nullptr ? shape_count(item.shape) * 4 : 8;
-    header += (header.size() > 1 ? ",\"" : "\"") + item.name + "\":{\"dtype\":\"" +
-              (item.values != nullptr ? "F32" : "I64") + "\",\"shape\":" + show_shape(item.shape) +
-              ",\"data_offsets\":[" + std::to_string(position) + "," + std::to_string(position + bytes) +
-              "]}";
-    position += bytes;
+    TensorEntry& entry = entries.emplace_back();
+    entry.name = item.name;
+    entry.dtype = item.values != nullptr ? Dtype::kF32 : Dtype::kI64;
+    entry.shape = item.shape;
+    entry.begin = position;
+    position += shape_count(item.shape) * dtype_size(entry.dtype);
+    entry.end = position;
   }
-  header += "}";
-  header.resize((header.size() + 7) / 8 * 8, ' ');
-  const size_t total = 8 + header.size() + position;
+  const std::string header = write_header(entries);
+  const size_t total = header.size() + position;
   uint8_t* out = static_cast<uint8_t*>(std::malloc(total));
   if (out == nullptr)
     return fail(PTTS_ERROR_MEMORY, "a safetensors file of %zu bytes could not be held", total);
-  for (size_t i = 0; i < 8; ++i) out[i] = static_cast<uint8_t>(static_cast<uint64_t>(header.size()) >> 8 * i);
-  std::memcpy(out + 8, header.data(), header.size());
-  uint8_t* next = out + 8 + header.size();
+  std::memcpy(out, header.data(), header.size());
+  uint8_t* next = out + header.size();
   for (const Item& item : items_) {
     const size_t bytes = item.values != nullptr ? shape_count(item.shape) * 4 : 8;
     if (bytes > 0)

@@ -14,10 +14,11 @@
 
 namespace ptts {
 
-enum class Dtype { kF32, kF16, kBf16, kI64, kOther };
+enum class Dtype { kF32, kF16, kBf16, kI64, kI8, kU8, kOther };
 
 size_t dtype_size(Dtype dtype);  // bytes; 0 for kOther
 const char* dtype_name(Dtype dtype);
+bool is_float(Dtype dtype);
 
 using Shape = std::vector<size_t>;
 std::string show_shape(const Shape& shape);  // "[3072, 1024]"
@@ -50,6 +51,9 @@ struct SafetensorsFile {
 };
 [[nodiscard]] ptts_status open_safetensors(std::span<const uint8_t> file, ptts_status status,
                                            const char* what, SafetensorsFile* out);
+
+// The length and the header of a file of these tensors, whose ranges follow one another.
+std::string write_header(const std::vector<TensorEntry>& entries);
 
 // Writes a file of F32 and I64 tensors, in the order added.
 class SafetensorsWriter {
