@@ -304,7 +304,8 @@ async function misbehaving(t, edit = () => undefined) {
   writeFileSync(
     join(folder, 'dist', 'pocket_tts.mjs'),
     `
-    import { existsSync, rmSync } from 'node:fs';
+    import { appendFileSync, existsSync, rmSync } from 'node:fs';
+    const slow = new URL('../slow-decode', import.meta.url);
     import create from './real.mjs';
     const due = (name) => {
       const path = new URL('../' + name, import.meta.url);
@@ -320,6 +321,10 @@ async function misbehaving(t, edit = () => undefined) {
           if (due('trap-' + method)) throw new WebAssembly.RuntimeError('unreachable');
           if (due('exit-' + method)) process.exit(3);
           if (due('throw-' + method)) setImmediate(() => { throw new Error('out of the blue'); });
+          if (method === 'decode' && existsSync(slow)) {
+            appendFileSync(slow, args[1] + ' ');
+            Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10);
+          }
           return real.apply(this, args);
         };
       };
@@ -332,8 +337,33 @@ async function misbehaving(t, edit = () => undefined) {
   writeFileSync(join(folder, 'package.json'), '{ "type": "module" }');
   edit(join(folder, 'dist'));
   const module = await import(pathToFileURL(join(folder, 'dist', 'node.js')).href);
-  return { PocketTTS: module.PocketTTS, order: (name) => writeFileSync(join(folder, name), '') };
+  return { PocketTTS: module.PocketTTS, folder, order: (name) => writeFileSync(join(folder, name), '') };
 }
+
+test('blocks of latents grow only while they queue up; the first frame waits for none', async (t) => {
+  const { PocketTTS: Slow, order, folder } = await misbehaving(t);
+  const { config, voice } = fixture('lsd6');
+  const tts = await Slow.load({ config, voice: new Uint8Array(readFileSync(voice)), instances: 2 });
+  const whole = hash((await tts.generate(TEXT, CHUNKS)).samples);
+  order('slow-decode');
+  assert.equal(hash((await tts.generate(TEXT, CHUNKS)).samples), whole);
+  const blocks = readFileSync(join(folder, 'slow-decode'), 'utf8').trim().split(' ').map(Number);
+  assert.equal(blocks[0], 1);
+  assert.equal(Math.max(...blocks), 4);
+  blocks.slice(1).forEach((block, i) => assert.ok(block <= 2 * blocks[i], blocks.join(' ')));
+  // A reader that is slower than both: no more is made than may lie ahead of it.
+  order('slow-decode');
+  let frames = 0;
+  for await (const { frame } of tts.stream(TEXT, CHUNKS)) {
+    await setTimeout(25);
+    frames = frame + 1;
+    if (frames === 30) break;
+  }
+  const slowly = readFileSync(join(folder, 'slow-decode'), 'utf8').trim().split(' ').map(Number);
+  const made = slowly.reduce((sum, block) => sum + block, 0);
+  assert.ok(made >= frames && made <= frames + 16, `${made} frames made for ${frames} read`);
+  await tts.dispose();
+});
 
 test('a crash of either side ends the streams with its reason, and the next request works', async (t) => {
   const { PocketTTS: Crashing, order } = await misbehaving(t);
