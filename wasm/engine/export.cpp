@@ -34,7 +34,7 @@ Dtype smallest(const Slot& slot) {
 
 }  // namespace
 
-void Export::add(const Slot& slot, Kind kind, std::string suffix, Dtype dtype, Shape shape) {
+void Export::add(const Slot& slot, Kind kind, const char* suffix, Dtype dtype, Shape shape) {
   TensorEntry& entry = entries_.emplace_back();
   entry.name = slot.name + suffix;
   entry.dtype = dtype;

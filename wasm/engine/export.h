@@ -26,7 +26,7 @@ class Export {
     const Slot* slot;
     Kind kind;
   };
-  void add(const Slot& slot, Kind kind, std::string suffix, Dtype dtype, Shape shape);
+  void add(const Slot& slot, Kind kind, const char* suffix, Dtype dtype, Shape shape);
   void fill();  // the next piece of the current tensor
 
   std::shared_ptr<const Model> model_;

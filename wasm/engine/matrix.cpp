@@ -175,7 +175,7 @@ ptts_status Matrix::put_packed(size_t first_byte, const uint8_t* bytes, size_t c
     for (size_t p = 0; p < k(); ++p) {
       int value = 0;
       if (type_ == Type::kInt8) {
-        value = static_cast<int8_t>(packed_[p]);
+        value = packed_[p] < 128 ? packed_[p] : packed_[p] - 256;
       } else if (type_ == Type::kInt4) {
         value = packed_[p / 2] >> p % 2 * 4 & 15;
         value = value < 8 ? value : value - 16;

@@ -76,9 +76,8 @@ ptts_status run_prompt(const Model& model, const float* rows, size_t count, Voic
 ptts_status load_prompt(const Model& model, const SafetensorsFile& file, const TensorEntry& entry,
                         Voice* voice) {
   const size_t d = model.config.backbone.d_model;
-  if (!is_float(entry.dtype) || entry.shape.size() != 3 ||
-      entry.shape[0] != 1 || entry.shape[2] != d || entry.shape[1] < 1 ||
-      entry.shape[1] > kMaxVoicePositions) {
+  if (!is_float(entry.dtype) || entry.shape.size() != 3 || entry.shape[0] != 1 || entry.shape[2] != d ||
+      entry.shape[1] < 1 || entry.shape[1] > kMaxVoicePositions) {
     return fail(PTTS_ERROR_VOICE, "voice: audio_prompt: expected floats [1, 1 to %zu, %zu], file has %s %s",
                 kMaxVoicePositions, d, entry.dtype_text.c_str(), show_shape(entry.shape).c_str());
   }
@@ -133,8 +132,8 @@ ptts_status load_layer(const Model& model, const SafetensorsFile& file, size_t l
     return fail(PTTS_ERROR_VOICE, "voice: %s: missing; this model has %zu layers", key.c_str(), c.layers);
   }
   const Shape& s = cache->shape;
-  if (!is_float(cache->dtype) || s.size() != 5 || s[0] != 2 ||
-      s[1] != 1 || s[3] != c.kv_heads || s[4] != c.head_dim()) {
+  if (!is_float(cache->dtype) || s.size() != 5 || s[0] != 2 || s[1] != 1 || s[3] != c.kv_heads ||
+      s[4] != c.head_dim()) {
     return fail(PTTS_ERROR_VOICE, "voice: %s: expected floats [2, 1, T, %zu, %zu], file has %s %s",
                 key.c_str(), c.kv_heads, c.head_dim(), cache->dtype_text.c_str(), show_shape(s).c_str());
   }
