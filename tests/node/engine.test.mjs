@@ -74,6 +74,18 @@ test('100 rounds of loading, speaking and closing in one instance: nothing stays
   }
 });
 
+test('loading grows the memory once, not tensor by tensor', async (t) => {
+  const grow = t.mock.method(WebAssembly.Memory.prototype, 'grow');
+  for (const precision of ['f32', 'q8']) {
+    const tts = await PocketTTS.load({ precision, worker: false });
+    // The small one may fit into what is there from the start.
+    const calls = grow.mock.callCount();
+    assert.ok(precision === 'f32' ? calls === 1 : calls <= 1, `${precision}: ${calls}`);
+    await tts.dispose();
+    grow.mock.resetCalls();
+  }
+});
+
 test('100 rounds of load() and dispose(): each instance the same, the process flat', async () => {
   let first;
   let rss;
