@@ -55,7 +55,9 @@ export const browserHost: Host = {
       worker.onmessageerror = fail;
       worker.onerror = (event) => {
         event.preventDefault();
-        fail(new Error(event.message === '' ? 'its script cannot be loaded' : event.message));
+        // Only what its script throws has a message.
+        const said: unknown = event.message;
+        fail(new Error(typeof said === 'string' && said !== '' ? said : 'its script cannot be loaded'));
       };
       return {
         post: (message, transfer) => {
