@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help speak test build native native-asan wasm wasi web guest lint parity full reference bench clean
+.PHONY: help speak test build native native-asan wasm wasi web guest lint parity full reference reference-starter sample evaluate retrain-check bench clean
 
 TEXT ?= The quick brown fox jumps over the lazy dog.
 HOST ?= native
@@ -16,7 +16,7 @@ export GO
 export SPOKEN_TEXT := $(value TEXT)
 
 help: ## This list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 25
 
 speak: web ## Speak TEXT="..." through Node and through Go (wazero): hello.wav, both hashes, speed
 	scripts/speak.sh "$$SPOKEN_TEXT"
@@ -68,6 +68,18 @@ full: web ## Slow: parity and peak memory of a full-size fixture made by `make r
 
 reference: ## Install the Python reference (several GB) and record fresh fixtures: OUT=<folder> [ARGS=...]
 	tests/reference/make_reference.sh "$(OUT)" $(ARGS)
+
+reference-starter: web ## The Python reference loads the starter voice and must say the same (REFERENCE_PYTHON=...: an installed one)
+	python=$$(tests/reference/install.sh) && $$python tests/reference/check_starter.py
+
+sample: web ## The WAV that the README links (docs/audio), as the command line says it
+	scripts/sample.sh
+
+evaluate: web ## Measure the starter voice: models/starter/REPORT.md (names the Debian packages it needs)
+	models/starter/evaluate/run.sh
+
+retrain-check: ## Ten minutes of training from nothing must give the first points of the recorded curve (Python reference, Debian texts)
+	models/starter/training/check.sh
 
 bench: web native ## Side by side with PyTorch and onnxruntime: [JSON=out.json] [REPORT=docs/benchmarks.md] [ONLY=host,...] [PACK=100m,...]
 	tests/bench/setup.sh $(subst $(comma), ,$(PACK))

@@ -1,6 +1,7 @@
 #!/bin/sh
 # The starter voice from nothing: run.sh WORK [LM_MINUTES] [CODEC_MINUTES]   (PY: python with pocket-tts, soundfile, scipy, sentencepiece)
 # apt: flite1-dev gcc libc6-dev python3-pocketsphinx pocketsphinx-en-us + the texts named in make_text.py
+# UNTIL=train stops after the flow LM; HORIZON=M: its schedule is that of a run of M minutes.
 # Every step can be run alone and continues where it stopped.  A CUDA device is used by the two trainings where present.
 set -e
 D=$1 H=$(cd "$(dirname "$0")" && pwd) PY=${PY:-python3} SHARDS=${SHARDS:-18}
@@ -27,7 +28,8 @@ for s in heldout harvard $(cd "$D" && ls | grep -E '^shard_[0-9][0-9]$'); do
 done
 # 5 decoder (the committed one unless minutes are given), 6 flow LM
 if [ "${3:-0}" != 0 ]; then $PY "$H/train_codec.py" "$D" "$3"; else cp "$H/checkpoints/codec.pt" "$D/codec.pt"; fi
-$PY "$H/train_lm.py" "$D" "${2:-104}" --muon 0.02 --tokens 2000
+$PY "$H/train_lm.py" "$D" "${2:-104}" --muon 0.02 --tokens 2000 --horizon "${HORIZON:-0}"
+[ "${UNTIL:-}" != train ] || exit 0
 # 7 pack, 8 evaluation
 $PY "$H/export.py" "$D" "$D/pack"
 for t in heldout harvard; do
