@@ -25,9 +25,10 @@ export function allRows(root, { grow = false, all = false } = {}) {
     for (const host of ['chromium', 'node', 'firefox', 'wazero', 'native']) {
       for (const precision of known) {
         if (precision === 'f32' && !all && (host === 'firefox' || !(extremes || pack === 'starter'))) continue;
+        if (precision === 'q4' && !all && (host === 'firefox' || !large)) continue;
         add({ host, engine: OURS, pack, precision });
         // The native library is one instance.
-        const two = all || (precision !== 'f32' && (large || (pack !== 'starter' && (host === 'chromium' || host === 'wazero'))));
+        const two = all || (precision === 'q8' && (large || (pack !== 'starter' && (host === 'chromium' || host === 'wazero'))));
         if (host !== 'native' && two) add({ host, engine: OURS, pack, precision, instances: 2 });
       }
       if (host !== 'chromium') continue;

@@ -9,6 +9,7 @@ cd "$(dirname "$0")/../.."
 export PYTHONDONTWRITEBYTECODE=1
 build=build/bench
 here=tests/bench
+dist=${BENCH_DIST:-dist}
 packs=("$@")
 [ ${#packs[@]} -gt 0 ] || packs=(100m 18m 7m 2m starter)
 mkdir -p "$build/node" "$build/packs"
@@ -50,6 +51,21 @@ for pack in "${packs[@]}"; do
   [ "$pack" = starter ] || node models/make_pack.mjs "$folder" "$folder" --name "$pack" > /dev/null
   "$build/venv/bin/python" $here/export_onnx.py "$folder"
   echo "$made" > "$folder/.made"
+done
+
+# The packs in 8 and 4 bits, as a user would convert them; without the part that makes voices. A version that cannot
+# convert speaks the f32 files with that precision.
+node "$dist/cli.js" packs convert --help > /dev/null 2>&1 && converts=1 || converts=0
+for pack in "${packs[@]}"; do
+  [ $converts -eq 1 ] || break
+  for precision in q8 q4; do
+    folder=$build/packs/$pack-$precision
+    made=$(cat "$build/packs/$pack/.made" "$dist/pocket_tts.wasm" | sha256sum)
+    [ "$made" != "$(cat "$folder/.made" 2> /dev/null)" ] || continue
+    rm -rf "$folder"
+    node "$dist/cli.js" packs convert "$build/packs/$pack" "$folder" --precision $precision --without-encoder
+    echo "$made" > "$folder/.made"
+  done
 done
 
 # The program for Go.
