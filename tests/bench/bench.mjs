@@ -295,6 +295,16 @@ async function main() {
   const fresh = () => ({ rtf: [], first_audio_ms: [], step_ms: [], codec_ms: [], load_ms: [], load_cold_ms: [], peak_bytes: [], visits: 0 });
   const results = new Map(rows.map((row) => [row, fresh()]));
   const versions = {};
+  const save = (done, extra) => {
+    const kept = rows.filter((row) => results.get(row).visits > 0 && results.get(row).failed === undefined);
+    const summary = kept.map((row) => summarize(row, results.get(row), commit, machine));
+    const report = { schema: 1, date, commit, machine, versions, rounds: done, load_average: loads, left_out: leftOut, failed, rows: summary, ...extra };
+    if (flags.json !== '') {
+      mkdirSync(dirname(resolve(flags.json)), { recursive: true });
+      writeFileSync(flags.json, `${JSON.stringify(report, null, 1)}\n`);
+    }
+    return report;
+  };
   if (rounds > 0) await firstStarts(rows, results);
   for (let round = 0; round < rounds; round++) {
     for (const row of rows) {
@@ -335,22 +345,18 @@ async function main() {
       );
     }
     loads.push(loadavg());
+    save(round + 1, {}); // what is there, should the rest not be
     console.error(`round ${round + 1} done; load average ${loads.at(-1).map((x) => x.toFixed(2)).join(' ')}`);
   }
-  const summary = rows.filter((row) => results.get(row).visits > 0 && results.get(row).failed === undefined).map((row) => summarize(row, results.get(row), commit, machine));
   const extra = {
     ...(flags.grow === '' ? {} : { growth: await measureGrowth(packs, only, versions) }),
     ...(flags.profile === '' ? {} : { profile: measureProfile(packs) }),
   };
-  const report = { schema: 1, date, commit, machine, versions, rounds, load_average: loads, left_out: leftOut, failed, rows: summary, ...extra };
-  if (flags.json !== '') {
-    mkdirSync(dirname(resolve(flags.json)), { recursive: true });
-    writeFileSync(flags.json, `${JSON.stringify(report, null, 1)}\n`);
-  }
+  const report = save(rounds, extra);
   const text = writeReport(report);
   if (flags.report === '') console.log(text);
   else writeFileSync(flags.report, text);
-  const bad = summary.filter((row) => row.void);
+  const bad = report.rows.filter((row) => row.void);
   for (const row of bad) console.error(`VOID ${nameOf(row)}: best ${row.rtf_best}, median ${row.rtf}: something else was running; repeat`);
   if (failed.length > 0) throw new Error(`${failed.length} rows failed`);
 }
