@@ -348,9 +348,9 @@ test('blocks of latents grow only while they queue up; the first frame waits for
   order('slow-decode');
   assert.equal(hash((await tts.generate(TEXT, CHUNKS)).samples), whole);
   const blocks = readFileSync(join(folder, 'slow-decode'), 'utf8').trim().split(' ').map(Number);
-  assert.equal(blocks[0], 1);
+  // 1, then at most 2, then 4 and never more; the end of a chunk cuts a block short.
   assert.equal(Math.max(...blocks), 4);
-  blocks.slice(1).forEach((block, i) => assert.ok(block <= 2 * blocks[i], blocks.join(' ')));
+  blocks.forEach((block, i) => assert.ok(block <= 2 ** i, blocks.join(' ')));
   // A reader that is slower than both: no more is made than may lie ahead of it.
   order('slow-decode');
   let frames = 0;
