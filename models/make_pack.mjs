@@ -1,6 +1,6 @@
 // Makes a pack (FORMAT.md) out of a configuration file of the reference and the files beside it:
 //
-//   node models/make_pack.mjs SOURCE TARGET [--name N] [--description D] [--license L] [--precision f32|q8]
+//   node models/make_pack.mjs SOURCE TARGET [--name N] [--description D] [--license L] [--precision f32|q8|q4]
 //                             [--voice NAME=FILE]... [--default-voice NAME] [--no-cloning REASON]
 //
 // SOURCE is a folder with config.yaml, or a .yaml file. Weights, tokenizer and voices are copied into TARGET and
@@ -12,7 +12,7 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { parse } from 'yaml';
 
-const USAGE = `usage: node models/make_pack.mjs SOURCE TARGET [--name N] [--description D] [--license L] [--precision f32|q8]
+const USAGE = `usage: node models/make_pack.mjs SOURCE TARGET [--name N] [--description D] [--license L] [--precision f32|q8|q4]
                                 [--voice NAME=FILE]... [--default-voice NAME] [--no-cloning REASON]`;
 
 /** A failure that was explained: one line, exit 1. */
@@ -150,7 +150,7 @@ function makePack({ flags, paths: [from, to] }) {
     throw new Failure(`--default-voice ${defaultVoice}: expected one of the voices (${voices.join(', ') || 'none'})`);
   }
   const precision = flags.precision ?? before.precision ?? 'f32';
-  if (precision !== 'f32' && precision !== 'q8') throw new Failure(`--precision ${precision}: expected f32 or q8`);
+  if (!['f32', 'q8', 'q4'].includes(precision)) throw new Failure(`--precision ${precision}: expected f32, q8 or q4`);
 
   // Everything is there: only now TARGET is touched.
   const license = flags.license ?? before.license;

@@ -29,7 +29,7 @@ type Info struct {
 	Name            string    // of the pack
 	SampleRate      int       // Hz
 	SamplesPerFrame int       // the unit of streaming and of cancellation: 80 ms
-	Precision       Precision // of the large matrices
+	Precision       Precision // at work
 	CanClone        bool      // CloneVoice works
 	WeightBytes     uint64    // working weights in memory, of all instances
 	Instances       int       // of the sandbox that speak a piece of text: 1, or 2 side by side
@@ -87,16 +87,13 @@ func (e *Engine) describe(ctx context.Context, w *worker) error {
 		Name:            e.pack.Name,
 		SampleRate:      int(l.info.SampleRate),
 		SamplesPerFrame: int(l.info.SamplesPerFrame),
-		Precision:       F32,
+		Precision:       precisions[l.info.Precision],
 		CanClone:        l.info.CanClone != 0,
 		WeightBytes:     l.weightBytes(),
 		Instances:       e.layout.instances,
 		InstancesReason: e.layout.reason,
 		Parallel:        e.layout.parallel,
 		EngineVersion:   version,
-	}
-	if l.info.Precision == guest.PrecisionQ8 {
-		e.info.Precision = Q8
 	}
 	return err
 }

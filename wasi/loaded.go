@@ -186,6 +186,8 @@ func (w *worker) needs(file pack.File) bool {
 		return w.parts&guest.PartFlowLM != 0
 	case pack.RoleWeightsMimi:
 		return w.parts&(guest.PartMimiDecoder|guest.PartMimiEncoder) != 0
+	case pack.RoleEncoder:
+		return w.parts&guest.PartMimiEncoder != 0
 	}
 	return file.Role.IsWeights()
 }
@@ -202,10 +204,11 @@ func (e *Engine) loadWorker(ctx context.Context, w *worker, feeds map[string]*fe
 }
 
 func (e *Engine) loadModel(ctx context.Context, w *worker, feeds map[string]*feed) (guest.Handle, error) {
-	precision := guest.PrecisionF32
-	if wanted := e.options.Precision; wanted == Q8 || wanted == "" && e.pack.Precision == string(Q8) {
-		precision = guest.PrecisionQ8
+	wanted := e.options.Precision
+	if wanted == "" {
+		wanted = Precision(e.pack.Precision)
 	}
+	precision := uint32(max(0, slices.Index(precisions[:], wanted)))
 	handle, err := w.guest.PackOpen(ctx, e.pack.Config, w.parts, precision)
 	if err != nil {
 		return 0, explain(err, e.pack.Where+": configuration")
@@ -219,7 +222,11 @@ func (e *Engine) loadModel(ctx context.Context, w *worker, feeds map[string]*fee
 			return 0, explain(err, e.pack.Where+": "+file.Path)
 		}
 	}
-	for _, file := range e.pack.Files {
+	// Beside a bundle an encoder comes last; the engine would take it for a whole Mimi.
+	files := slices.SortedStableFunc(slices.Values(e.pack.Files), func(a, b pack.File) int {
+		return last(a.Role) - last(b.Role)
+	})
+	for _, file := range files {
 		if feed := feeds[file.Path]; feed != nil {
 			if err := loadWeights(ctx, w.guest, handle, file, feed); err != nil {
 				return 0, explain(err, e.pack.Where+": "+file.Path)
@@ -227,6 +234,13 @@ func (e *Engine) loadModel(ctx context.Context, w *worker, feeds map[string]*fee
 		}
 	}
 	return w.guest.PackClose(ctx, handle)
+}
+
+func last(role pack.Role) int {
+	if role == pack.RoleEncoder {
+		return 1
+	}
+	return 0
 }
 
 func (e *Engine) loadTokenizer(ctx context.Context, instance *guest.Instance, handle guest.Handle, file pack.File) error {
@@ -249,7 +263,7 @@ func loadWeights(ctx context.Context, instance *guest.Instance, handle guest.Han
 	switch file.Role {
 	case pack.RoleWeightsFlowLM:
 		kind = guest.FileFlowLM
-	case pack.RoleWeightsMimi:
+	case pack.RoleWeightsMimi, pack.RoleEncoder:
 		kind = guest.FileMimi
 	}
 	return instance.PackFile(ctx, handle, kind, uint64(from.size), from)

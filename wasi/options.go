@@ -9,18 +9,23 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/internal/guest"
 )
 
-// Precision is the working precision of the language model's large matrices.
+// Precision is the working precision.
 type Precision string
 
 // The precisions. Parity with the reference is stated for F32.
 const (
 	F32 Precision = "f32"
-	Q8  Precision = "q8" // 8-bit weights: a quarter of the memory
+	Q8  Precision = "q8" // integer weights, of 8 bits where most of them are: a quarter of the memory
+	Q4  Precision = "q4" // the same with 4 bits in the language model's transformer
 )
+
+// precisions are in the order of guest.PrecisionF32 and the others.
+var precisions = [...]Precision{F32, Q8, Q4}
 
 // Options says what to load and within which bounds. Exactly one of Pack, PackFS and Config names the model.
 type Options struct {
@@ -78,8 +83,8 @@ func (o Options) withDefaults() (Options, error) {
 	if named != 1 {
 		return o, fmt.Errorf("%w: expected exactly one of Pack, PackFS and Config, found %d", ErrArgument, named)
 	}
-	if o.Precision != "" && o.Precision != F32 && o.Precision != Q8 {
-		return o, fmt.Errorf("%w: Precision: expected %q or %q, found %q", ErrArgument, F32, Q8, o.Precision)
+	if o.Precision != "" && !slices.Contains(precisions[:], o.Precision) {
+		return o, fmt.Errorf("%w: Precision: expected %q, %q or %q, found %q", ErrArgument, F32, Q8, Q4, o.Precision)
 	}
 	if o.Instances < 0 || o.Instances > 2 {
 		return o, fmt.Errorf("%w: Instances: expected 0 (automatic), 1 or 2, found %d", ErrArgument, o.Instances)

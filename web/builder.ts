@@ -40,8 +40,8 @@ export class ModelBuilder implements ModelSink {
         (speaks ? door.PART_FLOW_LM : 0) |
         (decodes ? door.PART_MIMI_DECODER : 0) |
         (clones ? door.PART_MIMI_ENCODER : 0);
-      const working = precision === 'q8' ? door.PRECISION_Q8 : door.PRECISION_F32;
-      return this.#engine.check(this.#pack.open(memory, parts, working), where);
+      const working = { f32: door.PRECISION_F32, q8: door.PRECISION_Q8, q4: door.PRECISION_Q4 };
+      return this.#engine.check(this.#pack.open(memory, parts, working[precision]), where);
     });
   }
 
@@ -60,7 +60,7 @@ export class ModelBuilder implements ModelSink {
     this.#engine.call(
       (door) =>
         this.#pack.file(
-          role === 'weights-flow-lm' ? door.FILE_FLOW_LM : role === 'weights-mimi' ? door.FILE_MIMI : door.FILE_BUNDLE,
+          role === 'weights-flow-lm' ? door.FILE_FLOW_LM : role === 'weights' ? door.FILE_BUNDLE : door.FILE_MIMI,
           total,
         ),
       name,

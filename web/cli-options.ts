@@ -1,19 +1,23 @@
 // The command line of `generate`: flags, their types, and usage errors (exit 2), as in the reference.
 import { parseArgs } from 'node:util';
+import { PRECISIONS } from './pack.js';
+import type { Precision } from './pack.js';
 
 /** A command line that cannot be understood. */
 export class UsageError extends Error {}
 
 type FlagKind = 'string' | 'int' | 'float' | 'flag';
 
-interface Flag {
+export interface Flag {
   readonly kind: FlagKind;
   /** Shown in the help; hidden when undefined. */
   readonly help?: string;
   readonly value?: string;
 }
 
-const FLAGS: Readonly<Record<string, Flag>> = {
+type Flags = Readonly<Record<string, Flag>>;
+
+const FLAGS: Flags = {
   text: {
     kind: 'string',
     value: 'TEXT',
@@ -33,7 +37,7 @@ const FLAGS: Readonly<Record<string, Flag>> = {
   language: { kind: 'string', value: 'NAME', help: 'An official model by name (this version fetches none)' },
   config: { kind: 'string', value: 'PATH', help: 'A configuration file of the reference (.yaml) with local weights' },
   checkpoint: { kind: 'string', value: 'PATH', help: 'A training checkpoint (not supported)' },
-  precision: { kind: 'string', value: 'f32|q8', help: "Working precision. Default: the pack's own" },
+  precision: { kind: 'string', value: 'f32|q8|q4', help: "Working precision. Default: the pack's own" },
   quantize: { kind: 'flag', help: 'Same as --precision q8' },
   'no-quantize': { kind: 'flag', help: 'Same as --precision f32' },
   'sampler-decode-steps': { kind: 'int', value: 'N', help: 'Steps of the sampler. Default: 1' },
@@ -73,7 +77,7 @@ export interface Options {
   language?: string;
   config?: string;
   checkpoint?: string;
-  precision?: string;
+  precision?: Precision;
   steps?: number;
   /** --lsd-decode-steps was given. */
   oldSteps: boolean;
@@ -119,7 +123,7 @@ function toFloat(name: string, text: string): number {
   return value;
 }
 
-function oneOf<T extends string>(name: string, text: string, allowed: readonly T[]): T {
+export function oneOf<T extends string>(name: string, text: string, allowed: readonly T[]): T {
   const found = allowed.find((value) => value === text);
   if (found === undefined) {
     invalid(name, `'${text}' is not one of ${allowed.map((value) => `'${value}'`).join(', ')}`);
@@ -134,10 +138,14 @@ function toSeed(text: string): bigint | 'random' {
   invalid('seed', `'${text}' is not 'random' or a whole number from 0 to ${String(2n ** 64n - 1n)}`);
 }
 
-/** The flags in the order given, with values; checks names and presence. */
-function tokenize(args: readonly string[]): [string, string][] {
+/** The flags in the order given, with values, and what else is given; checks names and presence. */
+export function tokenize(
+  args: readonly string[],
+  known: Flags,
+  positionals: number,
+): { flags: [string, string][]; paths: string[] } {
   const options = Object.fromEntries(
-    Object.entries(FLAGS).map(([name, { kind }]) => [
+    Object.entries(known).map(([name, { kind }]) => [
       name,
       { type: kind === 'flag' ? ('boolean' as const) : ('string' as const) },
     ]),
@@ -150,12 +158,16 @@ function tokenize(args: readonly string[]): [string, string][] {
     allowPositionals: true,
     tokens: true,
   });
-  const meant = tokens.filter((token, i) => token.kind !== 'option-terminator' || i < tokens.length - 1);
-  return meant.map((token) => {
+  const paths: string[] = [];
+  const meant = tokens.filter((token, i) => {
+    if (token.kind === 'positional' && paths.length < positionals) return paths.push(token.value) < 0;
+    return token.kind !== 'option-terminator' || (positionals === 0 && i < tokens.length - 1);
+  });
+  const flags = meant.map((token): [string, string] => {
     if (token.kind !== 'option') {
       throw new UsageError(`Got unexpected extra argument (${token.kind === 'positional' ? token.value : '--'})`);
     }
-    const flag = Object.hasOwn(FLAGS, token.name) ? FLAGS[token.name] : undefined;
+    const flag = Object.hasOwn(known, token.name) ? known[token.name] : undefined;
     if (flag === undefined) throw new UsageError(`No such option: ${token.rawName}`);
     if (flag.kind === 'flag') {
       if (token.value !== undefined) throw new UsageError(`Option '${token.rawName}' does not take a value.`);
@@ -164,6 +176,7 @@ function tokenize(args: readonly string[]): [string, string][] {
     if (token.value === undefined) throw new UsageError(`Option '${token.rawName}' requires an argument.`);
     return [token.name, token.value];
   });
+  return { flags, paths };
 }
 
 /** The options of `generate`; throws UsageError. A repeated flag: the last one counts. */
@@ -203,7 +216,7 @@ export function parseOptions(args: readonly string[]): Options {
       options.checkpoint = v;
     },
     precision: (name, v) => {
-      options.precision = v === 'q4' ? v : oneOf(name, v, ['f32', 'q8']);
+      options.precision = oneOf(name, v, PRECISIONS);
     },
     quantize: () => {
       options.precision = 'q8';
@@ -251,27 +264,31 @@ export function parseOptions(args: readonly string[]): Options {
       options.outputPath = v;
     },
   };
-  for (const [name, value] of tokenize(args)) set[name]?.(name, value);
+  for (const [name, value] of tokenize(args, FLAGS, 0).flags) set[name]?.(name, value);
   const steps = oldSteps ?? newSteps;
   if (steps !== undefined) options.steps = steps;
   options.oldSteps = oldSteps !== undefined;
   return options;
 }
 
-/** The help of the program. */
-export function help(): string {
-  const lines = Object.entries(FLAGS).flatMap(([name, { value, help: text }]) => {
+export function helpLines(flags: Flags): string[] {
+  return Object.entries(flags).flatMap(([name, { value, help: text }]) => {
     if (text === undefined) return [];
     return [`  ${`--${name}${value === undefined ? '' : ` ${value}`}`.padEnd(28)}${text}`];
   });
+}
+
+/** The help of the program. */
+export function help(): string {
   return [
     'Usage: pocket-tts-wasm generate [OPTIONS]',
+    '       pocket-tts-wasm packs convert SOURCE TARGET [OPTIONS]',
     '       pocket-tts-wasm --help | --version',
     '',
     'Speaks a text into a WAV file.',
     '',
     'Options:',
-    ...lines,
+    ...helpLines(FLAGS),
     '',
   ].join('\n');
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// The command line program: `pocket-tts-wasm generate`. Nothing but WAV bytes goes to stdout; lines on stderr are
+// The command line program: `generate` and `packs convert`. Nothing but WAV bytes goes to stdout; lines on stderr are
 // `LEVEL: message`. Exit codes: 0 done, 1 failed, 2 usage.
 import { randomInt } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
@@ -8,13 +8,14 @@ import { basename } from 'node:path';
 import { addAbortSignal } from 'node:stream';
 import { decimal, help, parseOptions, UsageError } from './cli-options.js';
 import type { Options } from './cli-options.js';
+import { convert, convertHelp, CONVERT_USAGE, parseConvert } from './cli-convert.js';
 import { isBrokenPipe, WavOutput } from './cli-output.js';
 import { isRemote } from './config-node.js';
 import { describe, PocketTTSError } from './errors.js';
 import { fileError, fileReason, plainFile } from './host-node.js';
 import { DEFAULT_TEXT, LANGUAGES } from './languages.js';
 import { PocketTTS } from './node.js';
-import type { Info, Precision, Voice, Warning } from './node.js';
+import type { Info, Voice, Warning } from './node.js';
 import { AUDIO_LIMIT, VOICE_LIMIT } from './pack.js';
 
 declare const PACKAGE_VERSION: string;
@@ -79,7 +80,6 @@ function checkOptions(options: Options): void {
     );
   }
   if (options.device !== 'cpu') throw new Failure(`--device ${options.device}: only cpu is supported.`);
-  if (options.precision === 'q4') throw new Failure('--precision q4: this version has f32 and q8 only.');
   if (config !== undefined && isRemote(config)) {
     throw new Failure(
       `--config ${config}: this version fetches no files; download the configuration and its files and name the local path.`,
@@ -170,7 +170,7 @@ async function generate(options: Options, log: Log, signal: AbortSignal): Promis
   await using tts = await PocketTTS.load({
     pack: options.pack,
     config: options.config,
-    precision: options.precision as Precision | undefined,
+    precision: options.precision,
     instances: options.instances === '1' ? 1 : options.instances === '2' ? 2 : options.instances,
     parallel: options.parallel,
     signal,
@@ -234,40 +234,69 @@ function show(text: string): number {
   }
 }
 
-function usage(message: string): number {
-  toStderr(`Usage: pocket-tts-wasm generate [OPTIONS]\nTry 'pocket-tts-wasm --help' for help.\n\nERROR: ${message}\n`);
+/** A command: its usage, and what it does; the result is the exit code. */
+interface Command {
+  readonly usage: string;
+  run(args: readonly string[], signal: AbortSignal): Promise<number>;
+}
+
+function logUnless(quiet: boolean): Log {
+  return (level, message) => {
+    if (!quiet) toStderr(`${level}: ${message}\n`);
+  };
+}
+
+const COMMANDS: Readonly<Record<string, Command>> = {
+  generate: {
+    usage: 'generate [OPTIONS]',
+    async run(args, signal) {
+      const options = parseOptions(args);
+      if (options.help) return show(help());
+      await generate(options, logUnless(options.quiet), signal).catch((error: unknown) => {
+        throw inFlags(error, options);
+      });
+      return 0;
+    },
+  },
+  packs: {
+    usage: CONVERT_USAGE,
+    async run(args, signal) {
+      const options = parseConvert(args);
+      if (options === undefined) return show(convertHelp());
+      await convert(options, logUnless(options.quiet), signal);
+      return 0;
+    },
+  },
+};
+
+function usage(message: string, command: Command | undefined): number {
+  const line = command?.usage ?? 'generate [OPTIONS]';
+  toStderr(`Usage: pocket-tts-wasm ${line}\nTry 'pocket-tts-wasm --help' for help.\n\nERROR: ${message}\n`);
   return 2;
 }
 
 async function main(args: readonly string[]): Promise<number> {
-  const [command, ...rest] = args;
-  if (command === '--help' || command === '-h') return show(help());
-  if (command === '--version') return show(`pocket-tts-wasm ${PACKAGE_VERSION}\n`);
-  if (command === undefined) return usage('Missing command.');
-  if (command !== 'generate') return usage(`No such ${command.startsWith('-') ? 'option' : 'command'}: ${command}`);
+  const [name, ...rest] = args;
+  if (name === '--help' || name === '-h') return show(help());
+  if (name === '--version') return show(`pocket-tts-wasm ${PACKAGE_VERSION}\n`);
+  if (name === undefined) return usage('Missing command.', undefined);
+  const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
+  if (command === undefined) return usage(`No such ${name.startsWith('-') ? 'option' : 'command'}: ${name}`, undefined);
 
   const interrupted = new AbortController();
   let signalled = 0;
-  for (const [name, code] of Object.entries(SIGNALS) as [keyof typeof SIGNALS, number][]) {
-    process.once(name, () => {
+  for (const [signal, code] of Object.entries(SIGNALS) as [keyof typeof SIGNALS, number][]) {
+    process.once(signal, () => {
       signalled = code;
       interrupted.abort();
       // A reader that stands still keeps a write waiting: then the signal does what it does by itself.
-      setTimeout(() => process.kill(process.pid, name), GRACE_MS).unref();
+      setTimeout(() => process.kill(process.pid, signal), GRACE_MS).unref();
     });
   }
   try {
-    const options = parseOptions(rest);
-    if (options.help) return show(help());
-    const log: Log = (level, message) => {
-      if (!options.quiet) toStderr(`${level}: ${message}\n`);
-    };
-    await generate(options, log, interrupted.signal).catch((error: unknown) => {
-      throw inFlags(error, options);
-    });
-    return 0;
+    return await command.run(rest, interrupted.signal);
   } catch (error) {
-    if (error instanceof UsageError) return usage(error.message);
+    if (error instanceof UsageError) return usage(error.message, command);
     if (signalled !== 0) return signalled;
     // A reader that has heard enough is no news.
     if (!isBrokenPipe(error)) toStderr(`ERROR: ${describe(error).replaceAll(/\s*\n\s*/g, ' ')}\n`);

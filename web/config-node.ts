@@ -74,15 +74,18 @@ export async function loadConfig(config: string): Promise<PackLocation> {
   const all = fields as Fields;
   const flow = mapping(all, 'flow_lm');
   const mimi = mapping(all, 'mimi');
+  const table = mapping(flow, 'lookup_table');
   const folder = dirname(resolve(config));
   const files: PackFile[] = [];
   const add = async (role: PackFileRole, field: string, path: unknown): Promise<void> => {
     if (typeof path !== 'string') throw new PocketTTSError('config', `${config}: ${field}: expected a path`);
-    files.push({ role, ...(await locate(path, `${config}: ${field}`, folder)) });
+    const kind = table['tokenizer'] === 'tokenizers' || path.endsWith('.json') ? 'json' : 'sentencepiece';
+    const file = await locate(path, `${config}: ${field}`, folder);
+    files.push({ role, ...file, ...(role === 'tokenizer' ? { kind } : {}) });
   };
   const given = (value: unknown): boolean => value !== undefined && value !== null;
 
-  await add('tokenizer', 'flow_lm.lookup_table.tokenizer_path', mapping(flow, 'lookup_table')['tokenizer_path']);
+  await add('tokenizer', 'flow_lm.lookup_table.tokenizer_path', table['tokenizer_path']);
   const publicWeights = all['weights_path_without_voice_cloning'];
   if (given(all['weights_path'])) {
     try {

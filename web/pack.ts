@@ -5,10 +5,19 @@ import type { ModelSink } from './builder.js';
 import { label, readAll } from './host.js';
 import type { Host, OpenFile, Source } from './host.js';
 
-/** Working precision of the language model's large matrices. */
-export type Precision = 'f32' | 'q8';
+/** Working precision: f32, or integer weights of about 8 bits, or of 4 bits in the language model's transformer. */
+export type Precision = 'f32' | 'q8' | 'q4';
+/** In the order of the engine's PTTS_PRECISION_*. */
+export const PRECISIONS: readonly Precision[] = ['f32', 'q8', 'q4'];
 
-export type PackFileRole = 'weights' | 'weights-flow-lm' | 'weights-mimi' | 'tokenizer' | 'voice' | 'other';
+export type PackFileRole =
+  | 'weights'
+  | 'weights-flow-lm'
+  | 'weights-mimi'
+  | 'weights-encoder'
+  | 'tokenizer'
+  | 'voice'
+  | 'other';
 
 export interface PackFile {
   readonly path: string;
@@ -49,7 +58,15 @@ export const AUDIO_LIMIT = 256 << 20;
 /** Objects and arrays in each other, in pack.json. */
 const NESTING_LIMIT = 10_000;
 
-const ROLES: readonly string[] = ['weights', 'weights-flow-lm', 'weights-mimi', 'tokenizer', 'voice', 'other'];
+const ROLES: readonly string[] = [
+  'weights',
+  'weights-flow-lm',
+  'weights-mimi',
+  'weights-encoder',
+  'tokenizer',
+  'voice',
+  'other',
+];
 
 function fail(where: string, field: string, expected: string, found: unknown): never {
   throw new PocketTTSError('pack', `${where}: ${field}: expected ${expected}, found ${shown(found)}`);
@@ -114,8 +131,8 @@ export function parseManifest(json: unknown, where: string): PackManifest {
   if (typeof name !== 'string') fail(where, 'name', 'a string', name);
   if (name === '') fail(where, 'name', 'a string of at least one character', name);
   if (!Array.isArray(files)) fail(where, 'files', 'an array', files);
-  if (precision !== undefined && precision !== 'f32' && precision !== 'q8')
-    fail(where, 'precision', '"f32" or "q8"', precision);
+  const working = PRECISIONS.find((known) => known === precision);
+  if (precision !== undefined && working === undefined) fail(where, 'precision', '"f32", "q8" or "q4"', precision);
   const parsed = files.map((file, i) => parseFile(file, where, `files[${i}]`));
   const tokenizers = parsed.filter((file) => file.role === 'tokenizer').length;
   if (tokenizers !== 1) fail(where, 'files', 'exactly one tokenizer', tokenizers);
@@ -141,7 +158,7 @@ export function parseManifest(json: unknown, where: string): PackManifest {
     config: asObject(config, where, 'config'),
     files: parsed,
     ...(preferred === undefined ? {} : { default_voice: preferred }),
-    ...(precision === undefined ? {} : { precision }),
+    ...(working === undefined ? {} : { precision: working }),
     ...(clone === undefined
       ? {}
       : {
@@ -214,7 +231,8 @@ async function* checked(host: Host, source: Source, entry: PackFile, file: OpenF
   }
 }
 
-async function openChecked(host: Host, source: Source, entry: PackFile, signal?: AbortSignal): Promise<OpenFile> {
+/** A file of a pack; reading it to its end checks it. */
+export async function openChecked(host: Host, source: Source, entry: PackFile, signal?: AbortSignal): Promise<OpenFile> {
   const file = await source.open(entry.path, signal);
   if (entry.bytes !== undefined && file.size !== undefined && file.size !== entry.bytes) {
     await file.close();
@@ -266,7 +284,11 @@ export async function feedModel(
   options: LoadModelOptions,
 ): Promise<void> {
   const { signal } = options;
-  const entries = manifest.files.filter((file) => file.role === 'tokenizer' || file.role.startsWith('weights'));
+  const used = manifest.files.filter((file) => file.role === 'tokenizer' || file.role.startsWith('weights'));
+  // Beside a bundle an encoder comes last; the engine would take it for a whole Mimi. Nobody asks one that is not to be used.
+  const isEncoder = (file: PackFile): boolean => file.role === 'weights-encoder';
+  const encoders = manifest.cloning?.available === false ? [] : used.filter(isEncoder);
+  const entries = [...used.filter((file) => !isEncoder(file)), ...encoders];
   const sizes = entries.map((file) => file.bytes);
   const total = sizes.every((bytes) => bytes !== undefined) ? sizes.reduce((sum, bytes) => sum + bytes, 0) : undefined;
   let loaded = 0;

@@ -47,6 +47,13 @@ export interface DoorPack extends DoorHandle {
   finish(model: DoorModel): number;
 }
 
+export interface DoorExport extends DoorHandle {
+  /** The size of the file, or a negative status. */
+  open(model: DoorModel, parts: number): number;
+  /** Bytes of `slice` that were filled, 0 at the end, or a negative status. */
+  read(slice: DoorMemory): number;
+}
+
 export interface DoorVoice extends DoorHandle {
   load(model: DoorModel, safetensors: DoorMemory): number;
   fromWav(model: DoorModel, wav: DoorMemory, maxSeconds: number): number;
@@ -107,6 +114,7 @@ export interface Door {
   readonly Memory: new () => DoorMemory;
   readonly Pack: new () => DoorPack;
   readonly Model: new () => DoorModel;
+  readonly Export: new () => DoorExport;
   readonly Voice: new () => DoorVoice;
   readonly Session: new () => DoorSession;
   readonly Codec: new () => DoorCodec;
@@ -117,6 +125,7 @@ export interface Door {
   readonly PART_MIMI_ENCODER: number;
   readonly PRECISION_F32: number;
   readonly PRECISION_Q8: number;
+  readonly PRECISION_Q4: number;
   readonly TOKENIZER_SENTENCEPIECE: number;
   readonly TOKENIZER_JSON: number;
   readonly FILE_BUNDLE: number;

@@ -192,7 +192,9 @@ class RemoteSink implements ModelSink {
 
   async file(role: PackFileRole, total: number, name: string): Promise<void> {
     await this.#flush();
-    const fed = this.#remotes.filter(({ duties }) => duties.speaks || role !== 'weights-flow-lm');
+    const fed = this.#remotes.filter(({ duties }) =>
+      role === 'weights-flow-lm' ? duties.speaks : role === 'weights-encoder' ? duties.clones : true,
+    );
     await Promise.all(fed.map((remote) => remote.call('file', { role, total, name })));
     this.#feeds = fed.map((remote) => new Feed(remote));
     this.#name = name;

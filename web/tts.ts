@@ -23,6 +23,7 @@ import type { Host } from './host.js';
 import type { LayoutOptions } from './layout.js';
 import { loadBackend } from './loading.js';
 import { AUDIO_LIMIT, VOICE_LIMIT } from './pack.js';
+import { PRECISIONS } from './pack.js';
 import type { LoadProgress, Precision } from './pack.js';
 import { abortable } from './turns.js';
 import { SPEECH_CHECKS } from './utterance.js';
@@ -222,7 +223,7 @@ export const LOAD_CHECKS: Checks<LoadOptions> = {
   voice: (name, value) => {
     if (typeof value !== 'string') voiceFile(name, value);
   },
-  precision: oneOf(['f32', 'q8'], 'unsupported'),
+  precision: oneOf(PRECISIONS, 'unsupported'),
   instances: (name, value) => {
     if (value !== 'auto' && value !== 1 && value !== 2) refuse(name, '"auto", 1 or 2', value);
   },
@@ -280,7 +281,7 @@ export abstract class PocketTTSBase {
         ...(description === undefined ? {} : { description }),
         ...(license === undefined ? {} : { license }),
       },
-      precision: info.precision === 0 ? 'f32' : 'q8',
+      precision: PRECISIONS[info.precision] ?? 'f32',
       sampleRate: info.sampleRate,
       samplesPerFrame: info.samplesPerFrame,
       canClone: info.canClone !== 0 && cloning?.available !== false,

@@ -1,12 +1,15 @@
-// Fills in requests.json (the fields of the fixtures' configurations) and records expected.json through Node:
+// Fills in requests.json (the fields of the fixtures' configurations) and records expected.json and the files of
+// conversions.json through Node:
 //
 //   node tests/hosts/record.mjs
 //
 // Run it when a change of the engine is meant to change the sound, and say so in the commit.
-import { readFileSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parse } from 'yaml';
 import { root } from '../node/support.mjs';
+import { convert } from './convert.mjs';
 import { speak } from './speak.mjs';
 
 const path = (name) => join(root, 'tests', 'hosts', name);
@@ -37,3 +40,12 @@ for (const request of document.requests) {
   console.log(request.name, expected[request.name]);
 }
 writeFileSync(path('expected.json'), `${JSON.stringify(expected, null, 2)}\n`);
+
+const conversions = JSON.parse(readFileSync(path('conversions.json'), 'utf8'));
+const folder = mkdtempSync(join(tmpdir(), 'pocket-tts-'));
+for (const conversion of conversions) {
+  conversion.files = convert(conversion, join(folder, conversion.name));
+  console.log(conversion.name, conversion.files);
+}
+rmSync(folder, { recursive: true });
+writeFileSync(path('conversions.json'), `${JSON.stringify(conversions, null, 2)}\n`);

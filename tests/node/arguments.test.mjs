@@ -131,8 +131,8 @@ test('options of load', async () => {
     ],
     [{ onProgress: 5 }, 'onProgress: expected a function, found 5'],
     [{ signal: 5 }, 'signal: expected an AbortSignal, found 5'],
-    [{ precision: 5 }, 'precision: expected "f32" or "q8", found 5'],
-    [{ precision: 'q4' }, 'precision: expected "f32" or "q8", found "q4"', 'unsupported'],
+    [{ precision: 5 }, 'precision: expected "f32" or "q8" or "q4", found 5'],
+    [{ precision: 'q5' }, 'precision: expected "f32" or "q8" or "q4", found "q5"', 'unsupported'],
     [{ pack: 'x', config: 'y.yaml' }, 'Cannot load both a pack and a config, please choose one or the other'],
     ...WRONG.map(([voice, found]) => [{ voice }, VOICE + found]),
   ]) {

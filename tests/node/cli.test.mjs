@@ -217,7 +217,6 @@ test('failures are exit 1 with one line', async (t) => {
     [['--config', 'hf://a/b/c.yaml@main'], /^ERROR: --config hf:\S+: this version fetches no files; download/],
     [['--checkpoint', 'x.pt'], /checkpoint/],
     [['--device', 'cuda'], /only cpu/],
-    [['--precision', 'q4'], /q4/],
     [['--pack', '/nowhere'], /pack\.json/],
     [['--voice', 'nobody'], /nobody.*slt/],
     [['--voice', 'nowhere.safetensors'], /nowhere\.safetensors: no such file/],

@@ -49,7 +49,7 @@ test('what cannot be made is one line, and nothing is written', (t) => {
     [[without((text) => text.replace('model.safetensors', 'gone.safetensors'))], /weights_path: .*gone\.safetensors: no such file/],
     [[without((text) => text.replace('model.safetensors', 'hf://a/b.safetensors'))], /weights_path: hf:.*download it/],
     [[without((text) => text.replace('tokenizer.model', './'))], /tokenizer_path: .*expected a plain file/],
-    [[good, '--precision', 'q4'], /--precision q4: expected f32 or q8/],
+    [[good, '--precision', 'q5'], /--precision q5: expected f32, q8 or q4/],
     [[good, '--default-voice', 'bob'], /--default-voice bob: expected one of the voices \(default\)/],
     [[good, '--voice', 'bob=gone.safetensors'], /--voice bob: .*gone\.safetensors: no such file/],
     [[good, '--voice', `../bob=${fixture('lsd6').voice}`], /--voice \.\.\/bob: expected a name without/],

@@ -96,7 +96,7 @@ test('the manifest is checked field by field', async (t) => {
     ],
     [
       (p) => {
-        p.precision = 'q4';
+        p.precision = 'q5';
       },
       /precision/,
     ],

@@ -137,7 +137,7 @@ class NodeDoor {
     const model = new m.Model();
     try {
       this.#withInputs([config, tokenizer], (configMemory, tokenizerMemory) => {
-        this.#check(pack.open(configMemory, m.PART_ALL, precision === 'q8' ? m.PRECISION_Q8 : m.PRECISION_F32));
+        this.#check(pack.open(configMemory, m.PART_ALL, m[`PRECISION_${(precision ?? 'f32').toUpperCase()}`]));
         this.#check(pack.tokenizer(tokenizerKind === 'json' ? m.TOKENIZER_JSON : m.TOKENIZER_SENTENCEPIECE, tokenizerMemory));
       });
       for (const { kind, path } of files) this.#feed(pack, kinds[kind], path);

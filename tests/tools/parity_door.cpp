@@ -167,7 +167,10 @@ ptts_status fill_pack(const Request& request, ptts_handle pack) {
 }
 
 ptts_status model_open(const Request& request, Answer* answer) {
-  const uint32_t precision = request.text("precision") == "q8" ? PTTS_PRECISION_Q8 : PTTS_PRECISION_F32;
+  const std::string wanted = request.text("precision");
+  const uint32_t precision = wanted == "q8"   ? PTTS_PRECISION_Q8
+                             : wanted == "q4" ? PTTS_PRECISION_Q4
+                                              : PTTS_PRECISION_F32;
   ptts_handle pack = 0;
   ptts_handle model = 0;
   DOOR_TRY(ptts_pack_open(request.chars(0), request.size(0), PTTS_PART_ALL, precision, &pack));

@@ -206,7 +206,7 @@ func TestUsageErrors(t *testing.T) {
 		"infinite here":     "generate --temperature 1e39",
 		"infinite anywhere": "generate --temperature 1e400",
 		"large seed":        "generate --seed 18446744073709551616",
-		"help lists no q4":  "generate --precision q5",
+		"bad precision 2":   "generate --precision q5",
 		"no version here":   "generate --version",
 		"three instances":   "generate --instances 3",
 		"bad parallel":      "generate --parallel many",
@@ -246,7 +246,6 @@ func TestFailuresAreOneLine(t *testing.T) {
 		"pack and config":     {[]string{"--pack", folder, "--config", config}, "Cannot specify both pack and config"},
 		"checkpoint":          {[]string{"--checkpoint", "x.pt"}, "training checkpoints are not supported"},
 		"device":              {[]string{"--device", "cuda"}, "only cpu is supported"},
-		"q4":                  {[]string{"--precision", "q4"}, "this version has f32 and q8 only"},
 		"voice missing":       {[]string{"--config", config, "--voice", "bob"}, "--voice bob: neither a voice of this pack (it has none) nor a file"},
 		"voice file missing":  {[]string{"--config", config, "--voice", "bob.safetensors"}, "--voice bob.safetensors: no such file"},
 		"voice far away":      {[]string{"--voice", "hf://a/b/c.safetensors@main"}, "fetches no voices"},
@@ -431,7 +430,7 @@ func TestHelpAndVersion(t *testing.T) {
 	for args, want := range map[string]string{
 		"--help":          "--sampler-decode-steps N",
 		"generate --help": "--output-path PATH",
-		"-h":              "--precision f32|q8 ",
+		"-h":              "--precision f32|q8|q4 ",
 		"generate -h":     "--quantize ",
 		"--version":       "pocket-tts " + version + " (engine module ",
 	} {

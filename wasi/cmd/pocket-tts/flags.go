@@ -85,8 +85,7 @@ func newFlags(o *options) *pflag.FlagSet {
 	}
 	choice := func(name, usage string, to *string, allowed ...string) {
 		flags.Var(&value{kind: strings.Join(allowed, "|"), set: func(s string) error {
-			// One of the reference that this version lacks: not in the list, and explained later.
-			if known := slices.Contains(allowed, s) || name == "precision" && s == "q4"; !known {
+			if !slices.Contains(allowed, s) {
 				return fmt.Errorf("'%s' is not one of '%s'", s, strings.Join(allowed, "', '"))
 			}
 			*to = s
@@ -105,7 +104,7 @@ func newFlags(o *options) *pflag.FlagSet {
 	text("language", "NAME", "An official model by name (this version fetches none)", "", &o.language, &o.languageGiven)
 	text("config", "PATH", "A configuration file of the reference (.yaml) with local weights", "", &o.config, &o.configGiven)
 	text("checkpoint", "PATH", "A training checkpoint (not supported)", "", &o.checkpoint, &o.checkpointGiven)
-	choice("precision", "Working precision. Default: the pack's own", &o.precision, "f32", "q8")
+	choice("precision", "Working precision. Default: the pack's own", &o.precision, "f32", "q8", "q4")
 	onOff("quantize", "", "Same as --precision q8", func() { o.precision = "q8" })
 	onOff("no-quantize", "", "Same as --precision f32", func() { o.precision = "f32" })
 	flags.Var(number("N", parseInt, &o.steps), "sampler-decode-steps", "Steps of the sampler. Default: 1")
@@ -157,7 +156,7 @@ func explainUsage(err error) error {
 	case errors.As(err, &invalid):
 		return usagef("Invalid value for '--%s': %s.", invalid.GetFlag().Name, invalid.Unwrap())
 	}
-	return usageError{err.Error()}
+	return usageError{message: err.Error()}
 }
 
 // number is a flag that stays nil when it is not given.

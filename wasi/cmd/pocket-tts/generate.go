@@ -124,8 +124,6 @@ func checkOptions(o *options) error {
 		return failf("--checkpoint: training checkpoints are not supported; export the model to safetensors and use --config.")
 	case o.device != "cpu":
 		return failf("--device %s: only cpu is supported.", o.device)
-	case o.precision == "q4":
-		return failf("--precision q4: this version has f32 and q8 only.")
 	case o.configGiven && pack.IsRemote(o.config):
 		return failf("--config %s: this version fetches no files; download the configuration and its files and name the local path.", o.config)
 	case o.configGiven && !isYAML(o.config):

@@ -1,4 +1,5 @@
-// Command pocket-tts speaks: `pocket-tts generate --text "Hello." --output-path hello.wav`.
+// Command pocket-tts speaks: `pocket-tts generate --text "Hello." --output-path hello.wav`. `pocket-tts packs convert` makes
+// packs smaller.
 //
 // Its flags, exit codes, streams and WAV bytes are those of the Python program of the same name. Exit codes: 0 done,
 // 1 failed, 2 usage, 129, 130 and 143 by SIGHUP, SIGINT and SIGTERM. Lines on stderr read `LEVEL: message`; nothing but WAV bytes goes to stdout.
@@ -35,12 +36,12 @@ func main() {
 }
 
 // usageError is a command line that cannot be understood.
-type usageError struct{ message string }
+type usageError struct{ message, command string }
 
 func (e usageError) Error() string { return e.message }
 
 func usagef(format string, arguments ...any) error {
-	return usageError{fmt.Sprintf(format, arguments...)}
+	return usageError{message: fmt.Sprintf(format, arguments...)}
 }
 
 // failure is an end that was foreseen: a sentence for the user.
@@ -67,7 +68,10 @@ func run(args []string) int {
 	case err == nil:
 		return 0
 	case errors.As(err, &usage):
-		fmt.Fprintf(os.Stderr, "Usage: pocket-tts generate [OPTIONS]\nTry 'pocket-tts --help' for help.\n\nERROR: %s\n", usage.message)
+		if usage.command == "" {
+			usage.command = "generate [OPTIONS]"
+		}
+		fmt.Fprintf(os.Stderr, "Usage: pocket-tts %s\nTry 'pocket-tts --help' for help.\n\nERROR: %s\n", usage.command, usage.message)
 		return exitUsage
 	case errors.As(context.Cause(ctx), &signalled):
 		return 128 + int(signalled.signal)
@@ -114,6 +118,8 @@ func command(ctx context.Context, args []string) error {
 	switch name := args[0]; {
 	case name == "generate":
 		return generate(ctx, args[1:])
+	case name == "packs":
+		return packs(ctx, args[1:])
 	case name == "--help" || name == "-h":
 		return printHelp(os.Stdout)
 	case name == "--version":
@@ -127,15 +133,18 @@ func command(ctx context.Context, args []string) error {
 }
 
 func printHelp(w io.Writer) error {
-	flags := newFlags(new(options))
+	_, err := fmt.Fprintf(w, "Usage: pocket-tts generate [OPTIONS]\n       pocket-tts %s\n       pocket-tts --help | --version\n\nSpeaks a text into a WAV file.\n\nOptions:\n%s",
+		convertUsage, describeFlags(newFlags(new(options))))
+	return err
+}
+
+func describeFlags(flags *pflag.FlagSet) string {
 	flags.VisitAll(func(flag *pflag.Flag) {
 		if flag.NoOptDefVal != "" {
 			flag.NoOptDefVal = "true" // as it stands, it would be shown
 		}
 	})
-	_, err := fmt.Fprintf(w, "Usage: pocket-tts generate [OPTIONS]\n       pocket-tts --help | --version\n\nSpeaks a text into a WAV file.\n\nOptions:\n%s",
-		flags.FlagUsages())
-	return err
+	return flags.FlagUsages()
 }
 
 func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }

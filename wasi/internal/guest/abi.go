@@ -31,6 +31,9 @@ type abi struct {
 	Detokenize    api.Function `export:"ptts_detokenize"`     // (model, ids, count, **text, *length)
 	Prepare       api.Function `export:"ptts_prepare"`        // (model, text, length, **prepared, *length, *guess)
 
+	ExportOpen api.Function `export:"ptts_export_open"` // (model, parts, *export, u64 *total)
+	ExportRead api.Function `export:"ptts_export_read"` // (export, data, capacity, *written)
+
 	VoiceLoad    api.Function `export:"ptts_voice_load"`     // (model, data, length, *voice)
 	VoiceFromWAV api.Function `export:"ptts_voice_from_wav"` // (model, data, length, f32 seconds, *voice)
 	VoiceFromPCM api.Function `export:"ptts_voice_from_pcm"` // (model, samples, count, rate, *voice)

@@ -109,7 +109,7 @@ func TestStatusesMirrorTheHeader(t *testing.T) {
 		"PTTS_ERROR_MEMORY": int(StatusMemory), "PTTS_ERROR_NUMERIC": int(StatusNumeric),
 		"PTTS_PART_FLOW_LM": int(PartFlowLM), "PTTS_PART_MIMI_DECODER": int(PartMimiDecoder),
 		"PTTS_PART_MIMI_ENCODER": int(PartMimiEncoder), "PTTS_PART_ALL": int(PartAll),
-		"PTTS_PRECISION_F32": int(PrecisionF32), "PTTS_PRECISION_Q8": int(PrecisionQ8),
+		"PTTS_PRECISION_F32": int(PrecisionF32), "PTTS_PRECISION_Q8": int(PrecisionQ8), "PTTS_PRECISION_Q4": int(PrecisionQ4),
 		"PTTS_TOKENIZER_SENTENCEPIECE": int(TokenizerSentencePiece), "PTTS_TOKENIZER_JSON": int(TokenizerJSON),
 		"PTTS_FILE_BUNDLE": int(FileBundle), "PTTS_FILE_FLOW_LM": int(FileFlowLM), "PTTS_FILE_MIMI": int(FileMimi),
 		"PTTS_RNG_CHUNK": int(RNGChunk), "PTTS_RNG_TORCH": int(RNGTorch),

@@ -5,6 +5,7 @@ package guest
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"io"
 	"math"
 
@@ -185,6 +186,46 @@ func (i *Instance) Prepare(ctx context.Context, model Handle, text string) (stri
 	}
 	prepared, err := i.takeOwned(ctx, 1, places)
 	return string(prepared), guess, err
+}
+
+// Export writes the working weights of `parts` as a safetensors file, straight out of the guest's memory.
+func (i *Instance) Export(ctx context.Context, model Handle, parts uint32, to io.Writer) (err error) {
+	defer i.arena.release(ctx, i.arena.mark())
+	places, err := i.arena.take(ctx, 16)
+	if err != nil {
+		return err
+	}
+	if _, err := i.call(ctx, i.abi.ExportOpen, uint64(model), uint64(parts), uint64(places), uint64(places+8)); err != nil {
+		return err
+	}
+	export, err := i.word(places)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, i.CloseHandle(ctx, Handle(export))) }()
+	buffer, err := i.arena.take(ctx, feedBytes)
+	if err != nil {
+		return err
+	}
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if _, err := i.call(ctx, i.abi.ExportRead, uint64(export), uint64(buffer), feedBytes, uint64(places)); err != nil {
+			return err
+		}
+		written, err := i.word(places)
+		if err != nil || written == 0 {
+			return err
+		}
+		view, err := i.view(buffer, written)
+		if err != nil {
+			return err
+		}
+		if _, err := to.Write(view); err != nil {
+			return err
+		}
+	}
 }
 
 // VoiceLoad reads a voice file.

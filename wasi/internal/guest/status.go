@@ -72,6 +72,7 @@ const (
 const (
 	PrecisionF32 uint32 = 0
 	PrecisionQ8  uint32 = 1
+	PrecisionQ4  uint32 = 2
 )
 
 // Kinds of tokenizer files.

@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"math"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -141,8 +142,9 @@ func readManifest(o *object, config json.RawMessage) (*Manifest, error) {
 	if _, ok := o.fields["config"].(map[string]any); !ok {
 		o.fail("config", "an object")
 	}
-	if m.Precision = o.text("precision", `"f32" or "q8"`, false); o.fields["precision"] != nil && m.Precision != "f32" && m.Precision != "q8" {
-		o.fail("precision", `"f32" or "q8"`)
+	const precisions = `"f32", "q8" or "q4"`
+	if m.Precision = o.text("precision", precisions, false); o.fields["precision"] != nil && !slices.Contains([]string{"f32", "q8", "q4"}, m.Precision) {
+		o.fail("precision", precisions)
 	}
 	m.Cloning = readCloning(o)
 	files, ok := o.fields["files"].([]any)

@@ -38,16 +38,17 @@ const (
 	RoleWeights       Role = "weights"
 	RoleWeightsFlowLM Role = "weights-flow-lm"
 	RoleWeightsMimi   Role = "weights-mimi"
+	RoleEncoder       Role = "weights-encoder"
 	RoleTokenizer     Role = "tokenizer"
 	RoleVoice         Role = "voice"
 	RoleOther         Role = "other"
 )
 
-const roleNames = "one of weights, weights-flow-lm, weights-mimi, tokenizer, voice, other"
+const roleNames = "one of weights, weights-flow-lm, weights-mimi, weights-encoder, tokenizer, voice, other"
 
 func isRole(r Role) bool {
 	switch r {
-	case RoleWeights, RoleWeightsFlowLM, RoleWeightsMimi, RoleTokenizer, RoleVoice, RoleOther:
+	case RoleWeights, RoleWeightsFlowLM, RoleWeightsMimi, RoleEncoder, RoleTokenizer, RoleVoice, RoleOther:
 		return true
 	}
 	return false
@@ -88,7 +89,7 @@ type Manifest struct {
 	Config       json.RawMessage // the fields of the reference's configuration files
 	Files        []File
 	DefaultVoice string
-	Precision    string // "f32", "q8" or empty
+	Precision    string // "f32", "q8", "q4" or empty
 	Cloning      *Cloning
 }
 

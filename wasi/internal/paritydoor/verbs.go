@@ -49,8 +49,11 @@ func (d *door) hello(ctx context.Context, _ *request) (*answer, error) {
 
 func (d *door) modelOpen(ctx context.Context, q *request) (*answer, error) {
 	precision, kind := guest.PrecisionF32, guest.TokenizerSentencePiece
-	if q.Precision == "q8" {
+	switch q.Precision {
+	case "q8":
 		precision = guest.PrecisionQ8
+	case "q4":
+		precision = guest.PrecisionQ4
 	}
 	if q.TokenizerKind == "json" {
 		kind = guest.TokenizerJSON
