@@ -49,7 +49,7 @@ class Recogniser:
 
     def hear(self, x):
         data = pcm16(x)
-        key = hashlib.sha256(data).hexdigest()
+        key = asr.SETTINGS + hashlib.sha256(data).hexdigest()
         if key not in self.known:
             self.decoder = self.decoder or asr.recogniser()
             self.decoder.start_utt()
@@ -96,11 +96,14 @@ def run(*command, **k):
     subprocess.run(command, check=True, **k)
 
 
+def module():
+    return hashlib.sha256(open(os.path.join(ROOT, "dist/pocket_tts.wasm"), "rb").read()).hexdigest()
+
+
 def fingerprint(pack, texts, options):
     """Of everything that decides how a list of texts sounds."""
     manifest = json.load(open(pack + "/pack.json"))
-    engine = hashlib.sha256(open(os.path.join(ROOT, "dist/pocket_tts.wasm"), "rb").read()).hexdigest()
-    return hashlib.sha256(json.dumps([manifest["config"], manifest["files"], engine, texts, options], sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([manifest["config"], manifest["files"], module(), texts, options], sort_keys=True).encode()).hexdigest()
 
 
 def speak(pack, texts, out, *options):
@@ -318,11 +321,11 @@ def machine():
 
 
 def identity(pack):
-    git = lambda *a: subprocess.run(["git", "-C", ROOT, *a], capture_output=True, text=True).stdout.strip()
+    git = lambda *a: subprocess.run(["git", "--no-optional-locks", "-C", ROOT, *a], capture_output=True, text=True).stdout.strip()
     changed = bool(git("status", "--porcelain", "--untracked-files=no", "--", "wasm", "web", "models/starter/evaluate", "models/starter/training/frames.py"))
     manifest = json.load(open(os.path.join(pack, "pack.json")))
     files = {f["path"]: dict(bytes=f["bytes"], sha256=f["sha256"]) for f in manifest["files"]}
-    return dict(date=datetime.date.today().isoformat(), commit=git("rev-parse", "--short=10", "HEAD"), changed=changed, files=files, cloning=manifest.get("cloning"))
+    return dict(date=datetime.date.today().isoformat(), commit=git("rev-parse", "--short=10", "HEAD"), changed=changed, module=module(), files=files, cloning=manifest.get("cloning"))
 
 
 def main():

@@ -13,6 +13,7 @@ import wave
 from pocketsphinx import Decoder
 
 MODEL = "/usr/share/pocketsphinx/model/en-us/"
+SETTINGS = "en-us batch "  # names the results that evaluate.py remembers
 
 
 def words(s):
@@ -34,6 +35,7 @@ def recogniser():
     c.set_string("-dict", MODEL + "cmudict-en-us.dict")
     c.set_string("-lm", MODEL + "en-us.lm.bin")
     c.set_string("-logfn", "/dev/null")
+    c.set_string("-cmn", "batch")  # each utterance by itself: what was heard before changes nothing
     return Decoder(c)
 
 
