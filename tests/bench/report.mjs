@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { OURS } from './rows.mjs';
 
 const MB = 1e6;
+const BUSY = 0.7; // a load average before the start above it: something else is running
 const number = (value, digits) => (value === null || value === undefined ? '' : value.toFixed(digits));
 const seconds = (ms) => (ms === null || ms === undefined ? '' : (ms / 1000).toFixed(2));
 
@@ -36,6 +37,9 @@ function packTable(rows) {
   );
 }
 
+/** Whether something else was running when the benchmark began. */
+const isBusy = (report) => report.load_average[0][0] > BUSY;
+
 /** The ratios of issue 5. `find` gives the best matching row that counts, or undefined. */
 export function goals(report) {
   const usable = report.rows.filter((row) => row.chunks === undefined);
@@ -59,7 +63,7 @@ export function goals(report) {
       limit: `${atLeast ? '>=' : '<='} ${limit}`,
       found: missing ? undefined : found,
       passed: missing ? undefined : atLeast ? found >= limit : found <= limit,
-      void: !open && rows.some((row) => row.void),
+      void: isBusy(report) ? 'machine busy' : !open && rows.some((row) => row.void) ? 'void row' : undefined,
     });
   };
   const ratio = (text, a, b, limit) => add(text, [a, b], () => a.rtf / b.rtf, limit);
@@ -135,6 +139,7 @@ export function writeReport(report) {
     `Commit ${report.commit}, ${report.date.slice(0, 10)}. Machine: ${report.machine}. ` +
       `${Object.entries(report.versions).map(([name, version]) => `${name} ${version}`).join(', ')}. ` +
       `${report.rounds} rounds, every row once a round in a fresh process; load average before and after each: ${report.load_average.map(([one]) => one.toFixed(2)).join(', ')}.`,
+    ...(isBusy(report) ? [`**The machine was busy before this began (load average ${number(report.load_average[0][0], 1)}): what follows shows what is measured, not how fast it is.**`] : []),
     'To repeat it: `make bench JSON=out.json REPORT=docs/benchmarks.md` (installs the Python reference, PyTorch, onnxruntime and onnxruntime-web below `build/bench`, 7 GB; ' +
       '`ONLY=`, `PACK=`, `PRECISION=`, `ROUNDS=` select; one row of the machine busy with something else makes it void). How each figure is taken: head of [tests/bench/bench.mjs](../tests/bench/bench.mjs).',
     'Medians; "best" is how much faster the best sample was than the median, a row with more than 10 % is void. Milliseconds belong to this machine: compare lines of one table. ' +
@@ -144,7 +149,7 @@ export function writeReport(report) {
     `${counted.filter((goal) => goal.passed).length} of ${counted.length} measured goals are reached; ${found.length - counted.length} could not be measured in this run.`,
     table(
       ['goal', 'wanted', 'found', ''],
-      found.map((goal) => [goal.text, goal.limit, number(goal.found, 2), goal.passed === undefined ? 'not measured' : `${goal.passed ? 'pass' : '**fail**'}${goal.void ? ' (void row)' : ''}`]),
+      found.map((goal) => [goal.text, goal.limit, number(goal.found, 2), goal.passed === undefined ? 'not measured' : `${goal.passed ? 'pass' : '**fail**'}${goal.void === undefined ? '' : ` (${goal.void})`}`]),
     ),
     ...packs.flatMap((pack) => [`## ${title[pack] ?? pack}`, packTable(report.rows.filter((row) => row.pack === pack && row.chunks === undefined))]),
     ...(together.length === 0
