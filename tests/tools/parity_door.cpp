@@ -167,7 +167,7 @@ ptts_status fill_pack(const Request& request, ptts_handle pack) {
 }
 
 ptts_status model_open(const Request& request, Answer* answer) {
-  const std::string wanted = request.text("precision");
+  const std::string_view wanted = request.text("precision");
   const uint32_t precision = wanted == "q8"   ? PTTS_PRECISION_Q8
                              : wanted == "q4" ? PTTS_PRECISION_Q4
                                               : PTTS_PRECISION_F32;
