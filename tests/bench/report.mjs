@@ -131,22 +131,22 @@ export function writeReport(report) {
   const packs = [...new Set(report.rows.map((row) => row.pack))];
   const title = { '100m': '100M (english_2026-10)', '18m': '18M', '7m': '7M', '2m': '2M', starter: 'Starter voice' };
   const found = goals(report);
-  const counted = found.filter((goal) => goal.passed !== undefined);
+  const counted = found.filter((goal) => goal.passed !== undefined && goal.void === undefined);
   const together = report.rows.filter((row) => row.chunks !== undefined);
   const sections = [
     '# Benchmarks',
     '<!-- Written by the benchmark (tests/bench/report.mjs). Do not edit: run it again. -->',
     `Commit ${report.commit}, ${report.date.slice(0, 10)}. Machine: ${report.machine}. ` +
       `${Object.entries(report.versions).map(([name, version]) => `${name} ${version}`).join(', ')}. ` +
-      `${report.rounds} rounds, every row once a round in a fresh process; load average before and after each: ${report.load_average.map(([one]) => one.toFixed(2)).join(', ')}.`,
+      `${report.rounds} round${report.rounds === 1 ? '' : 's'}, every row once a round in a fresh process; load average before and after each: ${report.load_average.map(([one]) => one.toFixed(2)).join(', ')}.`,
     ...(isBusy(report) ? [`**The machine was busy before this began (load average ${number(report.load_average[0][0], 1)}): what follows shows what is measured, not how fast it is.**`] : []),
     'To repeat it: `make bench JSON=out.json REPORT=docs/benchmarks.md` (installs the Python reference, PyTorch, onnxruntime and onnxruntime-web below `build/bench`, 7 GB; ' +
-      '`ONLY=`, `PACK=`, `PRECISION=`, `ROUNDS=` select; one row of the machine busy with something else makes it void). How each figure is taken: head of [tests/bench/bench.mjs](../tests/bench/bench.mjs).',
+      '`ONLY=`, `PACK=`, `PRECISION=`, `ROUNDS=` select; a machine that does something else meanwhile makes rows void). How each figure is taken: head of [tests/bench/bench.mjs](../tests/bench/bench.mjs).',
     'Medians; "best" is how much faster the best sample was than the median, a row with more than 10 % is void. Milliseconds belong to this machine: compare lines of one table. ' +
       'The full-size packs have random weights (the architecture and the sizes are the real ones), a voice of 125 positions, and speak 7.7 s; first audio is for 50 tokens of text. ' +
       'onnxruntime: three graphs exported from the reference with the caches outside, checked against it before they are timed; int8 is its dynamic quantisation, 8-bit activations everywhere. PyTorch: the reference package, one thread for each of its two halves or two.',
     '## What was promised',
-    `${counted.filter((goal) => goal.passed).length} of ${counted.length} measured goals are reached; ${found.length - counted.length} could not be measured in this run.`,
+    `${counted.filter((goal) => goal.passed).length} of ${counted.length} measured goals are reached; ${found.length - counted.length} were not measured in this run, or in a way that does not count.`,
     table(
       ['goal', 'wanted', 'found', ''],
       found.map((goal) => [goal.text, goal.limit, number(goal.found, 2), goal.passed === undefined ? 'not measured' : `${goal.passed ? 'pass' : '**fail**'}${goal.void === undefined ? '' : ` (${goal.void})`}`]),
