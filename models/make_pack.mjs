@@ -18,6 +18,10 @@ const USAGE = `usage: node models/make_pack.mjs SOURCE TARGET [--name N] [--desc
 /** A failure that was explained: one line, exit 1. */
 class Failure extends Error {}
 
+/** YAML 1.1 as PyYAML, the reference's parser, reads it: a single y or n is text (web/config-node.ts does the same). */
+const asPyYaml = (tags) => tags.map((tag) => (tag.tag !== 'tag:yaml.org,2002:bool' ? tag
+  : { ...tag, test: tag.identify(true) ? /^(?:yes|Yes|YES|true|True|TRUE|on|On|ON)$/ : /^(?:no|No|NO|false|False|FALSE|off|Off|OFF)$/ }));
+
 /** What a failed call of the file system says, with `what` for the file. */
 function explain(error, what) {
   if (typeof error.code !== 'string') throw error;
@@ -61,7 +65,7 @@ function readConfig(path) {
   }
   let config;
   try {
-    config = parse(text, { version: '1.1', prettyErrors: false });
+    config = parse(text, { version: '1.1', prettyErrors: false, customTags: asPyYaml });
   } catch (error) {
     throw new Failure(`${path}: expected YAML: ${error.message}`);
   }

@@ -5,6 +5,7 @@
 import { stat } from 'node:fs/promises';
 import { dirname, isAbsolute, resolve } from 'node:path';
 import { parse } from 'yaml';
+import type { Tags } from 'yaml';
 import { describe, PocketTTSError } from './errors.js';
 import { folderSource, openFile, plainFile } from './host-node.js';
 import { readAll } from './host.js';
@@ -25,6 +26,14 @@ function mapping(fields: Fields, key: string): Fields {
 export function isRemote(path: string): boolean {
   return /^[a-z][a-z0-9+.-]+:\/\//i.test(path);
 }
+
+/** YAML 1.1 as PyYAML, the reference's parser, reads it: a single y or n is text. */
+const asPyYaml = (tags: Tags): Tags =>
+  tags.map((tag) => {
+    if (typeof tag !== 'object' || !('resolve' in tag) || 'collection' in tag || tag.tag !== 'tag:yaml.org,2002:bool') return tag;
+    const yes = tag.identify?.(true) === true;
+    return { ...tag, test: yes ? /^(?:yes|Yes|YES|true|True|TRUE|on|On|ON)$/ : /^(?:no|No|NO|false|False|FALSE|off|Off|OFF)$/ };
+  });
 
 /** Where a local file of a configuration is, and its size. */
 async function locate(path: string, field: string, folder: string): Promise<{ path: string; bytes: number }> {
@@ -63,8 +72,7 @@ export async function loadConfig(config: string): Promise<PackLocation> {
   }
   let fields: unknown;
   try {
-    // YAML 1.1, as the reference's parser reads it.
-    fields = parse(text, { version: '1.1', prettyErrors: false });
+    fields = parse(text, { version: '1.1', prettyErrors: false, customTags: asPyYaml });
   } catch (error) {
     throw new PocketTTSError('config', `${config}: expected YAML: ${describe(error)}`, { cause: error });
   }

@@ -35,6 +35,17 @@ test('what the flags do not say is kept, and the starter pack makes itself', (t)
   assert.deepEqual(JSON.parse(readFileSync(join(target, 'pack.json'), 'utf8')), pack);
 });
 
+// PyYAML writes and reads them without quotes; YAML 1.1 by the letter has them as booleans.
+test('a single y or n of a configuration is text', async (t) => {
+  const yaml = readFileSync(fixture('lsd6').config, 'utf8');
+  const config = damaged(t, 'lsd6', { 'config.yaml': yaml.replace('replace_characters:', '$&\n  ñ: n\n  Ý: Y') });
+  const target = join(temporary(t), 'pack');
+  make(config, target);
+  const { ñ, Ý } = JSON.parse(readFileSync(join(target, 'pack.json'), 'utf8')).config.replace_characters;
+  assert.deepEqual({ ñ, Ý }, { ñ: 'n', Ý: 'Y' });
+  await (await PocketTTS.load({ config })).dispose();
+});
+
 test('what cannot be made is one line, and nothing is written', (t) => {
   const folder = temporary(t);
   const target = join(folder, 'target');
