@@ -5,24 +5,9 @@ import { createRequire } from 'node:module';
 import { extname, join, normalize } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { chromium } from 'playwright-core';
+import { CHROMIUM_FLAGS, TYPES } from '../browser/common.mjs';
 
-const TYPES = {
-  '.html': 'text/html; charset=utf-8',
-  '.js': 'text/javascript',
-  '.mjs': 'text/javascript',
-  '.json': 'application/json',
-  '.wasm': 'application/wasm',
-};
-const FLAGS = [
-  '--no-sandbox',
-  '--disable-gpu',
-  '--disable-quic',
-  '--no-first-run',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-sync',
-  '--enable-precise-memory-info',
-];
+const FLAGS = [...CHROMIUM_FLAGS, '--enable-precise-memory-info'];
 // Always the same: what a browser keeps (compiled code) belongs to an origin.
 const PORT = 47613;
 const PAGE_LIMIT_MS = 600_000;

@@ -7,19 +7,10 @@ import { setTimeout } from 'node:timers/promises';
 import { before, test } from 'node:test';
 import { chromium } from 'playwright-core';
 import { root } from '../node/support.mjs';
+import { CHROMIUM_FLAGS } from './common.mjs';
 import { serve } from './server.mjs';
 
 const EXECUTABLE = process.env.CHROMIUM ?? '/usr/bin/chromium';
-// As root there is no sandbox; the rest keeps the browser from looking for its maker's servers.
-const FLAGS = [
-  '--no-sandbox',
-  '--disable-gpu',
-  '--disable-quic',
-  '--no-first-run',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-sync',
-];
 const expected = JSON.parse(readFileSync(join(root, 'tests', 'hosts', 'expected.json'), 'utf8'));
 
 let result;
@@ -29,7 +20,7 @@ before(
   async () => {
     assert.ok(existsSync(EXECUTABLE), `${EXECUTABLE} is missing: apt-get install chromium, or set CHROMIUM`);
     const server = await serve();
-    const browser = await chromium.launch({ executablePath: EXECUTABLE, args: FLAGS });
+    const browser = await chromium.launch({ executablePath: EXECUTABLE, args: CHROMIUM_FLAGS });
     try {
       const page = await browser.newPage();
       complaints = [];
