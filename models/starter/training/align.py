@@ -91,7 +91,7 @@ def words_of(line, pieces, segs):
     bounds = [m.start() for m in re.finditer(SPACE, text)] + [len(text)]
     first = 0
     for i, p in enumerate(pieces):
-        c += len(p) if not p.startswith("<0x") else 1
+        c += int(p[3:5], 16) & 0xC0 != 0x80 if p.startswith("<0x") else len(p)  # of a character's bytes the first one counts
         if k + 1 < len(bounds) and c >= bounds[k + 1]:
             spans.append((first, i + 1))
             first, k = i + 1, k + 1
@@ -107,6 +107,8 @@ def pointer_track(line, pieces, segs, aligner):
     knots = [(0.0, -1.0)]
     now = 0.0
     s, n = 0, len(segs)
+    if n == 1:  # nothing but a pause
+        return knots + [(float(segs["e"][0]), float(len(pieces)))]
     pause_from = None  # the pause since the last word, already in time
     lead = None
     last_piece = 0.0

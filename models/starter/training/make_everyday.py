@@ -1,10 +1,13 @@
-"""Step 1b: everyday prompts.  make_everyday.py WORK COUNT  ->  WORK/everyday.txt (one sentence a line, shuffled, seeded)
+"""Step 1b: everyday prompts.  make_everyday.py WORK COUNT [--hold]  ->  WORK/everyday.txt (one sentence a line, shuffled, seeded)
 
 The texts of make_text.py are manuals and the bible; the words of a kitchen or a street are rare in them.  Debian packages:
   wordnet-base   example sentences and definitions; the part of speech and the irregular forms of each word
   scowl          which words are common (its lists 10 to 50)
 Half of the sentences are templates over the common words, short words twice as often as long ones: they teach how
 what is spelled is said, and need make no sense.  The evaluation sentences are never drawn.
+
+heldout_everyday.txt, by which decoders and flow LMs are compared, is left out as well: --hold writes it, the last HELD example
+sentences of 5 to 10 words in the shuffled list, which are nowhere in WORK/train.txt.
 """
 import os
 import random
@@ -17,6 +20,7 @@ from make_text import HERE, MAX_CHARS, finish, sentences, usable
 WORDNET, SCOWL = "/usr/share/wordnet", "/usr/share/dict/scowl"
 SHARES = {10: 0.25, 20: 0.25, 35: 0.35, 40: 0.05, 50: 0.1}  # of the words drawn, by list of scowl
 VOWELS = "aeiou"
+HELD, CHOSEN = 200, f"{HERE}/heldout_everyday.txt"
 
 TEMPLATES = """The {a} {n} {v} the {n}.|The {n} of the {n} was {a}.|{A} {ns} {v} in the {a} {n}.|A {n} and a {n} {v} the {ns}.
 She {v} the {a} {n} with a {n}.|He {v} his {n} and {v} the {n}.|They {v} {r} to the {n}.|The {ns} were {a} and {a}.
@@ -101,20 +105,26 @@ def glosses(lower):
     return sorted(said), sorted(meant - said)
 
 
-def main(out, count):
+def main(out, count, hold):
     random.seed(2)
     lower = {w.strip().lower() for w in open("/usr/share/dict/words")}
     said, meant = glosses(lower)
     rest = max(0, count // 2 - len(said))
-    pool = dict(said=said, meant=random.sample(meant, min(rest, len(meant))))
+    pool = dict(said=set(said), meant=random.sample(meant, min(rest, len(meant))))
     pool["templates"] = templates(common(), count - sum(map(len, pool.values())))
     key = lambda s: re.sub(r"[^a-z0-9]", "", s.lower())
     held = {key(s) for f in ("heldout.txt", "harvard.txt") for s in open(f"{HERE}/{f}")}
     train = sorted({s for group in pool.values() for s in group if key(s) not in held})
     random.shuffle(train)
+    if hold:
+        others = {key(s) for s in open(f"{out}/train.txt")}
+        short = [s for s in train if s in pool["said"] and s.endswith(".") and 5 <= len(s.split()) <= 10 and key(s) not in others]
+        open(CHOSEN, "w").write("\n".join(short[-HELD:]) + "\n")
+    chosen = {key(s) for s in open(CHOSEN)}  # left out after the shuffle: the order of the rest does not depend on them
+    train = [s for s in train if key(s) not in chosen]
     print({k: len(v) for k, v in pool.items()}, "->", len(train), file=sys.stderr)
     open(f"{out}/everyday.txt", "w").write("\n".join(train) + "\n")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    main(sys.argv[1], int(sys.argv[2]), "--hold" in sys.argv)

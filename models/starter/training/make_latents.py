@@ -1,7 +1,8 @@
-"""Step 4: latents.  make_latents.py WORK shard ...   SHARD (text) + SHARD.bin (flitedump) -> SHARD.npz
+"""Step 4: latents.  make_latents.py WORK [--long] shard ...   SHARD (text) + SHARD.bin (flitedump) -> SHARD.npz
 
 Fits the PCA on the first shard when WORK/pca.npz is missing.  Arrays: ids (line), tl / fl (tokens, frames of each),
 tok, lat (PCA coefficients divided by their deviation), u (pitch), ptr (pointer at the end of each frame).
+--long keeps longer sentences, and prompts that the teacher is silent for.
 """
 
 import os
@@ -11,9 +12,9 @@ import numpy as np
 import sentencepiece
 
 from align import Aligner, pointer_track
-from frames import HOP, N_PCA, SR, features, read_dump
+from frames import HOP, N_PCA, SR, SUB, features, read_dump
 
-MAX_TOKENS, MAX_FRAMES = 90, 110
+LIMITS = {False: (90, 110, 2), True: (140, 150, 1)}  # most tokens, most frames, least phones and pauses; by --long
 
 
 def fit_pca(work, shard):
@@ -24,7 +25,8 @@ def fit_pca(work, shard):
     np.savez(work + "/pca.npz", mu=mu, V=V, std=np.sqrt(w[::-1][:N_PCA]).astype("f4"))
 
 
-def main(work, shards):
+def main(work, shards, long):
+    tokens, frames, least = LIMITS[long]
     sp = sentencepiece.SentencePieceProcessor(work + "/tokenizer.model")
     aligner = Aligner(work + "/align.json")
     for shard in shards:
@@ -36,7 +38,7 @@ def main(work, shards):
         out = {k: [] for k in ("ids", "tok", "lat", "u", "ptr")}
         for n, p, segs in read_dump(f"{work}/{shard}.bin"):
             pieces = sp.encode(lines[n], out_type=str)
-            if len(pieces) > MAX_TOKENS or len(p) > 16 * MAX_FRAMES or len(segs) < 2:
+            if len(pieces) > tokens or len(p) > SUB * frames or len(segs) < least:
                 continue
             f, u = features(p)
             knots = np.array(pointer_track(lines[n], pieces, segs, aligner))
@@ -54,4 +56,4 @@ def main(work, shards):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2:])
+    main(sys.argv[1], [a for a in sys.argv[2:] if a != "--long"], "--long" in sys.argv)
