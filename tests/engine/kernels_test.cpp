@@ -95,24 +95,53 @@ TEST_F(KernelTest, QuantizedRows) {
   }
 }
 
-// Plain products and convolutions (several taps over overlapping, spaced rows), in both layouts of the input.
+TEST_F(KernelTest, Range) {
+  for (int round = 0; round < 40; ++round) {
+    std::vector<float> x = floats(size(0, 60));
+    if (round % 4 == 0) {
+      for (float& v : x) v = std::fabs(v) + 1;
+    }
+    float low = 1, high = -1, low_expected = 2, high_expected = -2;
+    scalar::range(x.data(), x.size(), &low_expected, &high_expected);
+    simd128::range(x.data(), x.size(), &low, &high);
+    EXPECT_EQ(low, low_expected);
+    EXPECT_EQ(high, high_expected);
+    EXPECT_LE(low, 0);
+    EXPECT_GE(high, 0);
+  }
+}
+
+TEST_F(KernelTest, QuantizedBlocks) {
+  for (int round = 0; round < 60; ++round) {
+    const size_t m = size(0, 5), k = round % 2 == 0 ? 8 * size(1, 20) : size(1, 100), k8 = (k + 7) / 8 * 8;
+    const std::vector<float> a = floats(m * k);
+    const auto activation = round % 3 == 0 ? Activation::kNone : Activation::kElu;
+    std::vector<int16_t> q(m * k8, 1), expected(m * k8, 2);
+    scalar::quantize_i16(activation, a.data(), m, k, k8, 1000, expected.data());
+    simd128::quantize_i16(activation, a.data(), m, k, k8, 1000, q.data());
+    ASSERT_EQ(q, expected);
+  }
+}
+
+// Plain products and convolutions (rows that overlap, in segments that may lie apart), in both layouts of the input.
 class IntegerProductTest : public KernelTest {
  protected:
   template <typename W, typename Scalar>
   void check(int32_t weight_max, Scalar scalar_gemm) {
-    for (int round = 0; round < 120; ++round) {
-      const size_t m = round % 3 == 0 ? 1 : size(2, 40), n = size(1, 30),
-                   taps = round % 2 == 0 ? 1 : size(2, 7), spacing = taps == 1 ? 1 : size(1, 3),
-                   k8 = round % 4 < 2 ? 32 * size(1, 9) : 8 * size(1, 30), rows = m + (taps - 1) * spacing,
-                   ldy = n + size(0, 3);
-      std::vector<int16_t> a(rows * k8);
-      const int32_t limit = input_limit(k8, weight_max);
+    for (int round = 0; round < 200; ++round) {
+      const size_t m = round % 3 == 0 ? 1 : size(2, 40), n = size(1, 30), unit = round % 4 < 2 ? 32 : 8,
+                   segment = unit * size(1, 9), k = round % 2 == 0 ? segment : unit * size(1, 60),
+                   segments = (k + segment - 1) / segment, step = round % 2 == 0 ? k : 8 * size(1, 9),
+                   apart = segment + (round % 5 == 0 ? 8 * size(1, 5) : 0),
+                   scale_step = round % 7 == 0 ? 0 : 1, ldy = n + size(0, 3);
+      std::vector<int16_t> a((m - 1) * step + (segments - 1) * apart + segment);
+      const int32_t limit = input_limit(segment, weight_max);
       for (int16_t& v : a) v = static_cast<int16_t>(integer(limit));
-      std::vector<W> panels((n + 3) / 4 * 4 * taps * k8);
+      std::vector<W> panels((n + 3) / 4 * 4 * k);
       for (W& v : panels) v = static_cast<W>(integer(weight_max));
-      const std::vector<float> scales = floats(rows), w_scales = floats(n), bias = floats(n),
+      const std::vector<float> scales = floats(m), w_scales = floats(n), bias = floats(n),
                                y0 = floats(m * ldy);
-      const IntegerRows input{a.data(), scales.data(), k8, taps, spacing};
+      const IntegerRows input{a.data(), scales.data(), k, step, segment, apart, scale_step};
       const Epilogue epilogue{round % 5 == 0 ? nullptr : bias.data(), round % 7 == 1};
       std::vector<float> expected = y0, y = y0, packed = y0;
       scalar_gemm(input, m, panels.data(), w_scales.data(), n, epilogue, expected.data(), ldy);
@@ -136,7 +165,7 @@ TEST_F(IntegerProductTest, FourBitWeights) {
     for (uint8_t& v : panels) v = round == 0 ? 0x88 : static_cast<uint8_t>(random_());
     const std::vector<float> scales = floats((n + 3) / 4 * 4 * blocks), a_scales = floats(m),
                              bias = floats(n), y0 = floats(m * ldy);
-    const IntegerRows input{a.data(), a_scales.data(), k8};
+    const IntegerRows input{a.data(), a_scales.data(), k8, k8, k8, k8, 1};
     const Epilogue epilogue{round % 3 == 0 ? nullptr : bias.data(), round % 4 == 1};
     std::vector<float> expected = y0, y = y0;
     scalar::gemm_i4(input, m, panels.data(), scales.data(), n, epilogue, expected.data(), ldy);
@@ -154,14 +183,16 @@ TEST_F(IntegerProductTest, BlocksOfRows) {
     std::vector<int8_t> panels(n * 3 * k8);
     for (int8_t& v : panels) v = static_cast<int8_t>(integer(127));
     const std::vector<float> scales = floats(m + 2), w_scales = floats(n);
-    const IntegerRows input{a.data(), scales.data(), k8, 3, 1};
+    const IntegerRows input{a.data(), scales.data(), 3 * k8, k8, 2 * k8, 2 * k8, 1};
     std::vector<float> y(m * n), packed(m * n);
     simd128::gemm_integer<false>(input, m, panels.data(), w_scales.data(), n, {}, y.data(), n);
     simd128::gemm_integer<true>(input, m, panels.data(), w_scales.data(), n, {}, packed.data(), n);
     expect_same_bits(y, packed, "both layouts");
     for (const size_t i : {size_t{0}, size_t{83}, size_t{84}, m - 1}) {
       std::vector<float> expected(n);
-      const IntegerRows one{a.data() + i * k8, scales.data() + i, k8, 3, 1};
+      IntegerRows one = input;
+      one.values += i * k8;
+      one.scales += i;
       scalar::gemm_i8(one, 1, panels.data(), w_scales.data(), n, {}, expected.data(), n);
       expect_same_bits({y.begin() + static_cast<long>(i * n), y.begin() + static_cast<long>((i + 1) * n)},
                        expected, "a row");
@@ -177,7 +208,7 @@ TEST_F(IntegerProductTest, AtItsBound) {
     const std::vector<decltype(weight)> panels(4 * k, static_cast<decltype(weight)>(weight_max));
     const std::vector<float> ones(4, 1.0f);
     std::vector<float> y(4);
-    const IntegerRows input{a.data(), ones.data(), k};
+    const IntegerRows input{a.data(), ones.data(), k, k, k, k, 1};
     simd128::gemm_integer<false>(input, 1, panels.data(), ones.data(), 4, {}, y.data(), 4);
     const double truth = static_cast<double>(weight_max) * limit * static_cast<double>(k);
     EXPECT_NEAR(y[0], truth, truth * 1e-6);
@@ -255,6 +286,78 @@ TEST_F(KernelTest, Attend) {
     simd128::attend(q.data(), ldq, rows, k.data(), v.data(), first_end, context, d, 0.2f, scores.data(),
                     out.data(), ldq);
     expect_same_bits(out, expected, "attend");
+  }
+}
+
+TEST_F(KernelTest, AttendInIntegers) {
+  for (int round = 0; round < 150; ++round) {
+    const size_t d = 2 * size(1, 40), width = (d + 7) / 8 * 8, rows = round % 3 == 0 ? 1 : size(1, 9),
+                 first_end = size(1, 60), context = round % 2 == 0 ? 0 : size(1, 70), ldo = d + 3,
+                 positions = (first_end + rows + 3) / 4 * 4;
+    std::vector<int16_t> q(rows * width), k(positions * width), v(positions * width);
+    for (auto* integers : {&q, &k, &v}) {
+      for (int16_t& x : *integers) x = static_cast<int16_t>(integer(round < 5 ? 8191 : 2000));
+    }
+    std::vector<float> q_scales = floats(rows, 1e-3f), k_scales = floats(positions, 1e-3f),
+                       v_scales(positions);
+    for (float& x : v_scales) x = round == 7 ? 0 : static_cast<float>(size(1, 1000)) / 1e6f;
+    const IntegerHead head{q.data(), q_scales.data(), k.data(), k_scales.data(),
+                           v.data(), v_scales.data(), width};
+    std::vector<float> scores(2 * (first_end + rows + 8)), out(rows * ldo, 1), expected(rows * ldo, 1);
+    std::vector<int16_t> weights(scores.size());
+    scalar::attend_i16(head, rows, first_end, context, d, 0.2f, scores.data(), weights.data(),
+                       expected.data(), ldo);
+    simd128::attend_i16(head, rows, first_end, context, d, 0.2f, scores.data(), weights.data(), out.data(),
+                        ldo);
+    expect_same_bits(out, expected, "attend_i16");
+  }
+}
+
+// Quantised, attention says what it says in f32, to within the 13 bits and the resolution of the weights.
+TEST_F(KernelTest, AttendInIntegersIsAttention) {
+  for (const size_t positions : {size_t{1}, size_t{7}, size_t{300}, size_t{3000}}) {
+    const size_t d = 64, room = (positions + 3) / 4 * 4;
+    const std::vector<float> q = floats(d), k = floats(positions * d), v = floats(positions * d);
+    std::vector<float> scores(2 * (room + 16)), out(d), expected(d), q_scale(1), k_scales(room),
+        v_scales(room);
+    std::vector<int16_t> q16(d), k16(room * d), rows(room * d), v16(room * d), weights(scores.size());
+    scalar::quantize_rows_i16(Activation::kNone, q.data(), d, 1, d, d, attention_limit(d), nullptr,
+                              q16.data(), q_scale.data());
+    scalar::quantize_rows_i16(Activation::kNone, k.data(), d, positions, d, d, attention_limit(d), nullptr,
+                              k16.data(), k_scales.data());
+    scalar::quantize_rows_i16(Activation::kNone, v.data(), d, positions, d, d, kValueMax, nullptr,
+                              rows.data(), v_scales.data());
+    for (size_t j = 0; j < positions; ++j) {
+      for (size_t i = 0; i < d; ++i) v16[j / 2 * 2 * d + 2 * i + j % 2] = rows[j * d + i];
+    }
+    simd128::attend(q.data(), d, 1, k.data(), v.data(), positions, 0, d, 0.125f, scores.data(),
+                    expected.data(), d);
+    simd128::attend_i16(
+        {q16.data(), q_scale.data(), k16.data(), k_scales.data(), v16.data(), v_scales.data(), d}, 1,
+        positions, 0, d, 0.125f, scores.data(), weights.data(), out.data(), d);
+    double error = 0, power = 0;
+    for (size_t i = 0; i < d; ++i) {
+      error += std::pow(static_cast<double>(out[i] - expected[i]), 2);
+      power += std::pow(static_cast<double>(expected[i]), 2);
+    }
+    EXPECT_LT(std::sqrt(error / power), 5e-3) << positions;
+    RecordProperty("relative error in millionths", static_cast<int>(1e6 * std::sqrt(error / power)));
+  }
+}
+
+// The largest queries, keys and values that the limits allow stay within 32 bits.
+TEST_F(KernelTest, AttendInIntegersAtItsBounds) {
+  for (const size_t d : {size_t{8}, size_t{64}, size_t{128}, size_t{256}}) {
+    const auto limit = static_cast<int16_t>(attention_limit(d));
+    const size_t positions = 32;
+    const std::vector<int16_t> q(d, limit), k(positions * d, limit), v(positions * d, kValueMax);
+    const std::vector<float> q_scale(1, 1.0f), scales(positions, 1.0f);
+    std::vector<float> scores(2 * (positions + 16)), out(d);
+    std::vector<int16_t> weights(scores.size());
+    simd128::attend_i16({q.data(), q_scale.data(), k.data(), scales.data(), v.data(), scales.data(), d}, 1,
+                        positions, 0, d, 1e-9f, scores.data(), weights.data(), out.data(), d);
+    for (const float x : out) EXPECT_NEAR(x, kValueMax, 1);
+    EXPECT_GT(scores[0], 0.9f);
   }
 }
 

@@ -13,21 +13,22 @@
 namespace ptts {
 
 // The input rows that a convolution sees: `context` rows kept from before, then those of a block.  Integer weights read them
-// quantised, each row with its own scale, so that a row means the same in every window and block.
+// quantised with one scale for all, so that a window is one exact sum; a stream must therefore always come in the
+// same blocks (the codec takes frames).
 struct Window {
-  Buffer<float> rows, gathered;
+  Buffer<float> rows;  // context and block after the activation; with integer weights the context before it
+  Buffer<float> gathered;
   Buffer<int16_t> values;
-  Buffer<float> scales;
+  float scale = 0;
   bool first = true;
 
-  [[nodiscard]] ptts_status create(const Matrix& weight, size_t context, size_t block, size_t channels,
-                                   Scratch& scratch);
+  [[nodiscard]] ptts_status create(const Matrix& weight, size_t context, size_t block, size_t channels);
   void clear(size_t context, size_t channels);
-  // Writes a block behind the context.
+  // Writes a block behind the context.  `replicate`: the first block's first row also before it.
   void enter(const Matrix& weight, kernels::Activation activation, const float* x, size_t context,
-             size_t block, size_t channels, Scratch& scratch);
+             size_t block, size_t channels, size_t spacing, bool replicate);
   // Keeps the last `context` rows.
-  void keep(const Matrix& weight, size_t context, size_t block, size_t channels);
+  void keep(const Matrix& weight, const float* x, size_t context, size_t block, size_t channels);
 };
 
 class Conv1d {
@@ -41,11 +42,11 @@ class Conv1d {
 
   using State = Window;
   // For blocks of up to `rows`.
-  [[nodiscard]] ptts_status create_state(size_t rows, State* state, Scratch& scratch) const;
+  [[nodiscard]] ptts_status create_state(size_t rows, State* state) const;
   void reset(State& state) const;
   // Takes `rows` (a multiple of the stride) rows of x through the activation; y: [rows / stride][out].
   void run(State& state, kernels::Activation activation, const float* x, size_t rows, bool accumulate,
-           float* y, Scratch& scratch) const;
+           float* y) const;
 };
 
 class ConvTranspose1d {
@@ -55,10 +56,10 @@ class ConvTranspose1d {
   Buffer<float> bias;  // repeated for every output row of a step: [stride * out]
 
   using State = Window;
-  [[nodiscard]] ptts_status create_state(size_t rows, State* state, Scratch& scratch) const;
+  [[nodiscard]] ptts_status create_state(size_t rows, State* state) const;
   void reset(State& state) const;
-  void run(State& state, kernels::Activation activation, const float* x, size_t rows, float* y,
-           Scratch& scratch) const;  // y: [rows * stride][out]
+  void run(State& state, kernels::Activation activation, const float* x, size_t rows,
+           float* y) const;  // y: [rows * stride][out]
 };
 
 }  // namespace ptts

@@ -14,7 +14,8 @@ ptts_status FlowLmStream::open(const FlowLm& lm, size_t positions) {
   lm_ = &lm;
   const size_t d = lm.transformer.config.d_model;
   PTTS_TRY(lm.transformer.create_state(positions, kPrefillRows, &state_));
-  PTTS_TRY(lm.transformer.create_workspace(kPrefillRows, positions, &workspace_));
+  PTTS_TRY(lm.transformer.create_workspace(kPrefillRows, &workspace_));
+  PTTS_TRY(reserve(positions));
   PTTS_TRY(lm.flow_net.create_workspace(&flow_));
   PTTS_TRY(rows_.allocate(kPrefillRows * d, "activations"));
   PTTS_TRY(table_row_.allocate(lm.rank, "activations"));
@@ -24,7 +25,7 @@ ptts_status FlowLmStream::open(const FlowLm& lm, size_t positions) {
 
 ptts_status FlowLmStream::reserve(size_t positions) {
   PTTS_TRY(lm_->transformer.grow_state(positions, &state_));
-  return workspace_.scratch.scores.grow(2 * (positions + kPrefillRows), "attention scores");
+  return state_.layers.front().reserve(kPrefillRows, positions, workspace_.scratch);
 }
 
 void FlowLmStream::forward(size_t rows, bool probe_layers) {

@@ -45,19 +45,52 @@ struct Epilogue {
   bool accumulate = false;
 };
 
-// Quantised inputs: rows of k8 int16, one behind the other, and a scale for each.
+// Quantised inputs: m rows of `k` integers, `step` apart (they overlap in a convolution).  A row comes in segments, each short
+// enough for sums in int32 and `segment_step` behind the one before.  Row i has the scale scales[i * scale_step].
 struct IntegerRows {
   const int16_t* values;
   const float* scales;
-  size_t k8, taps = 1, spacing = 1;
+  size_t k, step, segment, segment_step, scale_step;
 };
 
 // int16 weights use 12 bits, so that sums of 512 products stay exact with inputs of 13.
 inline constexpr int32_t kWeightMax8 = 127, kWeightMax16 = 2047;
+inline constexpr size_t kSegment16 = 512;
 
 // Of 4-bit weights, which are multiplied as 4096 times their value, a block of 32 gives a lane 8 products.
 inline constexpr size_t kBlock4 = 32;
 inline constexpr int32_t kInputMax4 = 8191;
+
+// Attention in integers: queries, keys and values have 13 bits and a sign (fewer in wide heads, where a lane adds more
+// products), the weights of a query together at most kWeightTotal, so that sum(weight * value) fits int32 for
+// 40,000 positions.
+inline constexpr int32_t kValueMax = 8191;
+inline constexpr float kWeightTotal = 240000.0f;
+
+// The largest query and key: a lane adds width / 4 products of two.
+inline int32_t attention_limit(size_t width) {
+  int32_t limit = kValueMax;
+  while (static_cast<int64_t>(limit) * limit * static_cast<int64_t>((width + 3) / 4) > INT32_MAX) limit /= 2;
+  return limit;
+}
+
+// What weights are multiplied by to become integers: the heaviest at most int16's largest, all together at most kWeightTotal.
+inline float weight_factor(float heaviest, float total) {
+  if (!(total > 1e-30f)) return 0;  // the values are all zero
+  const float by_one = 32767.0f / heaviest, by_all = kWeightTotal / total;
+  return by_one < by_all ? by_one : by_all;
+}
+
+// The quantised queries, keys and values of one head.
+struct IntegerHead {
+  const int16_t* q;       // [rows][width]
+  const float* q_scales;  // [rows]
+  const int16_t* k;       // [positions][width]
+  const float* k_scales;  // [positions]
+  const int16_t* v;       // [positions / 2][width][2]
+  const float* v_scales;  // [positions]
+  size_t width;           // head_dim, rounded up to 8
+};
 
 // The largest input whose lane sums cannot leave int32: of every eight products of at most weight_max * limit a lane adds
 // two.

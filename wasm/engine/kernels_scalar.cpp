@@ -37,24 +37,23 @@ void finish(float sum, size_t j, Epilogue epilogue, float* y) {
 template <typename W>
 void gemm_integer(const IntegerRows& a, size_t m, const W* panels, const float* w_scales, size_t n,
                   Epilogue epilogue, float* y, size_t ldy) {
-  const size_t width = a.taps * a.k8;
   for (size_t i = 0; i < m; ++i) {
     for (size_t j = 0; j < n; ++j) {
       float total[4];
-      for (size_t t = 0; t < a.taps; ++t) {
-        const size_t row = i + t * a.spacing;
+      for (size_t begin = 0; begin < a.k; begin += a.segment) {
+        const int16_t* values = a.values + i * a.step + begin / a.segment * a.segment_step;
         int32_t lane[4] = {0, 0, 0, 0};
-        for (size_t p = 0; p < a.k8; ++p) {
-          const W weight = panels[j / 4 * 4 * width + t * 4 * a.k8 + p / 8 * 32 + j % 4 * 8 + p % 8];
-          lane[p % 8 / 2] += static_cast<int32_t>(a.values[row * a.k8 + p]) * weight;
+        for (size_t p = begin; p < a.k && p < begin + a.segment; ++p) {
+          const W weight = panels[j / 4 * 4 * a.k + p / 8 * 32 + j % 4 * 8 + p % 8];
+          lane[p % 8 / 2] += static_cast<int32_t>(values[p - begin]) * weight;
         }
         for (int l = 0; l < 4; ++l) {
-          const float scaled = static_cast<float>(lane[l]) * a.scales[row];
-          total[l] = t == 0 ? scaled : total[l] + scaled;
+          const float sum = static_cast<float>(lane[l]);
+          total[l] = begin == 0 ? sum : total[l] + sum;
         }
       }
       const float sum = (total[0] + total[2]) + (total[1] + total[3]);
-      finish(sum * w_scales[j], j, epilogue, y + i * ldy + j);
+      finish(sum * (w_scales[j] * a.scales[i * a.scale_step]), j, epilogue, y + i * ldy + j);
     }
   }
 }
@@ -106,6 +105,27 @@ void quantize_rows_i16(Activation activation, const float* a, size_t lda, size_t
   }
 }
 
+void range(const float* x, size_t n, float* low, float* high) {
+  *low = *high = 0;
+  for (size_t i = 0; i < n; ++i) {
+    *low = x[i] < *low ? x[i] : *low;
+    *high = x[i] > *high ? x[i] : *high;
+  }
+}
+
+void quantize_i16(Activation activation, const float* a, size_t m, size_t k, size_t k8, float inverse,
+                  int16_t* q) {
+  for (size_t i = 0; i < m; ++i) {
+    for (size_t p = 0; p < k8; ++p) {
+      float value = p < k ? a[i * k + p] : 0;
+      if (activation == Activation::kElu) elu(&value, 1, &value);
+      const float rounded = value * inverse + kRound;
+      q[i * k8 + p] =
+          static_cast<int16_t>(std::bit_cast<uint32_t>(rounded) - std::bit_cast<uint32_t>(kRound));
+    }
+  }
+}
+
 void gemm_i8(const IntegerRows& a, size_t m, const int8_t* panels, const float* w_scales, size_t n,
              Epilogue epilogue, float* y, size_t ldy) {
   gemm_integer(a, m, panels, w_scales, n, epilogue, y, ldy);
@@ -117,7 +137,7 @@ void gemm_i16(const IntegerRows& a, size_t m, const int16_t* panels, const float
 
 void gemm_i4(const IntegerRows& a, size_t m, const uint8_t* panels, const float* scales, size_t n,
              Epilogue epilogue, float* y, size_t ldy) {
-  const size_t blocks = a.k8 / kBlock4;
+  const size_t blocks = a.k / kBlock4;
   for (size_t i = 0; i < m; ++i) {
     for (size_t j = 0; j < n; ++j) {
       float total[4];
@@ -128,7 +148,7 @@ void gemm_i4(const IntegerRows& a, size_t m, const uint8_t* panels, const float*
           const uint8_t byte = panels[block * 16 + p % 8 * 2 + p / 16];
           const int32_t nibble = p / 8 % 2 == 0 ? byte & 15 : byte >> 4,
                         weight = nibble < 8 ? nibble : nibble - 16;
-          lane[p % 8 / 2] += static_cast<int32_t>(a.values[i * a.k8 + b * kBlock4 + p]) * weight;
+          lane[p % 8 / 2] += static_cast<int32_t>(a.values[i * a.k + b * kBlock4 + p]) * weight;
         }
         for (int l = 0; l < 4; ++l) {
           const float scaled = static_cast<float>(lane[l]) * scales[block];
@@ -203,6 +223,47 @@ void attend(const float* q, size_t ldq, size_t rows, const float* k, const float
       float sum = 0;
       for (size_t j = 0; j < count; ++j) sum = sum + scores[j] * v[(begin + j) * d + i];
       out[r * ldo + i] = sum / total;
+    }
+  }
+}
+
+void attend_i16(const IntegerHead& head, size_t rows, size_t first_end, size_t context, size_t d, float scale,
+                float* scores, int16_t* weights, float* out, size_t ldo) {
+  for (size_t r = 0; r < rows; ++r) {
+    const size_t end = first_end + r, begin = window_begin(end, context);
+    float largest = -INFINITY;
+    for (size_t j = begin; j < end; ++j) {
+      int32_t lane[4] = {0, 0, 0, 0};
+      for (size_t i = 0; i < head.width; ++i) {
+        lane[i % 8 / 2] += static_cast<int32_t>(head.q[r * head.width + i]) * head.k[j * head.width + i];
+      }
+      const float dot = (static_cast<float>(lane[0]) + static_cast<float>(lane[2])) +
+                        (static_cast<float>(lane[1]) + static_cast<float>(lane[3]));
+      scores[j - begin] = dot * (head.q_scales[r] * scale * head.k_scales[j]);
+      largest = scores[j - begin] > largest ? scores[j - begin] : largest;
+    }
+    LaneSum total, scaled;
+    float heaviest = 0;
+    for (size_t j = begin; j < end; ++j) {
+      const float weight = exp_f32(scores[j - begin] - largest), with_scale = weight * head.v_scales[j];
+      total.add(j, weight);
+      scaled.add(j, with_scale);
+      heaviest = with_scale > heaviest ? with_scale : heaviest;
+      scores[j - begin] = with_scale;
+    }
+    const float factor = weight_factor(heaviest, scaled.total());
+    for (size_t j = begin; j < end; ++j) {
+      const float rounded = scores[j - begin] * factor + kRound;
+      weights[j - begin] =
+          static_cast<int16_t>(std::bit_cast<uint32_t>(rounded) - std::bit_cast<uint32_t>(kRound));
+    }
+    const float inverse = factor > 0 ? 1 / (factor * total.total()) : 0;
+    for (size_t i = 0; i < d; ++i) {
+      int32_t sum = 0;
+      for (size_t j = begin; j < end; ++j) {
+        sum += static_cast<int32_t>(weights[j - begin]) * head.v[j / 2 * 2 * head.width + 2 * i + j % 2];
+      }
+      out[r * ldo + i] = static_cast<float>(sum) * inverse;
     }
   }
 }

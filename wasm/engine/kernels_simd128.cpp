@@ -13,9 +13,11 @@ template <typename Op>
 inline void map(const float* x, size_t n, float* y, Op op) {
   size_t i = 0;
   for (; i + 8 <= n; i += 8) {  // two at a time: `op` is a long chain
-    const F32x4 a = op(load<F32x4>(x + i)), b = op(load<F32x4>(x + i + 4));
-    store(y + i, a);
+    const F32x4 second = load<F32x4>(x + i + 4),
+                first = load<F32x4>(x + i);  // the farther first: one check of bounds
+    const F32x4 a = op(first), b = op(second);
     store(y + i + 4, b);
+    store(y + i, a);
   }
   for (; i < n; i += 4) {
     const size_t here = n - i < 4 ? n - i : 4;
@@ -82,6 +84,58 @@ void quantize_rows_i16(Activation activation, const float* a, size_t lda, size_t
     case Activation::kElu: rows([&](F32x4 v) { return c.elu(v); }, false); break;
     case Activation::kGelu: rows([&](F32x4 v) { return c.gelu_tanh(v); }, false); break;
     case Activation::kSilu: rows([&](F32x4 v) { return c.silu(v); }, false); break;
+  }
+}
+
+void range(const float* x, size_t n, float* low, float* high) {
+  F32x4 lowest[2] = {}, highest[2] = {};
+  size_t i = 0;
+  for (; i + 8 <= n; i += 8) {
+    each<2>([&](auto half) {
+      const F32x4 v = load<F32x4>(x + i + 4 * half);
+      lowest[half] = v < lowest[half] ? v : lowest[half];
+      highest[half] = max(highest[half], v);
+    });
+  }
+  *low = *high = 0;
+  const auto take = [&](float v) {
+    *low = v < *low ? v : *low;
+    *high = v > *high ? v : *high;
+  };
+  for (; i < n; ++i) take(x[i]);
+  for (size_t half = 0; half < 2; ++half) {
+    for (int lane = 0; lane < 4; ++lane) {
+      take(lowest[half][lane]);
+      take(highest[half][lane]);
+    }
+  }
+}
+
+void quantize_i16(Activation activation, const float* a, size_t m, size_t k, size_t k8, float inverse,
+                  int16_t* q) {
+  const ExpConstants c;
+  const F32x4 factor = splat(inverse), round = c.round;
+  const auto rows = [&](auto op) {
+    const auto rounded = [&](F32x4 v) {
+      return (I32x4)((U32x4)(op(v) * factor + round) - std::bit_cast<uint32_t>(kRound));
+    };
+    const size_t count = k == k8 ? m * k : k, times = k == k8 ? 1 : m;
+    for (size_t i = 0; i < times; ++i, a += k, q += k8) {
+      size_t p = 0;
+      for (; p + 8 <= count; p += 8) {
+        const F32x4 second = load<F32x4>(a + p + 4), first = load<F32x4>(a + p);
+        store(q + p, narrow(rounded(first), rounded(second)));
+      }
+      if (p == count) continue;
+      float some[8] = {};
+      std::memcpy(some, a + p, (count - p) * sizeof(float));
+      store(q + p, narrow(rounded(load<F32x4>(some)), rounded(load<F32x4>(some + 4))));
+    }
+  };
+  if (activation == Activation::kElu) {
+    rows([&](F32x4 v) { return c.elu(v); });
+  } else {
+    rows([](F32x4 v) { return v; });
   }
 }
 
@@ -292,6 +346,124 @@ void attend(const float* q, size_t ldq, size_t rows, const float* k, const float
   }
   for (; r < rows; ++r) {
     attend_rows<1>(q + r * ldq, ldq, k, v, first_end + r, context, d, scale, scores, out + r * ldo, ldo);
+  }
+}
+
+namespace {
+
+// Scores of one query -> weights in integers; returns what the sums of integers are multiplied by.  Of `count` positions (a
+// multiple of 4) it sees [begin, end).
+inline float weigh_i16(float* scores, size_t count, size_t begin, size_t end, const float* v_scales,
+                       int16_t* weights) {
+  const auto set_rest = [&](float value) {
+    for (size_t j = 0; j < begin; ++j) scores[j] = value;
+    for (size_t j = end; j < count; ++j) scores[j] = value;
+  };
+  set_rest(-INFINITY);
+  F32x4 highest = splat(-INFINITY);
+  for (size_t j = 0; j < count; j += 4) highest = max(highest, load<F32x4>(scores + j));
+  float largest = -INFINITY;
+  for (int lane = 0; lane < 4; ++lane) largest = highest[lane] > largest ? highest[lane] : largest;
+  const ExpConstants c;
+  for (size_t j = 0; j < count; j += 4) store(scores + j, c.exp(load<F32x4>(scores + j) - splat(largest)));
+  set_rest(0);
+  F32x4 total = splat(0), scaled = splat(0), heaviest = splat(0);
+  for (size_t j = 0; j < count; j += 4) {
+    const F32x4 weight = load<F32x4>(scores + j), with_scale = weight * load<F32x4>(v_scales + j);
+    total = total + weight;
+    scaled = scaled + with_scale;
+    heaviest = max(heaviest, with_scale);
+    store(scores + j, with_scale);
+  }
+  float heavy = 0;
+  for (int lane = 0; lane < 4; ++lane) heavy = heaviest[lane] > heavy ? heaviest[lane] : heavy;
+  const float factor = weight_factor(heavy, lanes_total(scaled));
+  for (size_t j = 0; j < count; j += 4) {
+    const F32x4 shifted = load<F32x4>(scores + j) * splat(factor) + c.round;
+    const I32x4 rounded = (I32x4)((U32x4)shifted - std::bit_cast<uint32_t>(kRound));
+    const I16x8 narrowed = narrow(rounded, rounded);
+    std::memcpy(weights + j, &narrowed, 8);
+  }
+  return factor > 0 ? 1 / (factor * lanes_total(total)) : 0;
+}
+
+// V vectors of four values from pairs of positions on: [pairs][width][2].
+template <size_t R, size_t V>
+inline void weighted_sums_i16(const int16_t* v, size_t width, size_t count, const int16_t* weights, size_t d,
+                              const float* inverse, float* out, size_t ldo) {
+  I32x4 sum[R][V] = {};
+  const int16_t* pair[R];
+  each<R>([&](auto r) { pair[r] = weights + r * count; });
+  for (size_t j = 0; j < count; j += 2, v += 2 * width) {
+    I16x8 values[V];
+    each<V>([&](auto c) { values[V - 1 - c] = load<I16x8>(v + 8 * (V - 1 - c)); });
+    each<R>([&](auto r) {
+      const int32_t both = load<int32_t>(pair[r]);
+      pair[r] += 2;
+      const I16x8 weight = (I16x8)I32x4{both, both, both, both};
+      each<V>([&](auto c) { sum[r][c] = sum[r][c] + dot_i16(weight, values[c]); });
+    });
+  }
+  for (size_t r = 0; r < R; ++r) {
+    for (size_t c = 0; c < V && c * 4 < d; ++c) {
+      const F32x4 result = to_f32(sum[r][c]) * splat(inverse[r]);
+      std::memcpy(out + r * ldo + c * 4, &result, (d - c * 4 < 4 ? d - c * 4 : 4) * sizeof(float));
+    }
+  }
+}
+
+template <size_t R>
+__attribute__((noinline)) void attend_rows_i16(const IntegerHead& head, size_t first, size_t first_end,
+                                               size_t context, size_t d, float scale, float* scores,
+                                               int16_t* weights, float* out, size_t ldo) {
+  const size_t base = window_begin(first_end, context) / 4 * 4, width = head.width;
+  const size_t count = (first_end + R - 1 - base + 3) / 4 * 4;
+  const int16_t* q = head.q + first * width;
+  F32x4 factor[R];
+  each<R>([&](auto r) { factor[r] = splat(head.q_scales[first + r] * scale); });
+  for (size_t j = 0; j < count; j += 4) {
+    const int16_t* key = head.k + (base + j) * width;
+    I32x4 sum[R][4] = {};
+    for (size_t i = 0; i < width; i += 8) {
+      I16x8 keys[4];
+      each<4>([&](auto c) { keys[c] = load<I16x8>(key + c * width + i); });
+      each<R>([&](auto r) {
+        const I16x8 query = load<I16x8>(q + r * width + i);
+        each<4>([&](auto c) { sum[r][c] = sum[r][c] + dot_i16(query, keys[c]); });
+      });
+    }
+    const F32x4 k_scales = load<F32x4>(head.k_scales + base + j);
+    each<R>([&](auto r) {
+      const F32x4 dots =
+          totals_02_13(to_f32(sum[r][0]), to_f32(sum[r][1]), to_f32(sum[r][2]), to_f32(sum[r][3]));
+      store(scores + r * count + j, dots * (factor[r] * k_scales));
+    });
+  }
+  float inverse[R];
+  for (size_t r = 0; r < R; ++r) {
+    inverse[r] = weigh_i16(scores + r * count, count, window_begin(first_end + r, context) - base,
+                           first_end + r - base, head.v_scales + base, weights + r * count);
+  }
+  constexpr size_t kWide = R == 1 ? 8 : 4;
+  const int16_t* v = head.v + base * width;
+  size_t i = 0;
+  for (; i + 4 * kWide <= d; i += 4 * kWide) {
+    weighted_sums_i16<R, kWide>(v + 2 * i, width, count, weights, d - i, inverse, out + i, ldo);
+  }
+  for (; i < d; i += 8)
+    weighted_sums_i16<R, 2>(v + 2 * i, width, count, weights, d - i, inverse, out + i, ldo);
+}
+
+}  // namespace
+
+void attend_i16(const IntegerHead& head, size_t rows, size_t first_end, size_t context, size_t d, float scale,
+                float* scores, int16_t* weights, float* out, size_t ldo) {
+  size_t r = 0;
+  for (; r + 2 <= rows; r += 2) {
+    attend_rows_i16<2>(head, r, first_end + r, context, d, scale, scores, weights, out + r * ldo, ldo);
+  }
+  if (r < rows) {
+    attend_rows_i16<1>(head, r, first_end + r, context, d, scale, scores, weights, out + r * ldo, ldo);
   }
 }
 

@@ -232,8 +232,10 @@ void Matrix::product(const kernels::IntegerRows& rows, size_t m, Epilogue epilog
 void Matrix::apply(Activation activation, float* x, size_t m, Epilogue epilogue, float* y,
                    Scratch& scratch) const {
   if (integer()) {
-    quantize(activation, x, m, scratch.rows.data(), scratch.scales.data(), scratch);
-    product({scratch.rows.data(), scratch.scales.data(), k8_}, m, epilogue, y, n_);
+    kernels::quantize_rows_i16(activation, x, channels_, m, channels_, k8_, input_limit(k8_),
+                               scratch.row.data(), scratch.rows.data(), scratch.scales.data());
+    const size_t length = segment(k8_);
+    product({scratch.rows.data(), scratch.scales.data(), k8_, k8_, length, length, 1}, m, epilogue, y, n_);
     return;
   }
   switch (activation) {
@@ -249,15 +251,22 @@ void Matrix::apply_windows(const float* x, size_t ldx, size_t m, Epilogue epilog
   kernels::gemm_f32(x, ldx, m, panels_.data(), n_, k(), epilogue, y, n_);
 }
 
-void Matrix::apply_windows(const int16_t* values, const float* scales, size_t spacing, size_t m,
+void Matrix::apply_windows(const int16_t* values, float scale, size_t stride, size_t spacing, size_t m,
                            Epilogue epilogue, float* y) const {
-  product({values, scales, k8_, taps_, spacing}, m, epilogue, y, n_);
+  const size_t length = segment(run(spacing));
+  product({values, &scale, taps_ * k8_, stride * k8_, length, spacing == 1 ? length : spacing * k8_, 0}, m,
+          epilogue, y, n_);
 }
 
-void Matrix::quantize(Activation activation, const float* x, size_t m, int16_t* values, float* scales,
-                      Scratch& scratch) const {
-  kernels::quantize_rows_i16(activation, x, channels_, m, channels_, k8_, input_limit(), scratch.row.data(),
-                             values, scales);
+float Matrix::block_scale(Activation activation, float low, float high, size_t spacing) const {
+  if (activation == Activation::kElu) kernels::elu(&low, 1, &low);  // it never falls
+  return std::max(high, -low) / static_cast<float>(input_limit(run(spacing)));
+}
+
+void Matrix::quantize_block(Activation activation, const float* x, size_t m, float scale,
+                            int16_t* values) const {
+  // Below 1e-30 its inverse would not be a number, and nothing is lost.
+  kernels::quantize_i16(activation, x, m, channels_, k8_, scale > 1e-30f ? 1 / scale : 0, values);
 }
 
 ptts_status Matrix::reserve(size_t m, Scratch& scratch) const {

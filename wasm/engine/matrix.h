@@ -5,6 +5,8 @@
 #ifndef PTTS_MATRIX_H_
 #define PTTS_MATRIX_H_
 
+#include <algorithm>
+
 #include "buffer.h"
 #include "kernels.h"
 
@@ -15,7 +17,9 @@ struct Scratch {
   Buffer<int16_t> rows;  // quantised inputs
   Buffer<float> scales;  // one per row
   Buffer<float> row;     // one input row after its activation
-  Buffer<float> scores;  // of one attention head
+  // Of one attention head:
+  Buffer<float> scores, query_scales;
+  Buffer<int16_t> weights, queries;
 };
 
 struct MatrixShape {
@@ -63,13 +67,15 @@ class Matrix {
   }
   // The same over windows: f32 rows `ldx` apart that overlap ...
   void apply_windows(const float* x, size_t ldx, size_t m, kernels::Epilogue epilogue, float* y) const;
-  // ... or quantised input rows, of which a window takes every `spacing`th (see quantize()).
-  void apply_windows(const int16_t* values, const float* scales, size_t spacing, size_t m,
+  // ... or quantised rows of k8() (see quantize_block), of which output row i reads those from i * stride on, each `spacing`th.
+  void apply_windows(const int16_t* values, float scale, size_t stride, size_t spacing, size_t m,
                      kernels::Epilogue epilogue, float* y) const;
 
-  // Rows of `channels` floats, one behind the other, as an integer matrix reads them.
-  void quantize(kernels::Activation activation, const float* x, size_t m, int16_t* values, float* scales,
-                Scratch& scratch) const;
+  // One scale for rows of `channels` floats in this range (of which 0 is part), and the rows in integers: as windows with
+  // `spacing` read them.
+  float block_scale(kernels::Activation activation, float low, float high, size_t spacing) const;
+  void quantize_block(kernels::Activation activation, const float* x, size_t m, float scale,
+                      int16_t* values) const;
 
   // Makes `scratch` large enough for products of up to m rows.
   [[nodiscard]] ptts_status reserve(size_t m, Scratch& scratch) const;
@@ -85,9 +91,14 @@ class Matrix {
 
  private:
   int32_t weight_max() const { return type_ == Type::kInt8 ? kernels::kWeightMax8 : kernels::kWeightMax16; }
-  int32_t input_limit() const {
-    return type_ == Type::kInt4 ? kernels::kInputMax4 : kernels::input_limit(k8_, weight_max());
+  // Integers of a row whose sums of products are exact, and what they may be for it.
+  size_t segment(size_t run) const {
+    return type_ == Type::kInt16 ? std::min(run, kernels::kSegment16) : run;
   }
+  int32_t input_limit(size_t run) const {
+    return type_ == Type::kInt4 ? kernels::kInputMax4 : kernels::input_limit(segment(run), weight_max());
+  }
+  size_t run(size_t spacing) const { return spacing == 1 ? taps_ * k8_ : k8_; }
   size_t scale_at(size_t i) const {
     const size_t j = i / blocks(), b = i % blocks();
     return type_ == Type::kInt4 ? (j / 4 * blocks() + b) * 4 + j % 4 : i;

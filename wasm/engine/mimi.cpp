@@ -44,7 +44,8 @@ ptts_status Codec::open(const MimiDecoder& mimi) {
   PTTS_TRY(rows_.allocate(rows * std::max(c.input_dim, c.output_dim), "codec"));
   PTTS_TRY(projected_.allocate(rows * c.d_model, "codec"));
   PTTS_TRY(mimi.transformer.transformer.create_state(0, rows, &state_));
-  PTTS_TRY(mimi.transformer.transformer.create_workspace(rows, c.context, &workspace_));
+  PTTS_TRY(mimi.transformer.transformer.create_workspace(rows, &workspace_));
+  PTTS_TRY(state_.layers.front().reserve(rows, c.context, workspace_.scratch));
   return mimi.seanet.create_state(rows, &seanet_);
 }
 
@@ -93,8 +94,9 @@ ptts_status encode_audio(const MimiEncoder& m, const float* pcm, size_t count, B
   Buffer<float> block, rows_buffer, projected;
   PTTS_TRY(m.seanet.create_state(frame, &seanet));
   PTTS_TRY(m.transformer.transformer.create_state(0, rows, &state));
-  PTTS_TRY(m.transformer.transformer.create_workspace(rows, c.context, &workspace));
-  PTTS_TRY(m.downsample.create_state(rows, &downsample, workspace.scratch));
+  PTTS_TRY(m.transformer.transformer.create_workspace(rows, &workspace));
+  PTTS_TRY(state.layers.front().reserve(rows, c.context, workspace.scratch));
+  PTTS_TRY(m.downsample.create_state(rows, &downsample));
   PTTS_TRY(block.allocate(frame, "voice audio"));
   PTTS_TRY(rows_buffer.allocate(rows * std::max(c.input_dim, c.output_dim), "voice audio"));
   PTTS_TRY(projected.allocate(rows * c.d_model, "voice audio"));
@@ -109,7 +111,7 @@ ptts_status encode_audio(const MimiEncoder& m, const float* pcm, size_t count, B
     run_projected(m.transformer, rows_buffer.data(), rows, projected.data(), state, workspace);
     if (probe::on) probe::record_rows("enc.transformer", rows_buffer.data(), rows, c.output_dim, f > 0);
     m.downsample.run(downsample, kernels::Activation::kNone, rows_buffer.data(), rows, false,
-                     latents->data() + f * m.downsample.out, workspace.scratch);
+                     latents->data() + f * m.downsample.out);
   }
   if (probe::on) probe::record("voice.latents", latents->data(), {*frames, m.downsample.out});
   return PTTS_OK;

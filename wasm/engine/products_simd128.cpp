@@ -25,6 +25,13 @@ inline void store_some(float* p, F32x4 v, size_t columns) {
 
 // ---- f32 ------------------------------------------------------------------------------------------------------
 
+// Whether the host checks the bounds of every address and unrolls nothing (wazero).
+#if defined(__wasi__)
+inline constexpr bool kChecked = true;
+#else
+inline constexpr bool kChecked = false;
+#endif
+
 // V vectors of columns for R rows at once; the panel's last columns may lie beyond n (`columns` of them are stored).
 // `second` is the distance to the next panel, from which the upper half of the vectors comes when V is 8.
 template <size_t R, size_t V>
@@ -37,18 +44,36 @@ inline void tile_f32(const float* a, size_t lda, const float* panel, size_t seco
   for (size_t begin = 0; begin < k || begin == 0; begin += kSumBlock) {
     const size_t count = k - begin < kSumBlock ? k - begin : kSumBlock;
     F32x4 sum[R][V] = {};
-#pragma clang loop unroll(disable)
-    for (size_t p = 0; p < count; ++p) {
+    const auto step = [&](auto p) {
       F32x4 w[V];
-      each<V>([&](auto v) { w[v] = load<F32x4>(panel + (v < 4 ? v * 4 : second + v * 4 - 16)); });
+      each<V>(
+          [&](auto v) { w[v] = load<F32x4>(panel + p * kWidth + (v < 4 ? v * 4 : second + v * 4 - 16)); });
       each<R>([&](auto r) {
         const F32x4 x = splat(row[r][p]);
         each<V>([&](auto v) { sum[r][v] = sum[r][v] + x * w[v]; });
       });
-      panel += kWidth;
+    };
+    const auto advance = [&](size_t by) {
+      panel += by * kWidth;
+      each<R>([&](auto r) { row[r] += by; });
+    };
+    size_t p = 0;
+    if constexpr (kChecked && V < 8) {
+#pragma clang loop unroll(disable)
+      for (; p + 4 <= count; p += 4) {
+        // The farthest address first: the host then knows that the others are within bounds.
+        touch(panel + 4 * kWidth - 1);
+        each<R>([&](auto r) { touch(row[r] + 3); });
+        each<4>(step);
+        advance(4);
+      }
+    }
+#pragma clang loop unroll(disable)
+    for (; p < count; ++p) {
+      step(Index<0>());
+      advance(1);
     }
     each<R>([&](auto r) {
-      row[r] += count;
       each<V>([&](auto v) { total[r][v] = begin == 0 ? sum[r][v] : total[r][v] + sum[r][v]; });
     });
   }
@@ -107,17 +132,22 @@ void gemm_f32(const float* a, size_t lda, size_t m, const float* panels, size_t 
 namespace {
 
 // Lane sums of R input rows with C columns of a panel (w: its first column), U groups of eight products at a time.
-// kPacked: the rows lie interleaved in groups of eight, so that one address serves them all.
+// kPacked: the rows lie interleaved in groups of eight, so that one address serves them all.  The farthest address comes first: a
+// host that checks bounds then knows that the others are within them.
 template <size_t R, size_t C, size_t U, bool kPacked, typename W>
-inline void lane_sums(const int16_t* a, const W* w, size_t k8, I32x4 (&sum)[R][C]) {
+inline void lane_sums(const int16_t* a, size_t step, const W* w, size_t count, I32x4 (&sum)[R][C]) {
   const int16_t* row[kPacked ? 1 : R];
-  for (size_t r = 0; r < (kPacked ? 1 : R); ++r) row[r] = a + r * k8;
+  for (size_t r = 0; r < (kPacked ? 1 : R); ++r) row[r] = a + r * step;
 #pragma clang loop unroll(disable)
-  for (size_t p = 0; p < k8; p += 8 * U) {
-    each<U>([&](auto u) {
+  for (size_t p = 0; p < count; p += 8 * U) {
+    // Two pointers in step would become one and an offset that the loads cannot hold.
+    if constexpr (kPacked) asm volatile("" : "+r"(w), "+r"(row[0]));
+    each<U>([&](auto ascending) {
+      constexpr size_t u = U - 1 - ascending;
       I16x8 weights[C];
-      each<C>([&](auto c) { weights[c] = load_i16(w + 32 * u + 8 * c); });
-      each<R>([&](auto r) {
+      each<C>([&](auto c) { weights[C - 1 - c] = load_i16(w + 32 * u + 8 * (C - 1 - c)); });
+      each<R>([&](auto i) {
+        constexpr size_t r = R - 1 - i;
         const I16x8 x = kPacked ? load<I16x8>(row[0] + 8 * (u * R + r)) : load<I16x8>(row[r] + 8 * u);
         each<C>([&](auto c) { sum[r][c] = sum[r][c] + dot_i16(x, weights[c]); });
       });
@@ -127,52 +157,92 @@ inline void lane_sums(const int16_t* a, const W* w, size_t k8, I32x4 (&sum)[R][C
   }
 }
 
-// R output rows of one panel of four columns, C of them at a time.
-template <size_t R, size_t C, size_t U, bool kPacked, typename W>
-inline void tile_integer(const int16_t* a, size_t k8, size_t taps, size_t tap_step, const float* a_scales,
-                         size_t spacing, const W* panel, F32x4 w_scale, F32x4 bias, bool accumulate,
-                         size_t columns, float* y, size_t ldy) {
-  F32x4 lanes[R][4];
-  each<4 / C>([&](auto half) {
-    for (size_t t = 0; t < taps; ++t) {
-      I32x4 sum[R][C] = {};
-      lane_sums<R, C, U, kPacked>(a + t * tap_step, panel + t * 4 * k8 + half * 8 * C, k8, sum);
-      for (size_t r = 0; r < R; ++r) {
-        const F32x4 scale = splat(a_scales[r + t * spacing]);
-        for (size_t c = 0; c < C; ++c) {
-          F32x4& total = lanes[r][half * C + c];
-          total = t == 0 ? to_f32(sum[r][c]) * scale : total + to_f32(sum[r][c]) * scale;
-        }
-      }
+// Two of the four columns of a panel.
+struct Columns {
+  F32x4 scale, bias;  // c0, c1, c0, c1
+  bool accumulate;
+};
+
+// r0c0, r0c1, r1c0, r1c1
+inline void store_pairs(float* y, size_t ldy, F32x4 v, bool accumulate) {
+  typedef float F32x2 __attribute__((vector_size(8)));
+  if (accumulate) {
+    const F32x2 first = load<F32x2>(y), second = load<F32x2>(y + ldy);
+    v = __builtin_shufflevector(first, second, 0, 1, 2, 3) + v;
+  }
+  store(y, __builtin_shufflevector(v, v, 0, 1));
+  store(y + ldy, __builtin_shufflevector(v, v, 2, 3));
+}
+
+// R (even) output rows of two columns.
+template <size_t R, size_t U, bool kPacked, bool kOne, typename W>
+inline void tile_integer(const IntegerRows& a, const int16_t* values, const float* scales, const W* panel,
+                         const Columns& columns, float* y, size_t ldy) {
+  F32x4 lanes[R][2];
+  if constexpr (kOne) {
+    I32x4 sum[R][2] = {};
+    lane_sums<R, 2, U, kPacked>(values, a.step, panel, a.k, sum);
+    each<R>([&](auto r) { each<2>([&](auto c) { lanes[r][c] = to_f32(sum[r][c]); }); });
+  } else {
+    for (size_t left = a.k, segment = a.segment; left > 0; left -= segment) {
+      segment = left < segment ? left : segment;
+      I32x4 sum[R][2] = {};
+      lane_sums<R, 2, U, kPacked>(values, a.step, panel, segment, sum);
+      each<R>([&](auto r) {
+        each<2>(
+            [&](auto c) { lanes[r][c] = left == a.k ? to_f32(sum[r][c]) : lanes[r][c] + to_f32(sum[r][c]); });
+      });
+      values += kPacked ? segment * R : a.segment_step;
+      panel += 4 * segment;
     }
-  });
-  each<R>([&](auto r) {
-    F32x4 result = totals_02_13(lanes[r][0], lanes[r][1], lanes[r][2], lanes[r][3]) * w_scale;
-    result = result + bias;
-    float* out = y + r * ldy;
-    if (accumulate) result = load_some(out, columns) + result;
-    store_some(out, result, columns);
+  }
+  each<R / 2>([&](auto pair) {
+    constexpr size_t i = 2 * pair, j = i + 1;
+    const float s0 = scales[i * a.scale_step], s1 = scales[j * a.scale_step];
+    const F32x4 sums = totals_02_13(lanes[i][0], lanes[i][1], lanes[j][0], lanes[j][1]);
+    store_pairs(y + i * ldy, ldy, sums * (columns.scale * F32x4{s0, s0, s1, s1}) + columns.bias,
+                columns.accumulate);
   });
 }
 
-template <size_t R, size_t C, size_t U, bool kPacked, typename W>
-PTTS_NOINLINE void panel_integer(const int16_t* a, size_t m, size_t k8, size_t taps, size_t row_step,
-                                 size_t tap_step, const float* a_scales, size_t spacing, const W* panel,
-                                 F32x4 w_scale, F32x4 bias, bool accumulate, size_t columns, float* y,
-                                 size_t ldy) {
-  for (size_t i = 0; i + R <= m; i += R) {
-    tile_integer<R, C, U, kPacked>(a + i * row_step, k8, taps, tap_step, a_scales + i, spacing, panel,
-                                   w_scale, bias, accumulate, columns, y + i * ldy, ldy);
+template <size_t R, size_t U, bool kPacked, bool kOne, typename W>
+PTTS_NOINLINE void columns_integer(const IntegerRows& a, size_t m, const W* panel, const Columns& columns,
+                                   float* y, size_t ldy) {
+  const int16_t* values = a.values;
+  const float* scales = a.scales;
+  for (size_t i = 0; i < m;
+       i += R, y += R * ldy, scales += R * a.scale_step, values += R * (kPacked ? a.k : a.step)) {
+    tile_integer<R, U, kPacked, kOne>(a, values, scales, panel, columns, y, ldy);
   }
 }
 
-// Groups of four output rows, their input rows interleaved: [m / 4][taps][k8 / 8][4][8].
-PTTS_NOINLINE void pack_rows(const IntegerRows& a, size_t first, size_t m, int16_t* out) {
+// One output row of a panel.
+template <size_t U, typename W>
+PTTS_NOINLINE void row_integer(const IntegerRows& a, const W* panel, F32x4 w_scale, F32x4 bias,
+                               bool accumulate, size_t columns, float* y) {
+  F32x4 lanes[4];
+  const int16_t* values = a.values;
+  for (size_t left = a.k, segment = a.segment; left > 0; left -= segment) {
+    segment = left < segment ? left : segment;
+    I32x4 sum[1][4] = {};
+    lane_sums<1, 4, U, false>(values, 0, panel, segment, sum);
+    each<4>([&](auto c) { lanes[c] = left == a.k ? to_f32(sum[0][c]) : lanes[c] + to_f32(sum[0][c]); });
+    values += a.segment_step;
+    panel += 4 * segment;
+  }
+  F32x4 result = totals_02_13(lanes[0], lanes[1], lanes[2], lanes[3]) * (w_scale * splat(a.scales[0])) + bias;
+  if (accumulate) result = load_some(y, columns) + result;
+  store_some(y, result, columns);
+}
+
+// Groups of four rows, interleaved: [m / 4][k / 8][4][8].
+PTTS_NOINLINE void pack_rows(const IntegerRows& a, size_t m, int16_t* out) {
   for (size_t i = 0; i < m; i += 4) {
-    for (size_t t = 0; t < a.taps; ++t) {
-      const int16_t* row = a.values + (first + i + t * a.spacing) * a.k8;
-      for (size_t p = 0; p < a.k8; p += 8, out += 32) {
-        each<4>([&](auto r) { store(out + 8 * r, load<I16x8>(row + r * a.k8 + p)); });
+    const int16_t* row = a.values + i * a.step;
+    for (size_t left = a.k, segment = a.segment; left > 0; left -= segment, row += a.segment_step) {
+      segment = left < segment ? left : segment;
+      for (size_t p = 0; p < segment; p += 8, out += 32) {
+        each<4>([&](auto r) { store(out + 8 * r, load<I16x8>(row + r * a.step + p)); });
       }
     }
   }
@@ -184,53 +254,61 @@ constexpr size_t kResidentBytes =
 
 }  // namespace
 
-// kPacked is for hosts that check the bounds of every address and unroll nothing (wazero); the bits are the same.
+// kPacked is for hosts that check bounds; the bits are the same.
 template <bool kPacked, typename W>
 void gemm_integer(const IntegerRows& a, size_t m, const W* panels, const float* w_scales, size_t n,
                   Epilogue epilogue, float* y, size_t ldy) {
   static int16_t packed[kPacked ? kPackedValues : 1];
-  const size_t width = a.taps * a.k8;
-  const bool pack = kPacked && m >= 4 && width <= kPackedValues / 4;
+  const bool pack = kPacked && m >= 4 && a.k <= kPackedValues / 4;
+  const auto unrolls = [&](size_t by) { return a.k % (8 * by) == 0 && a.segment % (8 * by) == 0; };
+  constexpr size_t kRowUnrolled = kPacked ? 4 : 2;
   size_t block = m;
   if (pack) {
-    block = kPackedValues / width / 4 * 4;
-  } else if (n * width * sizeof(W) <= kResidentBytes) {
-    block = 16 * 1024 / a.k8 / 4 * 4;
+    block = kPackedValues / a.k / 4 * 4;
+  } else if (n * a.k * sizeof(W) <= kResidentBytes) {
+    block = 16 * 1024 / a.step / 4 * 4;
     if (block < 4) block = 4;
   }
   for (size_t begin = 0; begin < m; begin += block) {
     const size_t rows = m - begin < block ? m - begin : block, fours = rows / 4 * 4;
-    if (pack) pack_rows(a, begin, fours, packed);
+    IntegerRows these = a;
+    these.values += begin * a.step;
+    these.scales += begin * a.scale_step;
+    IntegerRows tiles = these;
+    if (pack) {
+      pack_rows(these, fours, packed);
+      tiles.values = packed;
+    }
+    const bool whole = a.k <= a.segment;
+    const auto tile =
+        !pack ? (whole ? columns_integer<4, 1, false, true, W> : columns_integer<4, 1, false, false, W>)
+        : unrolls(4) ? (whole ? columns_integer<4, 4, true, true, W> : columns_integer<4, 4, true, false, W>)
+                     : columns_integer<4, 1, true, false, W>;
+    const auto row = unrolls(kRowUnrolled) ? row_integer<kRowUnrolled, W> : row_integer<1, W>;
     for (size_t j = 0; j < n; j += 4) {
       const size_t columns = n - j < 4 ? n - j : 4;
       const F32x4 scale = load_some(w_scales + j, columns);
       const F32x4 bias = epilogue.bias == nullptr ? splat(-0.0f) : load_some(epilogue.bias + j, columns);
-      const W* panel = panels + j * width;
+      const W* panel = panels + j * a.k;
       float* out = y + begin * ldy + j;
-      const auto run = [&](auto kernel, const int16_t* values, size_t first, size_t count, size_t row_step,
-                           size_t tap_step) {
-        kernel(values, count, a.k8, a.taps, row_step, tap_step, a.scales + begin + first, a.spacing, panel,
-               scale, bias, epilogue.accumulate, columns, out + first * ldy, ldy);
-      };
-      const int16_t* values = a.values + begin * a.k8;
-      const size_t tap_step = a.spacing * a.k8;
-      if (fours > 0) {
-        if (!pack) {
-          run(panel_integer<4, 2, 1, false, W>, values, 0, fours, a.k8, tap_step);
-        } else if (a.k8 % 32 == 0) {
-          run(panel_integer<4, 2, 4, true, W>, packed, 0, fours, width, 4 * a.k8);
-        } else {
-          run(panel_integer<4, 2, 1, true, W>, packed, 0, fours, width, 4 * a.k8);
-        }
+      size_t i = 0;
+      if (fours > 0 && columns == 4) {
+        const bool accumulate = epilogue.accumulate;
+        tile(tiles, fours, panel,
+             {__builtin_shufflevector(scale, scale, 0, 1, 0, 1),
+              __builtin_shufflevector(bias, bias, 0, 1, 0, 1), accumulate},
+             out, ldy);
+        tile(tiles, fours, panel + 16,
+             {__builtin_shufflevector(scale, scale, 2, 3, 2, 3),
+              __builtin_shufflevector(bias, bias, 2, 3, 2, 3), accumulate},
+             out + 2, ldy);
+        i = fours;
       }
-      if (fours < rows) {
-        const int16_t* left = values + fours * a.k8;
-        constexpr size_t kUnrolled = kPacked ? 4 : 2;
-        if (a.k8 % (8 * kUnrolled) == 0) {
-          run(panel_integer<1, 4, kUnrolled, false, W>, left, fours, rows - fours, a.k8, tap_step);
-        } else {
-          run(panel_integer<1, 4, 1, false, W>, left, fours, rows - fours, a.k8, tap_step);
-        }
+      for (; i < rows; ++i) {
+        IntegerRows one = these;
+        one.values += i * a.step;
+        one.scales += i * a.scale_step;
+        row(one, panel, scale, bias, epilogue.accumulate, columns, out + i * ldy);
       }
     }
   }
@@ -245,19 +323,13 @@ template void gemm_integer<true>(const IntegerRows&, size_t, const int8_t*, cons
 template void gemm_integer<true>(const IntegerRows&, size_t, const int16_t*, const float*, size_t, Epilogue,
                                  float*, size_t);
 
-#if defined(__wasi__)
-inline constexpr bool kPackRows = true;
-#else
-inline constexpr bool kPackRows = false;
-#endif
-
 void gemm_i8(const IntegerRows& a, size_t m, const int8_t* panels, const float* w_scales, size_t n,
              Epilogue epilogue, float* y, size_t ldy) {
-  gemm_integer<kPackRows>(a, m, panels, w_scales, n, epilogue, y, ldy);
+  gemm_integer<kChecked>(a, m, panels, w_scales, n, epilogue, y, ldy);
 }
 void gemm_i16(const IntegerRows& a, size_t m, const int16_t* panels, const float* w_scales, size_t n,
               Epilogue epilogue, float* y, size_t ldy) {
-  gemm_integer<kPackRows>(a, m, panels, w_scales, n, epilogue, y, ldy);
+  gemm_integer<kChecked>(a, m, panels, w_scales, n, epilogue, y, ldy);
 }
 
 // ---- 4 bits ---------------------------------------------------------------------------------------------------
@@ -304,14 +376,14 @@ PTTS_NOINLINE void panel_i4(const int16_t* a, size_t m, size_t k8, const float* 
 
 void gemm_i4(const IntegerRows& a, size_t m, const uint8_t* panels, const float* scales, size_t n,
              Epilogue epilogue, float* y, size_t ldy) {
-  const size_t blocks = a.k8 / kBlock4, pairs = m / 2 * 2;
+  const size_t blocks = a.k / kBlock4, pairs = m / 2 * 2;
   for (size_t j = 0; j < n; j += 4) {
     const size_t columns = n - j < 4 ? n - j : 4;
     const F32x4 bias = epilogue.bias == nullptr ? splat(-0.0f) : load_some(epilogue.bias + j, columns);
     const uint8_t* panel = panels + j * blocks * 16;
-    panel_i4<2>(a.values, pairs, a.k8, a.scales, panel, scales + j * blocks, bias, epilogue.accumulate,
+    panel_i4<2>(a.values, pairs, a.k, a.scales, panel, scales + j * blocks, bias, epilogue.accumulate,
                 columns, y + j, ldy);
-    panel_i4<1>(a.values + pairs * a.k8, m - pairs, a.k8, a.scales + pairs, panel, scales + j * blocks, bias,
+    panel_i4<1>(a.values + pairs * a.k, m - pairs, a.k, a.scales + pairs, panel, scales + j * blocks, bias,
                 epilogue.accumulate, columns, y + pairs * ldy + j, ldy);
   }
 }

@@ -110,16 +110,16 @@ ptts_status Seanet::create_state(size_t rows, State* state) const {
     }
     switch (layer.kind) {
       case Kind::kConv:
-        PTTS_TRY(layer.conv.create_state(rows, &s.conv, state->scratch));
+        PTTS_TRY(layer.conv.create_state(rows, &s.conv));
         rows /= layer.conv.stride;
         break;
       case Kind::kConvTranspose:
-        PTTS_TRY(layer.convtr.create_state(rows, &s.convtr, state->scratch));
+        PTTS_TRY(layer.convtr.create_state(rows, &s.convtr));
         rows *= layer.convtr.stride;
         break;
       case Kind::kResidual:
-        PTTS_TRY(layer.conv.create_state(rows, &s.conv, state->scratch));
-        PTTS_TRY(layer.conv2.create_state(rows, &s.conv2, state->scratch));
+        PTTS_TRY(layer.conv.create_state(rows, &s.conv));
+        PTTS_TRY(layer.conv2.create_state(rows, &s.conv2));
         PTTS_TRY(s.inner.allocate(rows * layer.conv.out, "codec activations"));
         break;
       case Kind::kElu: break;
@@ -161,17 +161,17 @@ float* Seanet::pass(State& state, size_t begin, size_t end, float* x, size_t* ro
     float* result = s.out.data();
     switch (layer.kind) {
       case Kind::kConv:
-        layer.conv.run(s.conv, before, x, *rows, false, result, state.scratch);
+        layer.conv.run(s.conv, before, x, *rows, false, result);
         *rows /= layer.conv.stride;
         break;
       case Kind::kConvTranspose:
-        layer.convtr.run(s.convtr, before, x, *rows, result, state.scratch);
+        layer.convtr.run(s.convtr, before, x, *rows, result);
         *rows *= layer.convtr.stride;
         break;
       case Kind::kResidual:  // in place, on the output of the layer before
-        layer.conv.run(s.conv, Activation::kElu, x, *rows, false, s.inner.data(), state.scratch);
+        layer.conv.run(s.conv, Activation::kElu, x, *rows, false, s.inner.data());
         result = x;
-        layer.conv2.run(s.conv2, Activation::kElu, s.inner.data(), *rows, true, result, state.scratch);
+        layer.conv2.run(s.conv2, Activation::kElu, s.inner.data(), *rows, true, result);
         break;
       case Kind::kElu: result = x; break;
     }

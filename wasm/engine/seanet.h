@@ -35,7 +35,6 @@ class Seanet {
       Buffer<float> inner;  // kResidual: between the two convolutions
     };
     std::vector<PerLayer> layers;
-    Scratch scratch;
     // The last transposed convolution and what follows take the block in pieces whose activations stay in the cache.
     size_t split = 0, piece = 0;  // first layer of that kind (none: their number), its input rows in a piece
     Buffer<float> joined;         // what the pieces make

@@ -120,11 +120,8 @@ ptts_status Session::begin_chunk(bool forced) {
   PTTS_TRY(stream_.reserve(positions));
   TransformerState& state = stream_.state();
   for (size_t i = 0; i < state.layers.size(); ++i) {
-    const KvCache& from = voice_->layers[i];
-    rows_to_cache(from.k.data(), state.capacity, voice_->positions, model_->config.backbone,
-                  &state.layers[i].k);
-    rows_to_cache(from.v.data(), state.capacity, voice_->positions, model_->config.backbone,
-                  &state.layers[i].v);
+    const KvRows& from = voice_->layers[i];
+    state.layers[i].put(0, voice_->positions, from.k.data(), from.v.data(), model_->config.backbone.kv_dim());
   }
   state.position = state.cached = voice_->positions;
   stream_.feed_text(chunk.ids);
@@ -133,10 +130,8 @@ ptts_status Session::begin_chunk(bool forced) {
     const float logit = stream_.eos_logit();
     probe::record("prefill.hidden", stream_.hidden(), {model_->flow_lm.hidden});
     probe::record("prefill.eos_logit", &logit, {1});
-    record_cache("prefill.kv.first", state.layers.front(), state.capacity, state.cached,
-                 model_->config.backbone);
-    record_cache("prefill.kv.last", state.layers.back(), state.capacity, state.cached,
-                 model_->config.backbone);
+    record_cache("prefill.kv.first", state.layers.front(), state.cached, model_->config.backbone);
+    record_cache("prefill.kv.last", state.layers.back(), state.cached, model_->config.backbone);
   }
   if (options_.rng == PTTS_RNG_CHUNK) {
     generator_ = Generator(chunk_seed(options_.seed, static_cast<uint32_t>(chunk_)));

@@ -92,6 +92,12 @@ inline __attribute__((always_inline)) void each(F&& f) {
   each(f, std::make_index_sequence<N>());
 }
 
+// Reads and forgets.
+inline void touch(const float* p) {
+  const float value = *p;
+  asm volatile("" : : "r"(value));
+}
+
 // A constant that stays in a register or in memory.  Left to itself, clang writes vector constants where they are used, and V8
 // builds each anew, in up to four instructions, in every turn of a loop.
 inline F32x4 held(float x) {

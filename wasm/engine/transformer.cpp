@@ -38,36 +38,26 @@ ptts_status Transformer::prepare() {
 
 ptts_status Transformer::create_state(size_t capacity, size_t rows, TransformerState* state) const {
   // A windowed cache is shifted when it is full: twice the window makes that rare.
-  state->capacity = config.context > 0 ? 2 * (config.context + rows) : capacity;
+  const size_t positions = config.context > 0 ? 2 * (config.context + rows) : capacity;
+  state->capacity = (positions + 3) / 4 * 4;
   state->position = state->cached = 0;
   state->layers.clear();
   state->layers.resize(config.layers);
-  for (KvCache& cache : state->layers) {
-    PTTS_TRY(cache.k.allocate(state->capacity * config.kv_dim(), "key cache"));
-    PTTS_TRY(cache.v.allocate(state->capacity * config.kv_dim(), "value cache"));
+  for (size_t i = 0; i < config.layers; ++i) {
+    PTTS_TRY(state->layers[i].allocate(config, state->capacity, layers[i].in_proj.integer()));
   }
   return PTTS_OK;
 }
 
 ptts_status Transformer::grow_state(size_t capacity, TransformerState* state) const {
   if (capacity <= state->capacity) return PTTS_OK;
-  const size_t d = config.head_dim();
-  for (KvCache& cache : state->layers) {
-    for (Buffer<float>* buffer : {&cache.k, &cache.v}) {
-      Buffer<float> larger;
-      PTTS_TRY(larger.allocate(capacity * config.kv_dim(), "key/value cache"));
-      for (size_t h = 0; h < config.kv_heads; ++h) {
-        std::copy_n(buffer->data() + h * state->capacity * d, state->cached * d,
-                    larger.data() + h * capacity * d);
-      }
-      *buffer = std::move(larger);
-    }
-  }
+  capacity = (capacity + 3) / 4 * 4;
+  for (KvCache& cache : state->layers) PTTS_TRY(cache.grow(capacity, state->cached));
   state->capacity = capacity;
   return PTTS_OK;
 }
 
-ptts_status Transformer::create_workspace(size_t rows, size_t positions, Workspace* workspace) const {
+ptts_status Transformer::create_workspace(size_t rows, Workspace* workspace) const {
   const TransformerConfig& c = config;
   workspace->rows = rows;
   PTTS_TRY(workspace->normed.allocate(rows * c.d_model, "activations"));
@@ -75,7 +65,6 @@ ptts_status Transformer::create_workspace(size_t rows, size_t positions, Workspa
   PTTS_TRY(workspace->attended.allocate(rows * c.attn_dim, "activations"));
   PTTS_TRY(workspace->hidden.allocate(rows * c.feed_forward, "activations"));
   PTTS_TRY(workspace->rotation.allocate(rows * c.head_dim(), "activations"));
-  PTTS_TRY(workspace->scratch.scores.allocate(2 * (positions + rows), "attention scores"));
   for (const TransformerLayer& layer : layers) {
     for (const Matrix* m : {&layer.in_proj, &layer.out_proj, &layer.linear1, &layer.linear2}) {
       PTTS_TRY(m->reserve(rows, workspace->scratch));
@@ -96,17 +85,12 @@ void Transformer::attention(const TransformerLayer& layer, size_t rows, Transfor
     const float* rotation = w.rotation.data() + r * d;
     for (size_t h = 0; h < config.heads; ++h) rotate(q + h * d, rotation, d / 2);
     for (size_t h = 0; h < config.kv_heads; ++h) rotate(k + h * d, rotation, d / 2);
-    for (size_t h = 0; h < config.kv_heads; ++h) {
-      const size_t at = (h * state.capacity + state.cached + r) * d;
-      std::copy_n(k + h * d, d, cache.k.data() + at);
-      std::copy_n(k + kv_dim + h * d, d, cache.v.data() + at);
-    }
   }
+  const float* k = w.projected.data() + config.attn_dim;
+  cache.put(state.cached, rows, k, k + kv_dim, width);
   for (size_t h = 0; h < config.heads; ++h) {
-    const size_t head = h / group * state.capacity * d;
-    kernels::attend(w.projected.data() + h * d, width, rows, cache.k.data() + head, cache.v.data() + head,
-                    state.cached + 1, config.context, d, scale, w.scratch.scores.data(),
-                    w.attended.data() + h * d, config.attn_dim);
+    cache.attend(h / group, w.projected.data() + h * d, width, rows, state.cached + 1, config.context, scale,
+                 w.scratch, w.attended.data() + h * d, config.attn_dim);
   }
 }
 
@@ -114,16 +98,9 @@ void Transformer::forward(float* x, size_t rows, TransformerState& state, Worksp
                           bool probe_layers) const {
   const size_t n = config.d_model, d = config.head_dim();
   if (config.context > 0 && state.cached + rows > state.capacity) {
-    const size_t keep = std::min(state.cached, config.context - 1), drop = state.cached - keep;
-    for (KvCache& cache : state.layers) {
-      for (Buffer<float>* buffer : {&cache.k, &cache.v}) {
-        for (size_t h = 0; h < config.kv_heads; ++h) {  // forward copies: the target lies before the source
-          float* head = buffer->data() + h * state.capacity * d;
-          std::copy(head + drop * d, head + state.cached * d, head);
-        }
-      }
-    }
-    state.cached = keep;
+    const size_t keep = std::min(state.cached, config.context - 1), drop = (state.cached - keep) / 4 * 4;
+    for (KvCache& cache : state.layers) cache.drop(drop, state.cached);
+    state.cached -= drop;
   }
   for (size_t r = 0; r < rows; ++r) {
     const float position = static_cast<float>(state.position + r);
@@ -162,32 +139,10 @@ void Transformer::forward(float* x, size_t rows, TransformerState& state, Worksp
   state.cached += rows;
 }
 
-void cache_to_rows(const Buffer<float>& cache, size_t capacity, size_t positions,
-                   const TransformerConfig& config, float* rows) {
-  const size_t d = config.head_dim();
-  for (size_t p = 0; p < positions; ++p) {
-    for (size_t h = 0; h < config.kv_heads; ++h, rows += d) {
-      std::copy_n(cache.data() + (h * capacity + p) * d, d, rows);
-    }
-  }
-}
-
-void rows_to_cache(const float* rows, size_t capacity, size_t positions, const TransformerConfig& config,
-                   Buffer<float>* cache) {
-  const size_t d = config.head_dim();
-  for (size_t p = 0; p < positions; ++p) {
-    for (size_t h = 0; h < config.kv_heads; ++h, rows += d) {
-      std::copy_n(rows, d, cache->data() + (h * capacity + p) * d);
-    }
-  }
-}
-
-void record_cache(const char* name, const KvCache& cache, size_t capacity, size_t positions,
-                  const TransformerConfig& config) {
+void record_cache(const char* name, const KvCache& cache, size_t positions, const TransformerConfig& config) {
   const size_t count = positions * config.kv_dim();
   std::vector<float> both(2 * count);
-  cache_to_rows(cache.k, capacity, positions, config, both.data());
-  cache_to_rows(cache.v, capacity, positions, config, both.data() + count);
+  cache.get(positions, both.data(), both.data() + count);
   probe::record(name, both.data(), {2, positions, config.kv_heads, config.head_dim()});
 }
 

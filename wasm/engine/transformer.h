@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "config.h"
+#include "kv_cache.h"
 #include "matrix.h"
 
 namespace ptts {
@@ -21,12 +22,6 @@ struct TransformerLayer {
   Matrix in_proj, out_proj, linear1, linear2;
   Buffer<float> norm1_weight, norm1_bias, norm2_weight, norm2_bias;
   Buffer<float> scale1, scale2;  // empty without LayerScale
-};
-
-// Keys and values of one layer, oldest first.  A voice holds them as rows of kv_dim floats, a stream head by head, so that a
-// head's rows lie behind each other: [kv_heads][capacity][head_dim].
-struct KvCache {
-  Buffer<float> k, v;
 };
 
 // Where a stream stands.  `position` counts from the start; the caches hold the last `cached` positions.
@@ -53,7 +48,7 @@ class Transformer {
     Scratch scratch;
     size_t rows = 0;
   };
-  [[nodiscard]] ptts_status create_workspace(size_t rows, size_t positions, Workspace* workspace) const;
+  [[nodiscard]] ptts_status create_workspace(size_t rows, Workspace* workspace) const;
 
   // Makes room for more positions; keeps what is cached.
   [[nodiscard]] ptts_status grow_state(size_t capacity, TransformerState* state) const;
@@ -68,15 +63,8 @@ class Transformer {
   Buffer<float> frequencies_;  // [head_dim / 2]
 };
 
-// The first `positions` of a stream's keys or values as rows of kv_dim floats, and back.
-void cache_to_rows(const Buffer<float>& cache, size_t capacity, size_t positions,
-                   const TransformerConfig& config, float* rows);
-void rows_to_cache(const float* rows, size_t capacity, size_t positions, const TransformerConfig& config,
-                   Buffer<float>* cache);
-
 // Records a cache's first `positions` as [2, positions, kv_heads, head_dim].
-void record_cache(const char* name, const KvCache& cache, size_t capacity, size_t positions,
-                  const TransformerConfig& config);
+void record_cache(const char* name, const KvCache& cache, size_t positions, const TransformerConfig& config);
 
 }  // namespace ptts
 

@@ -30,7 +30,7 @@ ptts_status allocate_voice(const Model& model, size_t positions, Voice* voice) {
   voice->head_dim = c.head_dim();
   voice->layers.clear();
   voice->layers.resize(c.layers);
-  for (KvCache& layer : voice->layers) {
+  for (KvRows& layer : voice->layers) {
     PTTS_TRY(layer.k.allocate(positions * c.kv_dim(), "voice"));
     PTTS_TRY(layer.v.allocate(positions * c.kv_dim(), "voice"));
   }
@@ -56,16 +56,13 @@ ptts_status run_prompt(const Model& model, const float* rows, size_t count, Voic
   PTTS_TRY(stream.open(lm, positions));
   if (bos) stream.feed_rows(lm.bos_before_voice.data(), 1);
   stream.feed_rows(rows, count);
-  const size_t capacity = stream.state().capacity;
   if (probe::on) {
-    record_cache("voice.kv.first", stream.state().layers.front(), capacity, positions, model.config.backbone);
-    record_cache("voice.kv.last", stream.state().layers.back(), capacity, positions, model.config.backbone);
+    record_cache("voice.kv.first", stream.state().layers.front(), positions, model.config.backbone);
+    record_cache("voice.kv.last", stream.state().layers.back(), positions, model.config.backbone);
   }
   for (size_t i = 0; i < voice->layers.size(); ++i) {
-    const KvCache& cache = stream.state().layers[i];
     const size_t values = voice->layers[i].k.size();
-    cache_to_rows(cache.k, capacity, positions, model.config.backbone, voice->layers[i].k.data());
-    cache_to_rows(cache.v, capacity, positions, model.config.backbone, voice->layers[i].v.data());
+    stream.state().layers[i].get(positions, voice->layers[i].k.data(), voice->layers[i].v.data());
     PTTS_TRY(check_finite(voice->layers[i].k.data(), values, "the keys that the model made of the prompt"));
     PTTS_TRY(check_finite(voice->layers[i].v.data(), values, "the values that the model made of the prompt"));
   }

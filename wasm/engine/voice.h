@@ -21,7 +21,7 @@ inline constexpr size_t kMaxVoicePositions = 4096;
 inline constexpr float kMaxVoiceSeconds = 120;
 
 struct Voice {
-  std::vector<KvCache> layers;  // [positions][kv_dim] each
+  std::vector<KvRows> layers;  // [positions][kv_dim] each
   size_t positions = 0, kv_heads = 0, head_dim = 0;
 };
 
