@@ -3,7 +3,7 @@
 import { PocketTTSError } from './errors.js';
 import type { Host, Source } from './host.js';
 import type { Layout } from './layout.js';
-import { readPackFile, VOICE_LIMIT } from './pack.js';
+import { openPackFile, VOICE_LIMIT } from './pack.js';
 import type { PackManifest } from './pack.js';
 import type { DoorModelInfo } from './pocket_tts.mjs';
 import type { VoiceOrigin } from './protocol.js';
@@ -22,6 +22,18 @@ export interface LoadedVoice {
   readonly positions: number;
   /** One of the pack's own, shared by all who name it: closed with the backend. */
   readonly shared: boolean;
+}
+
+/** What a voice is made of. */
+export interface VoiceSource {
+  readonly from: VoiceOrigin;
+  readonly size: number;
+  /** Exactly `size` bytes; a slice is good until the next one is asked for. */
+  readonly slices: AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
+}
+
+function inMemory(from: VoiceOrigin, bytes: Uint8Array): VoiceSource {
+  return { from, size: bytes.length, slices: [bytes] };
 }
 
 /** A text being spoken. */
@@ -70,7 +82,7 @@ export abstract class PackBackend<Handle> {
     signal: AbortSignal | undefined,
   ): Promise<Speaking>;
 
-  protected abstract makeVoice(from: VoiceOrigin, name: string): Promise<{ handle: Handle; positions: number }>;
+  protected abstract makeVoice(source: VoiceSource, name: string): Promise<{ handle: Handle; positions: number }>;
   protected abstract releaseVoice(handle: Handle): void;
   protected abstract exportHandle(handle: Handle, name: string): Promise<Uint8Array<ArrayBuffer>>;
   /** Frees what the subclass holds, once. */
@@ -106,45 +118,49 @@ export abstract class PackBackend<Handle> {
         `No voice "${name}" in the pack ${this.manifest.name} (${names.length === 0 ? 'it has none' : `it has: ${names.join(', ')}`})`,
       );
     }
-    const bytes = await readPackFile(this.#host, this.#source, entry, VOICE_LIMIT);
-    return this.#addVoice({ kind: 'file', bytes }, name, true);
+    const file = await openPackFile(this.#host, this.#source, entry, VOICE_LIMIT);
+    try {
+      return await this.#addVoice({ from: { kind: 'file' }, size: file.size, slices: file.slices }, name, true);
+    } finally {
+      await file.close();
+    }
   }
 
   /** The voice file that load() was given; loaded once. */
   voiceGiven(bytes: Uint8Array): Promise<LoadedVoice> {
-    this.#given ??= this.#addVoice({ kind: 'file', bytes }, 'file', true);
+    this.#given ??= this.#addVoice(inMemory({ kind: 'file' }, bytes), 'file', true);
     return this.#given;
   }
 
   /** A voice file (safetensors). */
   voiceFromFile(bytes: Uint8Array, name: string): Promise<LoadedVoice> {
-    return this.#addVoice({ kind: 'file', bytes }, name, false);
+    return this.#addVoice(inMemory({ kind: 'file' }, bytes), name, false);
   }
 
   /** A voice out of a WAV file. */
   voiceFromWav(bytes: Uint8Array, name: string, maxSeconds: number): Promise<LoadedVoice> {
-    return this.#cloneVoice({ kind: 'wav', bytes, maxSeconds }, name);
+    return this.#cloneVoice(inMemory({ kind: 'wav', maxSeconds }, bytes), name);
   }
 
   /** A voice out of mono samples. */
   voiceFromPcm(samples: Float32Array, sampleRate: number, name: string): Promise<LoadedVoice> {
     const bytes = new Uint8Array(samples.buffer, samples.byteOffset, samples.byteLength);
-    return this.#cloneVoice({ kind: 'pcm', bytes, sampleRate }, name);
+    return this.#cloneVoice(inMemory({ kind: 'pcm', sampleRate }, bytes), name);
   }
 
   /** The pack's own word on cloning goes before the engine's: it can say why. */
-  async #cloneVoice(from: VoiceOrigin, name: string): Promise<LoadedVoice> {
+  async #cloneVoice(source: VoiceSource, name: string): Promise<LoadedVoice> {
     const cloning = this.manifest.cloning;
     if (cloning?.available === false) {
       const reason = cloning.reason === undefined ? '' : `: ${cloning.reason}`;
       throw new PocketTTSError('cloning', `The pack ${this.manifest.name} cannot make voices from audio${reason}`);
     }
-    return this.#addVoice(from, name, false);
+    return this.#addVoice(source, name, false);
   }
 
-  async #addVoice(from: VoiceOrigin, name: string, shared: boolean): Promise<LoadedVoice> {
+  async #addVoice(source: VoiceSource, name: string, shared: boolean): Promise<LoadedVoice> {
     if (this.#closed) throw this.disposed;
-    const { handle, positions } = await this.makeVoice(from, name);
+    const { handle, positions } = await this.makeVoice(source, name);
     if (this.closed) {
       this.releaseVoice(handle);
       throw this.disposed;

@@ -88,28 +88,28 @@ export async function readAll(
   limit: number,
   code: ErrorCode = 'pack',
 ): Promise<Uint8Array<ArrayBuffer>> {
-  const slices: Uint8Array[] = [];
-  let total = 0;
+  // By its size, where that is known, before anything of it is read.
+  const refuse = (found: number | string): never => {
+    throw new PocketTTSError(code, `${name}: expected at most ${limit} bytes, found ${found}`);
+  };
   try {
-    // By its size, where that is known, before anything of it is read.
-    if (file.size !== undefined && file.size > limit) {
-      throw new PocketTTSError(code, `${name}: expected at most ${limit} bytes, found ${file.size}`);
-    }
+    if (file.size !== undefined && file.size > limit) refuse(file.size);
+    let all = new Uint8Array(file.size ?? 0);
+    let total = 0;
     for await (const slice of file.slices) {
+      if (total + slice.length > limit) refuse('more');
+      if (total + slice.length > all.length) {
+        const larger = new Uint8Array(Math.max(2 * all.length, total + slice.length));
+        larger.set(all.subarray(0, total));
+        all = larger;
+      }
+      all.set(slice, total);
       total += slice.length;
-      if (total > limit) throw new PocketTTSError(code, `${name}: expected at most ${limit} bytes, found more`);
-      slices.push(slice.slice());
     }
+    return total === all.length ? all : all.slice(0, total);
   } finally {
     await file.close();
   }
-  const all = new Uint8Array(total);
-  let at = 0;
-  for (const slice of slices) {
-    all.set(slice, at);
-    at += slice.length;
-  }
-  return all;
 }
 
 /** A URL that a caller gave as the place of a pack. */
@@ -120,6 +120,9 @@ export function packUrl(pack: string | URL, base?: string): URL {
     throw new PocketTTSError('argument', `pack: expected a URL, found ${shown(String(pack))}`, { cause: error });
   }
 }
+
+/** What a body is read into. */
+const BODY_BYTES = 1 << 18;
 
 /** A source over HTTP, for both hosts. */
 export function urlSource(prefix: URL): Source {
@@ -146,7 +149,7 @@ export function urlSource(prefix: URL): Source {
       }
       // A compressed transfer announces the compressed size.
       const length = response.headers.get('content-encoding') === null ? response.headers.get('content-length') : null;
-      const reader = response.body?.getReader();
+      const reader = response.body === null ? undefined : bodyReader(response.body);
       return {
         size: length === null ? undefined : Number(length),
         slices: bodySlices(reader, url.href, signal),
@@ -158,17 +161,34 @@ export function urlSource(prefix: URL): Source {
   };
 }
 
+/** Reads a body with one buffer, again and again: what lies about until it is collected would be most of a file. */
+interface BodyReader {
+  read(buffer: ArrayBuffer): Promise<{ done: boolean; value?: Uint8Array<ArrayBuffer> | undefined }>;
+  cancel(): Promise<void>;
+}
+
+function bodyReader(body: ReadableStream<Uint8Array<ArrayBuffer>>): BodyReader {
+  try {
+    const reader = body.getReader({ mode: 'byob' });
+    return { read: (buffer) => reader.read(new Uint8Array(buffer)), cancel: () => reader.cancel() };
+  } catch {
+    // Not a stream of bytes everywhere.
+    return body.getReader();
+  }
+}
+
 async function* bodySlices(
-  reader: ReadableStreamDefaultReader<Uint8Array> | undefined,
+  reader: BodyReader | undefined,
   name: string,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<Uint8Array> {
-  for (;;) {
-    const result = await reader?.read().catch((error: unknown) => {
+  for (let buffer = new ArrayBuffer(BODY_BYTES); ; ) {
+    const result = await reader?.read(buffer).catch((error: unknown) => {
       if (signal?.aborted) throw abortError(signal);
       throw new PocketTTSError('network', `${name}: the transfer broke off`, { cause: error });
     });
-    if (result === undefined || result.done) return;
+    if (result?.value === undefined || result.done) return;
     yield result.value;
+    buffer = result.value.buffer;
   }
 }

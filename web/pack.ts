@@ -213,17 +213,9 @@ export async function readManifest(source: Source, signal?: AbortSignal): Promis
 async function* checked(host: Host, source: Source, entry: PackFile, file: OpenFile): AsyncGenerator<Uint8Array> {
   const name = label(source, entry.path);
   const hash = entry.sha256 === undefined ? undefined : host.sha256();
-  let total = 0;
-  for await (const slice of file.slices) {
-    total += slice.length;
-    if (entry.bytes !== undefined && total > entry.bytes) {
-      throw new PocketTTSError('pack', `${name}: expected ${entry.bytes} bytes, found more`);
-    }
+  for await (const slice of entry.bytes === undefined ? file.slices : counted(file.slices, entry.bytes, name)) {
     hash?.update(slice);
     yield slice;
-  }
-  if (entry.bytes !== undefined && total !== entry.bytes) {
-    throw new PocketTTSError('pack', `${name}: expected ${entry.bytes} bytes, found ${total}`);
   }
   const found = hash?.hex();
   if (found !== entry.sha256) {
@@ -241,15 +233,41 @@ export async function openChecked(host: Host, source: Source, entry: PackFile, s
   return { size: entry.bytes ?? file.size, slices: checked(host, source, entry, file), close: () => file.close() };
 }
 
-/** The whole of a small file of a pack, checked. */
-export async function readPackFile(
+/** A small file of a pack, checked while it is read, with its size: exactly so many bytes come. */
+export async function openPackFile(
   host: Host,
   source: Source,
   entry: PackFile,
   limit: number,
-  signal?: AbortSignal,
-): Promise<Uint8Array> {
-  return readAll(await openChecked(host, source, entry, signal), label(source, entry.path), limit);
+): Promise<OpenFile & { readonly size: number }> {
+  const file = await openChecked(host, source, entry);
+  const name = label(source, entry.path);
+  const { size } = file;
+  if (size === undefined || size > limit) {
+    // Refuses what is too large; else it is small enough to be counted.
+    const bytes = await readAll(file, name, limit);
+    return { size: bytes.length, slices: only(bytes), close: () => Promise.resolve() };
+  }
+  return { ...file, size, slices: counted(file.slices, size, name) };
+}
+
+// eslint-disable-next-line @typescript-eslint/require-await -- what reads it waits
+async function* only(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes;
+}
+
+/** Slices that are `size` bytes together, and no others. */
+async function* counted(slices: AsyncIterable<Uint8Array>, size: number, name: string): AsyncGenerator<Uint8Array> {
+  const refuse = (found: number | string): never => {
+    throw new PocketTTSError('pack', `${name}: expected ${size} bytes, found ${found}`);
+  };
+  let total = 0;
+  for await (const slice of slices) {
+    total += slice.length;
+    if (total > size) refuse('more');
+    yield slice;
+  }
+  if (total < size) refuse(total);
 }
 
 /** The configuration as the engine reads it. What JSON cannot hold (a YAML alias to itself, endless nesting) is refused. */

@@ -53,7 +53,17 @@ export interface Calls {
     value: Uint8Array<ArrayBuffer>;
   };
   finish: { args: { readonly where: string }; value: ModelFacts };
-  /** A voice under a number that the caller chose. Answers its positions. */
+  /** The next `length` bytes of the `total` that a voice will be made of; the buffer comes back. */
+  voiceBytes: {
+    args: {
+      readonly voice: number;
+      readonly total: number;
+      readonly buffer: Uint8Array<ArrayBuffer>;
+      readonly length: number;
+    };
+    value: Uint8Array<ArrayBuffer>;
+  };
+  /** A voice, of the bytes that came under a number that the caller chose. Answers its positions. */
   voice: { args: { readonly voice: number; readonly from: VoiceOrigin; readonly name: string }; value: number };
   exportVoice: { args: { readonly voice: number; readonly name: string }; value: Uint8Array<ArrayBuffer> };
   /** Opens a text under a number that the caller chose. Nothing is made before `run`. */
@@ -68,10 +78,11 @@ export interface Calls {
   };
 }
 
+/** What a voice's bytes are. */
 export type VoiceOrigin =
-  | { readonly kind: 'file'; readonly bytes: Uint8Array }
-  | { readonly kind: 'wav'; readonly bytes: Uint8Array; readonly maxSeconds: number }
-  | { readonly kind: 'pcm'; readonly bytes: Uint8Array; readonly sampleRate: number };
+  | { readonly kind: 'file' }
+  | { readonly kind: 'wav'; readonly maxSeconds: number }
+  | { readonly kind: 'pcm'; readonly sampleRate: number };
 
 /** Commands that nobody waits for. */
 export interface Orders {

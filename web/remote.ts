@@ -1,7 +1,7 @@
 // A pack in workers: the caller's side. One worker with a whole instance, two with half a model each, or several whole
 // ones that share the chunks of a text (layout.ts).
 import { PackBackend } from './backend.js';
-import type { BackendState, LoadedVoice, PackLocation, Speaking } from './backend.js';
+import type { BackendState, LoadedVoice, PackLocation, Speaking, VoiceSource } from './backend.js';
 import type { ModelSink } from './builder.js';
 import { describe, PocketTTSError, throwIfAborted } from './errors.js';
 import type { Host, Link } from './host.js';
@@ -22,13 +22,12 @@ import type {
   Orders,
   Stats,
   StreamEvent,
-  VoiceOrigin,
 } from './protocol.js';
 import { abortable } from './turns.js';
 import { engineOptions, namedChunks, textBytes } from './utterance.js';
 import type { Chunk, Frame, MutableChunk, SpeechOptions } from './utterance.js';
 
-/** What carries a weights file to a worker. */
+/** What carries a file to a worker. */
 const BUFFER_BYTES = 1 << 18;
 const BUFFERS = 3;
 /** Frames made ahead of the reader (1.3 s). Credits go back in batches. */
@@ -127,34 +126,34 @@ class Remote {
   }
 }
 
-/** The weights on their way to one worker, in a few buffers that come back. */
+/** A file on its way to one worker, in a few buffers that come back. */
 class Feed {
-  readonly #remote: Remote;
+  readonly #post: (buffer: Uint8Array<ArrayBuffer>, length: number) => Promise<Uint8Array<ArrayBuffer>>;
   readonly #free: Uint8Array<ArrayBuffer>[] = [];
   readonly #sent: Promise<void>[] = [];
   #buffer: Uint8Array<ArrayBuffer> | undefined;
   #length = 0;
 
-  constructor(remote: Remote) {
-    this.#remote = remote;
+  constructor(post: (buffer: Uint8Array<ArrayBuffer>, length: number) => Promise<Uint8Array<ArrayBuffer>>) {
+    this.#post = post;
   }
 
-  async write(slice: Uint8Array, name: string): Promise<void> {
+  async write(slice: Uint8Array): Promise<void> {
     for (let at = 0; at < slice.length; ) {
       this.#buffer ??= this.#free.pop() ?? new Uint8Array(BUFFER_BYTES);
       const part = slice.subarray(at, at + BUFFER_BYTES - this.#length);
       this.#buffer.set(part, this.#length);
       this.#length += part.length;
       at += part.length;
-      if (this.#length === BUFFER_BYTES) this.#send(name);
+      if (this.#length === BUFFER_BYTES) this.#send();
       while (this.#sent.length >= BUFFERS) await this.#sent.shift();
     }
   }
 
-  #send(name: string): void {
+  #send(): void {
     const buffer = this.#buffer;
     if (buffer === undefined) return;
-    const sent = this.#remote.call('feed', { buffer, length: this.#length, name }, [buffer.buffer]).then((back) => {
+    const sent = this.#post(buffer, this.#length).then((back) => {
       this.#free.push(back);
     });
     // Looked at when its turn comes.
@@ -165,8 +164,8 @@ class Feed {
   }
 
   /** The end of a file. */
-  async flush(name: string): Promise<void> {
-    if (this.#length > 0) this.#send(name);
+  async flush(): Promise<void> {
+    if (this.#length > 0) this.#send();
     while (this.#sent.length > 0) await this.#sent.shift();
   }
 }
@@ -175,7 +174,6 @@ class Feed {
 class RemoteSink implements ModelSink {
   readonly #remotes: readonly Remote[];
   #feeds: readonly Feed[] = [];
-  #name = '';
 
   constructor(remotes: readonly Remote[]) {
     this.#remotes = remotes;
@@ -196,16 +194,17 @@ class RemoteSink implements ModelSink {
       role === 'weights-flow-lm' ? duties.speaks : role === 'weights-encoder' ? duties.clones : true,
     );
     await Promise.all(fed.map((remote) => remote.call('file', { role, total, name })));
-    this.#feeds = fed.map((remote) => new Feed(remote));
-    this.#name = name;
+    this.#feeds = fed.map(
+      (remote) => new Feed((buffer, length) => remote.call('feed', { buffer, length, name }, [buffer.buffer])),
+    );
   }
 
-  async feed(slice: Uint8Array, name: string): Promise<void> {
-    await Promise.all(this.#feeds.map((feed) => feed.write(slice, name)));
+  async feed(slice: Uint8Array): Promise<void> {
+    await Promise.all(this.#feeds.map((feed) => feed.write(slice)));
   }
 
   async #flush(): Promise<void> {
-    await Promise.all(this.#feeds.map((feed) => feed.flush(this.#name)));
+    await Promise.all(this.#feeds.map((feed) => feed.flush()));
   }
 
   async finish(where: string): Promise<ModelFacts[]> {
@@ -349,29 +348,34 @@ export class RemoteBackend extends PackBackend<number> {
     return this.#remotes.filter(({ duties }) => duties.speaks);
   }
 
-  protected async makeVoice(from: VoiceOrigin, name: string): Promise<{ handle: number; positions: number }> {
+  protected async makeVoice(source: VoiceSource, name: string): Promise<{ handle: number; positions: number }> {
     const voice = ++numbers;
     const [first, ...others] = this.#speakers;
     if (first === undefined) throw this.disposed;
+    const load = async (remotes: readonly Remote[], { from, size, slices }: VoiceSource): Promise<number> => {
+      const feeds = remotes.map(
+        (remote) =>
+          new Feed((buffer, length) =>
+            remote.call('voiceBytes', { voice, total: size, buffer, length }, [buffer.buffer]),
+          ),
+      );
+      for await (const slice of slices) await Promise.all(feeds.map((feed) => feed.write(slice)));
+      await Promise.all(feeds.map((feed) => feed.flush()));
+      const [positions = 0] = await Promise.all(remotes.map((remote) => remote.call('voice', { voice, from, name })));
+      return positions;
+    };
     try {
-      const positions = await load(first, from);
+      if (source.from.kind === 'file') return { handle: voice, positions: await load(this.#speakers, source) };
       // The others get what the first one made: audio is listened to once.
-      const file = async (): Promise<VoiceOrigin> =>
-        from.kind === 'file' ? from : { kind: 'file', bytes: await first.call('exportVoice', { voice, name }) };
+      const positions = await load([first], source);
       if (others.length > 0) {
-        const made = await file();
-        await Promise.all(others.map((remote) => load(remote, made)));
+        const made = await first.call('exportVoice', { voice, name });
+        await load(others, { from: { kind: 'file' }, size: made.length, slices: [made] });
       }
       return { handle: voice, positions };
     } catch (error) {
       this.releaseVoice(voice);
       throw error;
-    }
-
-    function load(remote: Remote, origin: VoiceOrigin): Promise<number> {
-      // A copy: what is posted would be all that the caller's view is a part of. (A Buffer's slice() is another view.)
-      const bytes = new Uint8Array(origin.bytes);
-      return remote.call('voice', { voice, from: { ...origin, bytes }, name }, [bytes.buffer]);
     }
   }
 

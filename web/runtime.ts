@@ -1,6 +1,6 @@
 // A pack in this thread: an engine instance, its model, the voices in it.
 import { PackBackend } from './backend.js';
-import type { BackendState, LoadedVoice, PackLocation, Speaking } from './backend.js';
+import type { BackendState, LoadedVoice, PackLocation, Speaking, VoiceSource } from './backend.js';
 import { ModelBuilder } from './builder.js';
 import { createEngine } from './engine.js';
 import type { DoorModel, DoorModelInfo, DoorOptions, DoorVoice, Engine } from './engine.js';
@@ -10,11 +10,10 @@ import { EVERYTHING } from './layout.js';
 import type { Layout } from './layout.js';
 import { feedModel } from './pack.js';
 import type { LoadModelOptions, PackManifest } from './pack.js';
-import type { VoiceOrigin } from './protocol.js';
 import { Queue } from './turns.js';
 import { openUtterance } from './utterance.js';
 import type { SpeechOptions } from './utterance.js';
-import { exportVoice, makeVoice } from './voices.js';
+import { exportVoice, makeVoice, VoiceBytes } from './voices.js';
 
 export async function loadRuntime(
   host: Host,
@@ -105,18 +104,31 @@ export class Runtime extends PackBackend<DoorVoice> {
     };
   }
 
-  // Not async functions: an error of the engine is a rejection all the same, and nothing happens in between.
-  protected makeVoice(from: VoiceOrigin, name: string): Promise<{ handle: DoorVoice; positions: number }> {
-    return Promise.resolve().then(() => {
+  protected async makeVoice(source: VoiceSource, name: string): Promise<{ handle: DoorVoice; positions: number }> {
+    // The caller goes on first: an error of the engine is a rejection.
+    await Promise.resolve();
+    const check = (): void => {
       if (this.closed) throw this.disposed;
-      return makeVoice(this.engine, this.model, from, name);
-    });
+    };
+    check();
+    const bytes = new VoiceBytes(this.engine, source.size);
+    try {
+      for await (const slice of source.slices) {
+        check();
+        bytes.add(slice);
+      }
+      check();
+      return makeVoice(this.engine, this.model, bytes, source.from, name);
+    } finally {
+      bytes.release();
+    }
   }
 
   protected releaseVoice(handle: DoorVoice): void {
     this.engine.release(handle);
   }
 
+  // No async function: nothing happens in between.
   protected exportHandle(handle: DoorVoice, name: string): Promise<Uint8Array<ArrayBuffer>> {
     return Promise.resolve().then(() => exportVoice(this.engine, handle, name));
   }

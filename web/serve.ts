@@ -23,7 +23,7 @@ import type {
   Stats,
   StreamEvent,
 } from './protocol.js';
-import { exportVoice, makeVoice, rawChunks } from './voices.js';
+import { exportVoice, makeVoice, rawChunks, VoiceBytes } from './voices.js';
 
 /** Latents in one call of the decoder, at most: the step between two looks at the messages stays short. */
 const BLOCK_LIMIT = 4;
@@ -255,6 +255,7 @@ class DecodingJob implements Job {
 export class Server {
   readonly #connection: Connection;
   readonly #voices = new Map<number, DoorVoice>();
+  readonly #voiceBytes = new Map<number, VoiceBytes>();
   readonly #speaking = new Map<number, SpeakingJob>();
   readonly #decoding = new Map<number, DecodingJob>();
   #engine: Engine | undefined;
@@ -363,6 +364,11 @@ export class Server {
       }
       case 'finish':
         return this.#finish(command.args.where);
+      case 'voiceBytes': {
+        const { voice, total, buffer, length } = command.args;
+        this.#bytesOf(voice, total).add(buffer.subarray(0, length));
+        return buffer;
+      }
       case 'voice':
         return this.#makeVoice(command.args);
       case 'exportVoice': {
@@ -405,10 +411,25 @@ export class Server {
     return voice;
   }
 
+  #bytesOf(voice: number, total: number): VoiceBytes {
+    let bytes = this.#voiceBytes.get(voice);
+    if (bytes === undefined) this.#voiceBytes.set(voice, (bytes = new VoiceBytes(this.engine, total)));
+    return bytes;
+  }
+
+  #dropBytes(voice: number): void {
+    this.#voiceBytes.get(voice)?.release();
+    this.#voiceBytes.delete(voice);
+  }
+
   #makeVoice({ voice, from, name }: Calls['voice']['args']): number {
-    const { handle, positions } = makeVoice(this.engine, this.model, from, name);
-    this.#voices.set(voice, handle);
-    return positions;
+    try {
+      const { handle, positions } = makeVoice(this.engine, this.model, this.#bytesOf(voice, 0), from, name);
+      this.#voices.set(voice, handle);
+      return positions;
+    } finally {
+      this.#dropBytes(voice);
+    }
   }
 
   #obey(order: Order): void {
@@ -429,6 +450,7 @@ export class Server {
       }
       case 'closeVoice': {
         const { voice } = order.args;
+        this.#dropBytes(voice);
         this.engine.release(this.#voices.get(voice));
         this.#voices.delete(voice);
       }

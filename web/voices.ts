@@ -1,24 +1,47 @@
 // Calls on one instance that the calling thread and the workers share: voices, and the chunks of a text.
-import type { DoorModel, DoorSession, DoorVoice, Engine } from './engine.js';
+import type { DoorMemory, DoorModel, DoorSession, DoorVoice, Engine } from './engine.js';
 import type { RawChunk, VoiceOrigin } from './protocol.js';
+
+/** The bytes that a voice is made of, on their way into linear memory. */
+export class VoiceBytes {
+  readonly memory: DoorMemory;
+  readonly #engine: Engine;
+  #filled = 0;
+
+  constructor(engine: Engine, total: number) {
+    this.#engine = engine;
+    this.memory = engine.memory(total);
+  }
+
+  add(bytes: Uint8Array): void {
+    this.#engine.run(() => {
+      this.memory.bytes().set(bytes, this.#filled);
+    });
+    this.#filled += bytes.length;
+  }
+
+  release(): void {
+    this.#engine.release(this.memory);
+  }
+}
 
 export function makeVoice(
   engine: Engine,
   model: DoorModel,
+  { memory }: VoiceBytes,
   from: VoiceOrigin,
   name: string,
 ): { handle: DoorVoice; positions: number } {
   const handle = engine.run((door) => new door.Voice());
   try {
-    engine.withBytes(from.bytes, (memory) =>
-      engine.check(
+    engine.call(
+      () =>
         from.kind === 'file'
           ? handle.load(model, memory)
           : from.kind === 'wav'
             ? handle.fromWav(model, memory, from.maxSeconds)
             : handle.fromPcm(model, memory, from.sampleRate),
-        name,
-      ),
+      name,
     );
     return { handle, positions: engine.run(() => handle.positions()) };
   } catch (error) {
