@@ -153,8 +153,8 @@ function makePack({ flags, paths: [from, to] }) {
   if (defaultVoice !== undefined && !voices.includes(defaultVoice)) {
     throw new Failure(`--default-voice ${defaultVoice}: expected one of the voices (${voices.join(', ') || 'none'})`);
   }
-  const precision = flags.precision ?? before.precision ?? 'f32';
-  if (!['f32', 'q8', 'q4'].includes(precision)) throw new Failure(`--precision ${precision}: expected f32, q8 or q4`);
+  const precision = flags.precision ?? before.precision;
+  if (![undefined, 'f32', 'q8', 'q4'].includes(precision)) throw new Failure(`--precision ${precision}: expected f32, q8 or q4`);
 
   // Everything is there: only now TARGET is touched.
   const license = flags.license ?? before.license;

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -17,7 +18,7 @@ import (
 func TestLoadDescribesTheModel(t *testing.T) {
 	e := load(t, Options{PackFS: fixturePack(t, "lsd6")})
 	info := e.Info()
-	if info.Name != "lsd6" || info.SampleRate != 24000 || info.SamplesPerFrame != 1920 || info.Precision != F32 ||
+	if info.Name != "lsd6" || info.SampleRate != 24000 || info.SamplesPerFrame != 1920 || info.Precision != Q8 ||
 		!info.CanClone || info.WeightBytes == 0 || info.EngineVersion == "" {
 		t.Errorf("unexpected %+v", info)
 	}
@@ -54,18 +55,24 @@ func TestPackFolderAndConfigGiveTheSameSpeech(t *testing.T) {
 
 func TestPrecisionIsThePacksOwnOrAskedFor(t *testing.T) {
 	files := fixturePack(t, "lsd6")
-	quantized := load(t, Options{PackFS: files, Precision: Q8})
-	if got := quantized.Info().Precision; got != Q8 {
-		t.Errorf("precision %q, want q8", got)
-	}
 	manifest := files["pack.json"].Data
-	files["pack.json"] = &fstest.MapFile{Data: bytes.Replace(manifest, []byte(`"format":1`), []byte(`"format":1,"precision":"q8"`), 1)}
-	own := load(t, Options{PackFS: files})
-	if got := own.Info().Precision; got != Q8 {
-		t.Errorf("the pack asks for q8, loaded is %q", got)
+	weights := map[Precision]uint64{}
+	for _, c := range []struct{ own, asked, want Precision }{
+		{"", "", Q8}, {"", F32, F32}, {F32, "", F32}, {F32, Q8, Q8}, {Q4, "", Q4},
+	} {
+		data := manifest
+		if c.own != "" {
+			data = bytes.Replace(manifest, []byte(`"format":1`), fmt.Appendf(nil, `"format":1,"precision":"%s"`, c.own), 1)
+		}
+		files["pack.json"] = &fstest.MapFile{Data: data}
+		info := load(t, Options{PackFS: files, Precision: c.asked}).Info()
+		if info.Precision != c.want {
+			t.Errorf("the pack says %q, asked for is %q: precision %q, want %q", c.own, c.asked, info.Precision, c.want)
+		}
+		weights[info.Precision] = info.WeightBytes
 	}
-	if full, small := load(t, Options{PackFS: files, Precision: F32}).Info().WeightBytes, own.Info().WeightBytes; small >= full {
-		t.Errorf("q8 takes %d bytes, f32 %d", small, full)
+	if weights[Q8] >= weights[F32] || weights[Q4] >= weights[Q8] {
+		t.Errorf("bytes of weights: %v", weights)
 	}
 }
 

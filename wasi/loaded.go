@@ -208,6 +208,9 @@ func (e *Engine) loadModel(ctx context.Context, w *worker, feeds map[string]*fee
 	if wanted == "" {
 		wanted = Precision(e.pack.Precision)
 	}
+	if wanted == "" {
+		wanted = Q8
+	}
 	precision := uint32(max(0, slices.Index(precisions[:], wanted)))
 	handle, err := w.guest.PackOpen(ctx, e.pack.Config, w.parts, precision)
 	if err != nil {

@@ -36,7 +36,7 @@ type Options struct {
 	// Config is a configuration file of the reference (.yaml, .yml) with local paths.
 	Config string
 
-	// Precision is the pack's own when empty.
+	// Precision is the pack's own when empty, and Q8 where the pack names none.
 	Precision Precision
 	// NoCloning leaves the part of the model out that makes voices from audio: less to load, less memory.
 	// CloneVoice then fails with ErrCloning.

@@ -37,7 +37,7 @@ const FLAGS: Flags = {
   language: { kind: 'string', value: 'NAME', help: 'An official model by name (this version fetches none)' },
   config: { kind: 'string', value: 'PATH', help: 'A configuration file of the reference (.yaml) with local weights' },
   checkpoint: { kind: 'string', value: 'PATH', help: 'A training checkpoint (not supported)' },
-  precision: { kind: 'string', value: 'f32|q8|q4', help: "Working precision. Default: the pack's own" },
+  precision: { kind: 'string', value: 'f32|q8|q4', help: "Working precision. Default: the pack's own, else q8" },
   quantize: { kind: 'flag', help: 'Same as --precision q8' },
   'no-quantize': { kind: 'flag', help: 'Same as --precision f32' },
   'sampler-decode-steps': { kind: 'int', value: 'N', help: 'Steps of the sampler. Default: 1' },

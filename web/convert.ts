@@ -10,7 +10,7 @@ import type { DoorModel, Engine } from './engine.js';
 import { describe, PocketTTSError, throwIfAborted } from './errors.js';
 import { fileReason, nodeHost } from './host-node.js';
 import type { Source } from './host.js';
-import { feedModel, openChecked, readManifest } from './pack.js';
+import { feedModel, openChecked, readManifest, workingPrecision } from './pack.js';
 import type { PackFile, PackManifest, Precision } from './pack.js';
 
 const SLICE_BYTES = 1 << 20;
@@ -52,8 +52,8 @@ export async function convertPack(location: PackLocation, target: string, option
     if (![MODEL, ENCODER, MANIFEST].includes(path.toLowerCase())) continue;
     throw new PocketTTSError('pack', `${source.where}: files: ${path}: the converted pack has another file of this name`);
   }
-  const own = manifest.precision === 'f32' ? undefined : manifest.precision;
-  const precision = options.precision ?? own ?? 'q8';
+  const own = workingPrecision(options, manifest);
+  const precision = own === 'f32' ? 'q8' : own;
   const engine = await createEngine(await nodeHost.wasm());
   const model = await load(engine, location, manifest, precision, !withoutEncoder, signal);
 

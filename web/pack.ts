@@ -284,6 +284,14 @@ function configBytes(manifest: PackManifest, source: Source): Uint8Array {
   }
 }
 
+/** What was asked for, else what the pack says of itself, else q8. */
+export function workingPrecision(
+  options: { readonly precision?: Precision | undefined },
+  manifest: PackManifest,
+): Precision {
+  return options.precision ?? manifest.precision ?? 'q8';
+}
+
 export interface LoadModelOptions {
   readonly precision?: Precision | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -325,7 +333,7 @@ export async function feedModel(
   for (const promise of [...opening, starting]) promise?.catch(() => undefined);
   try {
     const sink = await starting;
-    await sink.openPack(config, options.precision ?? manifest.precision ?? 'f32', `${source.where}: configuration`);
+    await sink.openPack(config, workingPrecision(options, manifest), `${source.where}: configuration`);
     if (tokenizer !== undefined && openTokenizer !== undefined) {
       const name = label(source, tokenizer.path);
       const bytes = await readAll(await openTokenizer, name, TOKENIZER_LIMIT);

@@ -38,7 +38,7 @@ export interface LoadOptions extends LayoutOptions {
   readonly pack?: string | URL | undefined;
   /** The voice of calls that name none: one of the pack's, or a voice file. Default: the pack's own choice. */
   readonly voice?: string | Bytes | undefined;
-  /** Default: the pack's own. */
+  /** Working precision. Default: the pack's own where it names one, else `q8`. Parity with the reference is stated for `f32`. */
   readonly precision?: Precision | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((progress: LoadProgress) => void) | undefined;

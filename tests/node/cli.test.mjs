@@ -292,6 +292,7 @@ test('precisions and random streams', async () => {
   const q8 = await speak('--quantize');
   assert.notDeepEqual(q8, f32);
   assert.deepEqual(await speak('--precision', 'q8'), q8);
+  assert.deepEqual(await speak(), q8);
   assert.deepEqual(await speak('--rng', 'torch'), await speak('--rng', 'chunk'));
 });
 

@@ -15,11 +15,28 @@ test('a configuration of the reference becomes a pack that speaks the same', asy
   for (const name of ['lsd6', 'flow_matching']) {
     const lines = make(fixture(name).folder, join(target, name), '--license', 'MIT', '--precision', 'f32');
     assert.match(lines, /^model\.safetensors: \d+ bytes, sha256 [0-9a-f]{64}$/m);
-    const [pack, config] = [await PocketTTS.load({ pack: join(target, name) }), await loadFixture(name)];
+    const [pack, config] = [await PocketTTS.load({ pack: join(target, name) }), await loadFixture(name, { precision: 'f32' })];
     assert.deepEqual((await pack.generate('Hi.')).samples, (await config.generate('Hi.')).samples);
-    assert.deepEqual([pack.info.pack.name, pack.voices], [name, [{ name: 'default', license: 'MIT' }]]);
+    assert.deepEqual([pack.info.pack.name, pack.info.precision, pack.voices], [name, 'f32', [{ name: 'default', license: 'MIT' }]]);
     await pack.dispose();
     await config.dispose();
+  }
+});
+
+test('the working precision: what is asked for, else the pack\'s own word, else q8', async (t) => {
+  const target = join(temporary(t), 'mine');
+  for (const [own, asked, found] of [
+    [undefined, undefined, 'q8'],
+    [undefined, 'f32', 'f32'],
+    ['f32', undefined, 'f32'],
+    ['f32', 'q8', 'q8'],
+    ['q4', undefined, 'q4'],
+  ]) {
+    make(fixture('lsd6').folder, target, ...(own === undefined ? [] : ['--precision', own]));
+    assert.equal(JSON.parse(readFileSync(join(target, 'pack.json'), 'utf8')).precision, own);
+    const tts = await PocketTTS.load({ pack: target, precision: asked, instances: 1 });
+    assert.equal(tts.info.precision, found);
+    await tts.dispose();
   }
 });
 

@@ -80,7 +80,7 @@ test('info says what was chosen and why', async () => {
   assert.match(reason, /^(one core|small model)$/);
   assert.deepEqual(auto, { ...auto, instances: 1, parallel: 1, worker: false });
   const { weightBytes } = auto;
-  const asked = { reason: 'asked for', precision: 'f32', canClone: true, weightBytes };
+  const asked = { reason: 'asked for', precision: 'q8', canClone: true, weightBytes };
   assert.deepEqual(await say({ worker: true, instances: 1 }), { ...asked, instances: 1, parallel: 1, worker: true });
   assert.deepEqual(await say({ instances: 2, parallel: 1 }), { ...asked, instances: 2, parallel: 1, worker: true });
   assert.deepEqual(await say({ worker: false }), { ...asked, instances: 1, parallel: 1, worker: false, reason: 'without workers' });

@@ -284,8 +284,9 @@ func TestEquivalentOptions(t *testing.T) {
 	}
 	same([]string{"--text", "a", "--lsd-decode-steps", "2"}, []string{"--text", "a", "--sampler-decode-steps", "2"})
 	same([]string{"--text", "a", "--lsd-decode-steps", "2", "--sampler-decode-steps", "5"}, []string{"--text", "a", "--sampler-decode-steps=2"})
-	same([]string{"--text", "a"}, []string{"--text=a", "--seed", "42", "--rng", "chunk", "--device", "cpu", "--no-quantize"})
-	same([]string{"--text", "a", "--quantize"}, []string{"--text", "a", "--precision", "q8"})
+	same([]string{"--text", "a"}, []string{"--text=a", "--seed", "42", "--rng", "chunk", "--device", "cpu", "--quantize"})
+	same([]string{"--text", "a"}, []string{"--text", "a", "--precision", "q8"})
+	same([]string{"--text", "a", "--no-quantize"}, []string{"--text", "a", "--precision", "f32"})
 	same([]string{"--text", "a", "--quantize", "--precision", "f32"}, []string{"--text", "a", "--precision", "f32"})
 	same([]string{"--text", "a", "--eos-threshold", "-4", "--max-tokens", "050"}, []string{"--text", "a", "--eos-threshold=-4.0"})
 	if bytes.Equal(say(t, "--text", "a"), say(t, "--text", "a", "--seed", "7")) {

@@ -104,7 +104,7 @@ func newFlags(o *options) *pflag.FlagSet {
 	text("language", "NAME", "An official model by name (this version fetches none)", "", &o.language, &o.languageGiven)
 	text("config", "PATH", "A configuration file of the reference (.yaml) with local weights", "", &o.config, &o.configGiven)
 	text("checkpoint", "PATH", "A training checkpoint (not supported)", "", &o.checkpoint, &o.checkpointGiven)
-	choice("precision", "Working precision. Default: the pack's own", &o.precision, "f32", "q8", "q4")
+	choice("precision", "Working precision. Default: the pack's own, else q8", &o.precision, "f32", "q8", "q4")
 	onOff("quantize", "", "Same as --precision q8", func() { o.precision = "q8" })
 	onOff("no-quantize", "", "Same as --precision f32", func() { o.precision = "f32" })
 	flags.Var(number("N", parseInt, &o.steps), "sampler-decode-steps", "Steps of the sampler. Default: 1")
