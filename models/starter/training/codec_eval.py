@@ -1,11 +1,11 @@
-"""The decoder, or the analytic vocoder, on the true latents of heldout.npz: codec_eval.py WORK COUNT [FOLDER] [--analytic]
+"""The decoder, or the analytic vocoder, on true latents: codec_eval.py WORK COUNT [FOLDER] [--analytic] [--set heldout] [--codec FILE]
 
 Prints signal-to-noise ratio, log-mel difference and level against the analytic vocoder through the same PCA, and writes
 FOLDER/0000.wav ... for asr.py.
 """
 
+import argparse
 import os
-import sys
 
 import numpy as np
 import soundfile as sf
@@ -25,18 +25,25 @@ def mel(x, sr=24000, n=1024, h=240, k=80):
 
 
 def main():
-    work, count = sys.argv[1], int(sys.argv[2])
-    out = next((a for a in sys.argv[3:] if not a.startswith("--")), None)
+    ap = argparse.ArgumentParser()
+    ap.add_argument("work")
+    ap.add_argument("count", type=int)
+    ap.add_argument("folder", nargs="?")
+    ap.add_argument("--analytic", action="store_true")
+    ap.add_argument("--set", default="heldout", help="its latents are WORK/SET.npz")
+    ap.add_argument("--codec", help="instead of WORK/codec.pt")
+    o = ap.parse_args()
+    work, count, out = o.work, o.count, o.folder
     torch.set_num_threads(1)
     pca = {k: v for k, v in np.load(work + "/pca.npz").items()}
-    data, ids = load(work + "/heldout.npz", pca, count), np.load(work + "/heldout.npz")["ids"]
+    data, ids = load(f"{work}/{o.set}.npz", pca, count), np.load(f"{work}/{o.set}.npz")["ids"]
     m = build()
-    m.load_state_dict({k: v.float() for k, v in torch.load(work + "/codec.pt").items()})
+    m.load_state_dict({k: v.float() for k, v in torch.load(o.codec or work + "/codec.pt").items()})
     rows = []
     for (l, u, x), i in zip(data, ids):
         x = x.astype("f4")
         with torch.no_grad():
-            y = x if "--analytic" in sys.argv else decode(m, torch.tensor(latent(l, u))[None])[0, 0].numpy()
+            y = x if o.analytic else decode(m, torch.tensor(latent(l, u))[None])[0, 0].numpy()
         rows.append((10 * np.log10((x**2).sum() / (((x - y) ** 2).sum() + 1e-12)), np.abs(mel(y) - mel(x)).mean(), y.std() / x.std()))
         if out:
             os.makedirs(out, exist_ok=True)

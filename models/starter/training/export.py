@@ -23,7 +23,7 @@ from tokenizer import build
 from train_codec import build as build_codec
 from train_lm import collate, load_shard, predict
 
-LIMIT, SENTENCES = 1.4, 200
+LIMIT, SHARPEN, SENTENCES = 1.4, 0.8, 200
 
 
 @torch.no_grad()
@@ -39,6 +39,19 @@ def variance(net, work):
     return (t2 / n - (t / n) ** 2).sqrt(), (y2 / n - (y / n) ** 2).sqrt()
 
 
+def read_speaker(work, state, raw=False):
+    net, s = Speaker(work + "/tokenizer.model", build()[1]), torch.load(state, weights_only=False)
+    net.load_state_dict({k: v.float() for k, v in s["net" if raw else "ema"].items()})
+    return net
+
+
+def emb_std(net, work, sharpen=SHARPEN, show=False):
+    teacher, ours = variance(net, work)
+    if show:
+        print("deviation against the teacher's:", " ".join(f"{x:.2f}" for x in ours / teacher))
+    return (teacher / ours).clamp(1, LIMIT) ** sharpen
+
+
 def main():
     ap = argparse.ArgumentParser()
     ap.add_argument("work")
@@ -47,20 +60,15 @@ def main():
     ap.add_argument("--codec", help="instead of WORK/codec.pt")
     ap.add_argument("--f32", action="store_true")
     ap.add_argument("--raw", action="store_true")
-    ap.add_argument("--sharpen", type=float, default=0.8)
+    ap.add_argument("--sharpen", type=float, default=SHARPEN)
     o = ap.parse_args()
     os.makedirs(o.out, exist_ok=True)
     shutil.copy(o.work + "/tokenizer.model", o.out + "/tokenizer.model")
-    pieces = build()[1]
-    net, mimi = Speaker(o.work + "/tokenizer.model", pieces), build_codec()
-    s = torch.load(f"{o.work}/{o.name}.state", weights_only=False)
-    net.load_state_dict({k: v.float() for k, v in s["net" if o.raw else "ema"].items()})
+    net, mimi = read_speaker(o.work, f"{o.work}/{o.name}.state", o.raw), build_codec()
     mimi.load_state_dict({k: v.float() for k, v in torch.load(o.codec or o.work + "/codec.pt").items()})
     net.fold()
     if o.sharpen:
-        teacher, ours = variance(net, o.work)
-        net.lm.emb_std[:N_PCA] = (teacher / ours).clamp(1, LIMIT) ** o.sharpen
-        print("deviation against the teacher's:", " ".join(f"{x:.2f}" for x in ours / teacher))
+        net.lm.emb_std[:N_PCA] = emb_std(net, o.work, o.sharpen, show=True)
     sd = {"flow_lm." + k: v for k, v in net.lm.state_dict().items()} | {"mimi." + k: v for k, v in mimi.state_dict().items()}
     sd["flow_lm.speaker_proj_weight"] = torch.zeros(net.lm.dim, 8)
     kind = torch.float32 if o.f32 else torch.float16
@@ -72,8 +80,8 @@ def main():
         voice[n + "offset"] = torch.tensor([PREFIX])
         voice[n + "pad"] = torch.tensor([0])
     save_file(voice, o.out + "/voice.safetensors")
-    yaml.safe_dump(config("tokenizer.model", len(pieces), weights="model.safetensors"), open(o.out + "/config.yaml", "w"), sort_keys=False)
-    print(s["count"], os.path.getsize(o.out + "/model.safetensors"), "bytes")
+    yaml.safe_dump(config("tokenizer.model", len(build()[1]), weights="model.safetensors"), open(o.out + "/config.yaml", "w"), sort_keys=False)
+    print(os.path.getsize(o.out + "/model.safetensors"), "bytes")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ mkdir -p "$D"
 # 1 prompts, 2 tokenizer
 [ -f "$D/train.txt" ] || /usr/bin/python3 "$H/make_text.py" "$D" 160000
 [ "$EVERYDAY" = 0 ] || [ -f "$D/everyday.txt" ] || /usr/bin/python3 "$H/make_everyday.py" "$D" 200000
-[ "$ODD" = 0 ] || [ -f "$D/odd.txt" ] || /usr/bin/python3 "$H/make_odd.py" "$D" $((ODD * 4000))
+[ "$ODD" = 0 ] || [ -f "$D/odd.txt" ] || /usr/bin/python3 "$H/make_odd.py" "$D" 12000
 [ -f "$D/tokenizer.model" ] || $PY "$H/tokenizer.py" "$D"
 # 3 the teacher's parameters, 4 latents; the PCA of the committed codec is reused
 cc "$H/flitedump.c" -O2 -o "$D/flitedump" -lflite_cmu_us_slt -lflite_usenglish -lflite_cmulex -lflite -lm

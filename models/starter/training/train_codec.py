@@ -5,20 +5,26 @@ relative complex spectrum and relative waveform error.  The waveform term is wha
 decoder stays at -0.3 dB.  Continues WORK/codec.state (weights, optimiser, counters) when it exists; --from takes the
 weights of a codec.pt only.  Uses the first shard; the log is WORK/codec.csv.  Matrices and filters go by Muon, the
 rest by Adam, in bf16.  The schedule is a cosine over MINUTES of CPU time.
+
+--lm STATE ...: the last part of the training, when there is a flow LM.  Two examples in three are then what this flow LM
+predicts (with the teacher's pointer, and with the variance that export.py gives it), which is what the decoder hears in
+the pack.  And the target holds the detail that the PCA leaves out: the decoder may guess it from the frames so far.
 """
 
 import argparse
 import os
+import subprocess
 import time
 
 import numpy as np
 import torch
 
-from frames import HOP, LDIM, N_BIN, N_PCA, pitch_bins, synth
+from frames import HOP, LDIM, N_BIN, N_LO, N_PCA, features, pitch_bins, read_dump, synth
 from model import config, decode
 from muon import orthogonal
 
 CROP, BATCH, SENTENCES = 12, 8, 900
+PREDICTED = 2 / 3  # of the examples, with --lm
 
 
 def build():
@@ -39,13 +45,41 @@ def load(path, pca, count):
     return out
 
 
-def latent(l, u, noise=0.0, pitch_noise=0.0, rng=None):
+def load_predicted(work, shard, pca, count, state):
+    """[(true latents, target, predicted latents, target)] of the first sentences of a shard; latents [F, LDIM] as the decoder gets them.
+
+    Both targets hold what the PCA leaves out; that of the predicted latents is what they say in all else, right or wrong.
+    """
+    from export import emb_std, read_speaker
+    from train_lm import collate, load_shard, predict
+
+    lines = b"\n".join(open(f"{work}/{shard}", "rb").read().split(b"\n")[:count]) + b"\n"
+    with open(f"{work}/codec.bin", "wb") as f:
+        subprocess.run([f"{work}/flitedump"], input=lines, stdout=f, check=True)
+    net = read_speaker(work, state)
+    scale, out = emb_std(net, work).numpy(), []
+    sentences = dict(zip(np.load(f"{work}/{shard}.npz")["ids"], load_shard(f"{work}/{shard}.npz")))
+    mu, V, std = pca["mu"], pca["V"], pca["std"]
+    for n, p, _ in read_dump(f"{work}/codec.bin"):
+        if n not in sentences:
+            continue
+        full, u = features(p)
+        true = (full - mu) @ V.T / std
+        detail = full - (true * std) @ V - mu
+        with torch.no_grad():
+            z = predict(net, collate([sentences[n]]))[0][0, : len(u)].numpy()
+        z[:, :N_PCA] *= scale[:N_PCA]
+        z[:, N_PCA + N_BIN + 1 :] = 0  # the pointer is not heard
+        said = synth((z[:, :N_PCA] * std) @ V + mu + detail, N_LO + z[:, N_PCA : N_PCA + N_BIN].argmax(1))
+        out.append((latent(true, u), (synth(full, u) / 24000).astype("f2"), z, (said / 24000).astype("f2")))
+    os.remove(f"{work}/codec.bin")
+    return out
+
+
+def latent(l, u):
     z = np.zeros((len(l), LDIM), "f4")
     z[:, :N_PCA] = l
     z[:, N_PCA : N_PCA + N_BIN] = pitch_bins(u)
-    if rng is not None:
-        z[:, :N_PCA] += noise * rng.randn(len(l), N_PCA)
-        z[:, N_PCA : N_PCA + N_BIN] += pitch_noise * rng.randn(len(l), N_BIN)
     z[:, N_PCA + N_BIN] = 1
     return z
 
@@ -117,13 +151,20 @@ def main():
     ap.add_argument("--until", type=float, default=0.0, help="wall-clock minutes after which the schedule is over in any case")
     ap.add_argument("--fresh", action="store_true")
     ap.add_argument("--from", dest="start")
+    ap.add_argument("--lm", help="state of a flow LM")
+    ap.add_argument("--shards", default="shard_00", help="with --lm: SENTENCES of each, by commas")
     o = ap.parse_args()
     work, device = o.work, "cuda" if torch.cuda.is_available() else "cpu"
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     torch.manual_seed(0)
     rng = np.random.RandomState(0)
     pca = {k: v for k, v in np.load(work + "/pca.npz").items()}
-    data = [d for d in load(work + "/shard_00.npz", pca, SENTENCES) if len(d[0]) > CROP]
+    if o.lm:
+        data = [d for s in o.shards.split(",") for d in load_predicted(work, s, pca, SENTENCES, o.lm)]
+    else:
+        data = [(latent(l, u), x) for l, u, x in load(work + "/shard_00.npz", pca, SENTENCES)]
+    data = [d for d in data if len(d[0]) > CROP]
+    print(len(data), "sentences", flush=True)
     mimi = build().to(device)
     initialise(mimi, pca["std"])
     params = [p for n, p in mimi.named_parameters() if not n.startswith(("encoder", "downsample"))]
@@ -160,10 +201,15 @@ def main():
             g["lr"] = o.lr * min(1, (count["step"] - first + 1) / 50) * (0.5 * (1 + np.cos(np.pi * f)) * 0.97 + 0.03)
         Z, X = [], []
         for _ in range(BATCH):
-            l, u, x = data[rng.randint(len(data))]
-            k = rng.randint(0, len(l) - CROP + 1) if rng.rand() > 0.1 else 0
-            noise = rng.choice([0, 0.1, 0.2])
-            Z.append(latent(l[k : k + CROP], u[k : k + CROP], noise * np.minimum(1, 0.5 / pca["std"]), noise / 2, rng))
+            d = data[rng.randint(len(data))]
+            predicted = 2 if o.lm and rng.rand() < PREDICTED else 0
+            z, x = d[predicted : predicted + 2]
+            k = rng.randint(0, len(z) - CROP + 1) if rng.rand() > 0.1 else 0
+            z = z[k : k + CROP].copy()
+            noise = 0 if predicted else rng.choice([0, 0.1, 0.2])
+            z[:, :N_PCA] += noise * np.minimum(1, 0.5 / pca["std"]) * rng.randn(CROP, N_PCA)
+            z[:, N_PCA : N_PCA + N_BIN] += noise / 2 * rng.randn(CROP, N_BIN)
+            Z.append(z)
             X.append(x[k * HOP : (k + CROP) * HOP].astype("f4"))
         with torch.autocast(device, torch.bfloat16):
             y = decode(mimi, torch.tensor(np.stack(Z)).to(device))[:, 0].float()
