@@ -28,9 +28,13 @@ ptts_status FlowLmStream::reserve(size_t positions) {
   return state_.layers.front().reserve(kPrefillRows, positions, workspace_.scratch);
 }
 
-void FlowLmStream::forward(size_t rows, bool probe_layers) {
+void FlowLmStream::forward(size_t rows, bool prompt) {
   const size_t d = lm_->transformer.config.d_model;
-  lm_->transformer.forward(rows_.data(), rows, state_, workspace_, probe_layers);
+  if (prompt && !probe::on) {  // of a prompt only the cache is used; recordings show its last row, too
+    lm_->transformer.fill_cache(rows_.data(), rows, state_, workspace_);
+    return;
+  }
+  lm_->transformer.forward(rows_.data(), rows, state_, workspace_, !prompt);
   std::copy_n(rows_.data() + (rows - 1) * d, d, last_.data());
 }
 
@@ -39,7 +43,7 @@ void FlowLmStream::feed_rows(const float* rows, size_t count) {
   for (size_t begin = 0; begin < count; begin += kPrefillRows) {
     const size_t here = std::min(kPrefillRows, count - begin);
     std::copy_n(rows + begin * d, here * d, rows_.data());
-    forward(here, false);
+    forward(here, true);
   }
 }
 
@@ -56,14 +60,14 @@ void FlowLmStream::feed_text(std::span<const int32_t> ids) {
       if (lm_->rank > 0) lm_->embed_proj.apply(row, 1, {}, rows_.data() + i * d, workspace_.scratch);
     }
     if (probe::on) probe::record("text.emb", rows_.data(), {here, d});
-    forward(here, false);
+    forward(here, true);
   }
 }
 
 void FlowLmStream::feed_latent(const float* latent) {
   const float* input = latent != nullptr ? latent : lm_->bos_emb.data();
   lm_->input_linear.apply(input, 1, {}, rows_.data(), workspace_.scratch);
-  forward(1, true);
+  forward(1, false);
   run_heads();
 }
 

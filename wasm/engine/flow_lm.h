@@ -42,7 +42,7 @@ class FlowLmStream {
   void feed_text(std::span<const int32_t> ids);
   // One latent (null: the start); leaves the hidden vector and the EOS logit of this position.
   void feed_latent(const float* latent);
-  // The heads at the last position fed; feed_latent does it by itself.
+  // The heads at the last position fed, while recording also after a prompt; feed_latent does it by itself.
   void run_heads();
 
   const float* hidden() const { return hidden_.data(); }
@@ -52,7 +52,7 @@ class FlowLmStream {
   FlowNet::Workspace& flow() { return flow_; }
 
  private:
-  void forward(size_t rows, bool probe_layers);
+  void forward(size_t rows, bool prompt);
 
   const FlowLm* lm_ = nullptr;
   TransformerState state_;

@@ -218,24 +218,38 @@ void Matrix::packed_row(size_t j, uint8_t* out) const {
   }
 }
 
-void Matrix::product(const kernels::IntegerRows& rows, size_t m, Epilogue epilogue, float* y,
-                     size_t ldy) const {
+// Columns [first, n) of y.
+void Matrix::product(size_t first, const kernels::IntegerRows& rows, size_t m, Epilogue epilogue,
+                     float* y) const {
+  const size_t count = n_ - first, at = first * rows.k;
+  const float* scales = scales_.data() + first * blocks();
+  y += first;
+  if (epilogue.bias != nullptr) epilogue.bias += first;
   if (type_ == Type::kInt4) {
-    kernels::gemm_i4(rows, m, int4_.data(), scales_.data(), n_, epilogue, y, ldy);
+    kernels::gemm_i4(rows, m, int4_.data() + at / 2, scales, count, epilogue, y, n_);
   } else if (type_ == Type::kInt8) {
-    kernels::gemm_i8(rows, m, int8_.data(), scales_.data(), n_, epilogue, y, ldy);
+    kernels::gemm_i8(rows, m, int8_.data() + at, scales, count, epilogue, y, n_);
   } else {
-    kernels::gemm_i16(rows, m, int16_.data(), scales_.data(), n_, epilogue, y, ldy);
+    kernels::gemm_i16(rows, m, int16_.data() + at, scales, count, epilogue, y, n_);
   }
 }
 
 void Matrix::apply(Activation activation, float* x, size_t m, Epilogue epilogue, float* y,
                    Scratch& scratch) const {
+  apply_columns(0, activation, x, m, epilogue, y, scratch);
+}
+
+void Matrix::apply_from(size_t first, const float* x, size_t m, float* y, Scratch& scratch) const {
+  apply_columns(first, Activation::kNone, const_cast<float*>(x), m, {}, y, scratch);
+}
+
+void Matrix::apply_columns(size_t first, Activation activation, float* x, size_t m, Epilogue epilogue,
+                           float* y, Scratch& scratch) const {
   if (integer()) {
     kernels::quantize_rows_i16(activation, x, channels_, m, channels_, k8_, input_limit(k8_),
                                scratch.row.data(), scratch.rows.data(), scratch.scales.data());
     const size_t length = segment(k8_);
-    product({scratch.rows.data(), scratch.scales.data(), k8_, k8_, length, length, 1}, m, epilogue, y, n_);
+    product(first, {scratch.rows.data(), scratch.scales.data(), k8_, k8_, length, length, 1}, m, epilogue, y);
     return;
   }
   switch (activation) {
@@ -244,7 +258,8 @@ void Matrix::apply(Activation activation, float* x, size_t m, Epilogue epilogue,
     case Activation::kGelu: kernels::gelu_tanh(x, m * k(), x); break;
     case Activation::kSilu: kernels::silu(x, m * k(), x); break;
   }
-  kernels::gemm_f32(x, k(), m, panels_.data(), n_, k(), epilogue, y, n_);
+  if (epilogue.bias != nullptr) epilogue.bias += first;
+  kernels::gemm_f32(x, k(), m, panels_.data() + first * k(), n_ - first, k(), epilogue, y + first, n_);
 }
 
 void Matrix::apply_windows(const float* x, size_t ldx, size_t m, Epilogue epilogue, float* y) const {
@@ -254,8 +269,9 @@ void Matrix::apply_windows(const float* x, size_t ldx, size_t m, Epilogue epilog
 void Matrix::apply_windows(const int16_t* values, float scale, size_t stride, size_t spacing, size_t m,
                            Epilogue epilogue, float* y) const {
   const size_t length = segment(run(spacing));
-  product({values, &scale, taps_ * k8_, stride * k8_, length, spacing == 1 ? length : spacing * k8_, 0}, m,
-          epilogue, y, n_);
+  const kernels::IntegerRows rows = {
+      values, &scale, taps_ * k8_, stride * k8_, length, spacing == 1 ? length : spacing * k8_, 0};
+  product(0, rows, m, epilogue, y);
 }
 
 float Matrix::block_scale(Activation activation, float low, float high, size_t spacing) const {

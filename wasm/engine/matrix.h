@@ -65,6 +65,8 @@ class Matrix {
   void apply(const float* x, size_t m, kernels::Epilogue epilogue, float* y, Scratch& scratch) const {
     apply(kernels::Activation::kNone, const_cast<float*>(x), m, epilogue, y, scratch);
   }
+  // Columns [first, n) of y alone; `first` is a multiple of kPanel.
+  void apply_from(size_t first, const float* x, size_t m, float* y, Scratch& scratch) const;
   // The same over windows: f32 rows `ldx` apart that overlap ...
   void apply_windows(const float* x, size_t ldx, size_t m, kernels::Epilogue epilogue, float* y) const;
   // ... or quantised rows of k8() (see quantize_block), of which output row i reads those from i * stride on, each `spacing`th.
@@ -109,8 +111,10 @@ class Matrix {
   // The integers of row j, k of them, taps one behind the other.
   void put_integers(size_t j, const int16_t* row);
   void integers(size_t j, int16_t* row) const;
-  void product(const kernels::IntegerRows& rows, size_t m, kernels::Epilogue epilogue, float* y,
-               size_t ldy) const;
+  void apply_columns(size_t first, kernels::Activation activation, float* x, size_t m,
+                     kernels::Epilogue epilogue, float* y, Scratch& scratch) const;
+  void product(size_t first, const kernels::IntegerRows& rows, size_t m, kernels::Epilogue epilogue,
+               float* y) const;
 
   Type type_ = Type::kF32;
   size_t n_ = 0, taps_ = 1, channels_ = 0, k8_ = 0;

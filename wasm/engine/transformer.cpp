@@ -73,29 +73,35 @@ ptts_status Transformer::create_workspace(size_t rows, Workspace* workspace) con
   return PTTS_OK;
 }
 
-void Transformer::attention(const TransformerLayer& layer, size_t rows, TransformerState& state,
-                            KvCache& cache, Workspace& w) const {
+void Transformer::project(const TransformerLayer& layer, size_t rows, TransformerState& state, KvCache& cache,
+                          Workspace& w, bool queries) const {
   const size_t d = config.head_dim(), kv_dim = config.kv_dim(), width = config.attn_dim + 2 * kv_dim;
-  const size_t group = config.heads / config.kv_heads;
-  const float scale = 1.0f / std::sqrt(static_cast<float>(d));
-  layer.in_proj.apply(w.normed.data(), rows, {}, w.projected.data(), w.scratch);
+  const size_t first = queries ? 0 : config.attn_dim / kernels::kPanel * kernels::kPanel;
+  layer.in_proj.apply_from(first, w.normed.data(), rows, w.projected.data(), w.scratch);
   for (size_t r = 0; r < rows; ++r) {
     float* q = w.projected.data() + r * width;
-    float* k = q + config.attn_dim;
     const float* rotation = w.rotation.data() + r * d;
-    for (size_t h = 0; h < config.heads; ++h) rotate(q + h * d, rotation, d / 2);
-    for (size_t h = 0; h < config.kv_heads; ++h) rotate(k + h * d, rotation, d / 2);
+    for (size_t h = queries ? 0 : config.heads; h < config.heads + config.kv_heads; ++h) {
+      rotate(q + h * d, rotation, d / 2);
+    }
   }
   const float* k = w.projected.data() + config.attn_dim;
   cache.put(state.cached, rows, k, k + kv_dim, width);
+}
+
+void Transformer::attend(size_t rows, const TransformerState& state, const KvCache& cache,
+                         Workspace& w) const {
+  const size_t d = config.head_dim(), width = config.attn_dim + 2 * config.kv_dim();
+  const size_t group = config.heads / config.kv_heads;
+  const float scale = 1.0f / std::sqrt(static_cast<float>(d));
   for (size_t h = 0; h < config.heads; ++h) {
     cache.attend(h / group, w.projected.data() + h * d, width, rows, state.cached + 1, config.context, scale,
                  w.scratch, w.attended.data() + h * d, config.attn_dim);
   }
 }
 
-void Transformer::forward(float* x, size_t rows, TransformerState& state, Workspace& w,
-                          bool probe_layers) const {
+void Transformer::run(float* x, size_t rows, TransformerState& state, Workspace& w, bool probe_layers,
+                      bool cache_only) const {
   const size_t n = config.d_model, d = config.head_dim();
   if (config.context > 0 && state.cached + rows > state.capacity) {
     const size_t keep = std::min(state.cached, config.context - 1), drop = (state.cached - keep) / 4 * 4;
@@ -125,7 +131,10 @@ void Transformer::forward(float* x, size_t rows, TransformerState& state, Worksp
     };
     kernels::layer_norm(x, rows, n, layer.norm1_weight.data(), layer.norm1_bias.data(), 1e-5f,
                         w.normed.data());
-    attention(layer, rows, state, state.layers[l], w);
+    const bool enough = cache_only && l + 1 == layers.size();
+    project(layer, rows, state, state.layers[l], w, !enough);
+    if (enough) break;
+    attend(rows, state, state.layers[l], w);
     residual(layer.out_proj, kernels::Activation::kNone, w.attended, layer.scale1);
     kernels::layer_norm(x, rows, n, layer.norm2_weight.data(), layer.norm2_bias.data(), 1e-5f,
                         w.normed.data());

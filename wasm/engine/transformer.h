@@ -55,11 +55,22 @@ class Transformer {
 
   // x: `rows` rows of d_model, in place.  Refuses nothing: the caller keeps within what was reserved.
   // `probe_layers` records the last row after each layer as "layer.i".
-  void forward(float* x, size_t rows, TransformerState& state, Workspace& workspace, bool probe_layers) const;
+  void forward(float* x, size_t rows, TransformerState& state, Workspace& workspace,
+               bool probe_layers) const {
+    run(x, rows, state, workspace, probe_layers, false);
+  }
+  // Only what later positions see of these rows: in the last layer their keys and values, nothing else.  x is used up.
+  void fill_cache(float* x, size_t rows, TransformerState& state, Workspace& workspace) const {
+    run(x, rows, state, workspace, false, true);
+  }
 
  private:
-  void attention(const TransformerLayer& layer, size_t rows, TransformerState& state, KvCache& cache,
-                 Workspace& workspace) const;
+  void run(float* x, size_t rows, TransformerState& state, Workspace& workspace, bool probe_layers,
+           bool cache_only) const;
+  // The projections of the normed rows, turned; their keys and values go into the cache.
+  void project(const TransformerLayer& layer, size_t rows, TransformerState& state, KvCache& cache,
+               Workspace& workspace, bool queries) const;
+  void attend(size_t rows, const TransformerState& state, const KvCache& cache, Workspace& workspace) const;
   Buffer<float> frequencies_;  // [head_dim / 2]
 };
 
