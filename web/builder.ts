@@ -2,7 +2,6 @@
 import type { Engine, DoorMemory, DoorModel, DoorPack } from './engine.js';
 import type { PackFileRole, Precision } from './pack.js';
 import type { Duties } from './protocol.js';
-import { plannedBytes } from './reserve.js';
 
 const STAGING_BYTES = 1 << 20;
 
@@ -22,9 +21,6 @@ export class ModelBuilder implements ModelSink {
   readonly #duties: Duties;
   readonly #pack: DoorPack;
   #staging: DoorMemory | undefined;
-  #precision: Precision = 'f32';
-  /** Of the file that was announced and has not begun. */
-  #announced: PackFileRole | undefined;
 
   constructor(engine: Engine, duties: Duties) {
     this.#engine = engine;
@@ -34,7 +30,6 @@ export class ModelBuilder implements ModelSink {
 
   openPack(config: Uint8Array, precision: Precision, where: string): void {
     const { speaks, decodes, clones } = this.#duties;
-    this.#precision = precision;
     this.#engine.withBytes(config, (memory, door) => {
       const parts =
         (speaks ? door.PART_FLOW_LM : 0) |
@@ -65,11 +60,9 @@ export class ModelBuilder implements ModelSink {
         ),
       name,
     );
-    this.#announced = role;
   }
 
   feed(bytes: Uint8Array, name: string): void {
-    this.#reserve(bytes);
     const staging = (this.#staging ??= this.#engine.memory(STAGING_BYTES));
     for (let at = 0; at < bytes.length; at += STAGING_BYTES) {
       const part = bytes.subarray(at, at + STAGING_BYTES);
@@ -78,18 +71,6 @@ export class ModelBuilder implements ModelSink {
         return this.#pack.feed(staging, part.length);
       }, name);
     }
-  }
-
-  /** Grows the memory to what the file will take. What is refused here the engine will ask for piece by piece. */
-  #reserve(slice: Uint8Array): void {
-    if (this.#announced === undefined) return;
-    const bytes = Math.floor(plannedBytes(slice, this.#announced, this.#precision, this.#duties));
-    this.#announced = undefined;
-    this.#engine.run((door) => {
-      const memory = new door.Memory();
-      memory.allocate(bytes);
-      memory.delete();
-    });
   }
 
   /** The model, complete. */

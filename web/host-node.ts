@@ -18,7 +18,7 @@ const SLICE_BYTES = 1 << 20;
 /** Why a file system call failed, without its own idea of what it was called with. */
 export function fileReason(error: unknown): string {
   const code = error instanceof Error && 'code' in error ? error.code : undefined;
-  if (code === 'ENOENT') return 'no such file';
+  if (code === 'ENOENT') return 'no such file or directory';
   if (code === 'EISDIR') return 'is a folder';
   return describe(error).replace(/^E[A-Z0-9]+: (.*?), [a-z]+( '.*)?$/s, '$1');
 }

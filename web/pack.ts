@@ -183,6 +183,21 @@ function nesting(text: string): number {
   return deepest;
 }
 
+/** A key that an object of a JSON text has twice. Readers differ on what that means. */
+function repeatedKey(text: string): string | undefined {
+  const open: (Set<string> | undefined)[] = [];
+  for (const [token] of text.matchAll(/"[^"\\]*(?:\\.[^"\\]*)*"(?:\s*:)?|[{}[\]]/g)) {
+    if (token === '{' || token === '[') open.push(token === '{' ? new Set() : undefined);
+    else if (token === '}' || token === ']') open.pop();
+    else if (token.endsWith(':')) {
+      const key = JSON.parse(token.slice(0, -1)) as string;
+      if (open.at(-1)?.has(key)) return key;
+      open.at(-1)?.add(key);
+    }
+  }
+  return undefined;
+}
+
 /** Reads pack.json of a source. */
 export async function readManifest(source: Source, signal?: AbortSignal): Promise<PackManifest> {
   const where = 'pack.json';
@@ -205,6 +220,10 @@ export async function readManifest(source: Source, signal?: AbortSignal): Promis
   } catch (error) {
     const found = /^\s*</.test(text) ? 'what looks like HTML' : 'something else';
     throw new PocketTTSError('pack', `${source.where}: ${where}: expected JSON, found ${found}`, { cause: error });
+  }
+  const twice = repeatedKey(text);
+  if (twice !== undefined) {
+    throw new PocketTTSError('pack', `${source.where}: ${where}: expected every key once, found ${shown(twice)} twice`);
   }
   return parseManifest(json, `${source.where}: ${where}`);
 }

@@ -1,8 +1,8 @@
 // The worker's side: one instance of the engine that does as it is told (protocol.ts). worker.ts and worker-node.ts
 // connect it to the thread that started it.
 //
-// Streams take turns: one frame of one stream, then the messages that came meanwhile, then the next stream. So an order
-// to close takes effect within one frame, and one long text does not starve another.
+// Streams take turns: one frame of one stream, then one of the next, with a look at the messages that came meanwhile after
+// each frame or a few milliseconds of them. So an order to close takes effect at once, and no long text starves another.
 import { ModelBuilder } from './builder.js';
 import { createEngine } from './engine.js';
 import type { DoorCodec, DoorMemory, DoorModel, DoorSession, DoorVoice, Engine } from './engine.js';
@@ -27,6 +27,9 @@ import { exportVoice, makeVoice, rawChunks, VoiceBytes } from './voices.js';
 
 /** Latents in one call of the decoder, at most: the step between two looks at the messages stays short. */
 const BLOCK_LIMIT = 4;
+
+/** Between two looks at the messages, at least, ms: a look costs a tenth of one, small models make a frame in little more. */
+const LOOK_MS = 5;
 
 /** What connects an instance with its caller. */
 export interface Connection {
@@ -480,6 +483,7 @@ export class Server {
   async #work(): Promise<void> {
     if (this.#working) return;
     this.#working = true;
+    let looked = performance.now();
     try {
       for (let busy = true; busy; ) {
         busy = false;
@@ -488,7 +492,9 @@ export class Server {
             if (!job.ready) continue;
             busy = true;
             job.advance();
+            if (performance.now() - looked < LOOK_MS) continue;
             await this.#connection.pause();
+            looked = performance.now();
           }
         }
       }

@@ -65,5 +65,24 @@ TEST(TensorPlan, EveryShippedConfigurationHasTheReferencesTensors) {
   EXPECT_EQ(configurations, 27u);
 }
 
+TEST(TensorPlan, KnowsAboutWhatAModelWillTake) {
+  const golden::Document document = golden::read_json("plans.json");
+  ASSERT_NE(document, nullptr);
+  yyjson_val* entry =
+      yyjson_obj_get(yyjson_obj_get(yyjson_doc_get_root(document.get()), "configs"), "english_2m_2026-10");
+  ASSERT_NE(entry, nullptr);
+  for (const uint32_t precision : {PTTS_PRECISION_F32, PTTS_PRECISION_Q8, PTTS_PRECISION_Q4}) {
+    Model model;
+    ASSERT_EQ(parse_config(to_json(yyjson_obj_get(entry, "config")), &model.config), PTTS_OK);
+    size_t planned = 0, taken = 0;
+    for (Slot& slot : plan_model(&model)) {
+      planned += slot.working_bytes(precision);
+      ASSERT_EQ(slot.create(precision, false), PTTS_OK) << slot.name;
+      taken += slot.bytes();
+    }
+    EXPECT_NEAR(static_cast<double>(planned), static_cast<double>(taken), 0.02 * static_cast<double>(taken));
+  }
+}
+
 }  // namespace
 }  // namespace ptts

@@ -236,7 +236,7 @@ test('failures are exit 1 with one line', async (t) => {
     [['--lsd-decode-steps', '0'], /^ERROR: --lsd-decode-steps: expected 1 to 1000, found 0$/m],
     [['--max-tokens', '5000'], /^ERROR: --max-tokens: expected 1 to 4096, found 5000$/m],
     [['--max-tokens', '2147483647'], /expected 1 to 4096, found 2147483647/],
-    [['--output-path', '/nowhere/out.wav'], /^ERROR: --output-path \/nowhere\/out\.wav: no such file$/m],
+    [['--output-path', '/nowhere/out.wav'], /^ERROR: --output-path \/nowhere\/out\.wav: no such file or directory$/m],
     [['--output-path', '/dev/full'], /^ERROR: --output-path \/dev\/full: no space left on device$/m],
     [['--voice', huge], /huge\.safetensors: expected at most 67108864 bytes, found 67108865$/m],
     [['--voice', hugeSound], /huge\.wav: expected at most 268435456 bytes, found 268435457$/m],

@@ -170,6 +170,20 @@ test('a pack.json that is not there, not JSON, or a web page', async (t) => {
   await refused(PocketTTS.load({ pack: folder }), 'pack', /HTML/);
 });
 
+test('a key that is there twice', async (t) => {
+  const folder = copy(t);
+  const text = readFileSync(join(folder, 'pack.json'), 'utf8');
+  for (const [extra, found] of [
+    ['"format":1,', 'format'],
+    ['"later":[{"a":1,"b":{"a":1}},{"a":"\\"a\\":","\\u0061":2}],', 'a'],
+    ['"later":{"a":1,"b":["a",{"a":1}],"c":"\\\\"},', undefined],
+  ]) {
+    writeFileSync(join(folder, 'pack.json'), text.replace('{', `{${extra}`));
+    if (found === undefined) await (await PocketTTS.load({ pack: folder })).dispose();
+    else await refused(PocketTTS.load({ pack: folder }), 'pack', new RegExp(`pack\\.json: expected every key once, found "${found}" twice`));
+  }
+});
+
 test('a configuration that is nested without end', async (t) => {
   const folder = copy(t);
   const text = readFileSync(join(folder, 'pack.json'), 'utf8');

@@ -7,12 +7,7 @@
 
 namespace ptts {
 
-// As voices hold them: rows of kv_dim floats, oldest first.
-struct KvRows {
-  Buffer<float> k, v;
-};
-
-// As a stream holds them: head by head, so that a head's rows lie behind each other.  A layer with integer weights keeps
+// Head by head, so that a head's rows lie behind each other.  A layer with integer weights keeps
 // int16 with a scale for each row (see kernels.inc, attend_i16), half the memory of f32.
 class KvCache {
  public:

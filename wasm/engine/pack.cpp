@@ -3,12 +3,14 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 
 namespace ptts {
 
 namespace {
 
 constexpr size_t kStaging = 2048;  // values converted at a time
+constexpr size_t kBlock = 32;      // what the heap adds to a tensor's buffers, about
 
 bool starts_with(std::string_view text, std::string_view prefix) {
   return text.substr(0, prefix.size()) == prefix;
@@ -176,10 +178,17 @@ ptts_status Pack::read_header() {
   header_done_ = true;
   header_ = std::string();
   // All names are judged before the first byte of weights: a wrong file fails at once.
+  size_t bytes = 0;
   for (const TensorEntry& entry : entries_) {
     Target target;
     PTTS_TRY(resolve(entry, &target));
+    const bool whole = target.slot != nullptr && target.what != Slot::kScales;
+    if (whole) bytes += kBlock + target.slot->working_bytes(model_->precision);
   }
+  // Linear memory grows once to what the file takes, not tensor by tensor.  What is refused here is asked for again
+  // piece by piece.
+  void* volatile room = std::malloc(bytes);
+  std::free(room);
   entry_ = 0;
   return begin_tensor();
 }

@@ -244,6 +244,24 @@ MatrixShape Slot::matrix_shape() const {
   }
 }
 
+size_t Slot::working_bytes(uint32_t precision) const {
+  const size_t count = shape_count(shape);
+  if (matrix == nullptr) {
+    if (half != nullptr && precision != PTTS_PRECISION_F32) return count * sizeof(uint16_t);
+    return count * sizeof(float) * (layout == Layout::kConvTransposeBias ? stride : 1);
+  }
+  Matrix like;
+  like.lay_out(matrix_shape(), working(precision));
+  const size_t values = (like.n() + 3) / 4 * 4 * matrix_shape().taps * like.k8();
+  const size_t scales = like.scale_count() * sizeof(float);
+  switch (like.type()) {
+    case Matrix::Type::kF32: return count * sizeof(float);
+    case Matrix::Type::kInt4: return values / 2 + scales;
+    case Matrix::Type::kInt8: return values + scales;
+    default: return 2 * values + scales;
+  }
+}
+
 ptts_status Slot::create(uint32_t precision, bool packed) {
   const char* what = name.c_str();
   switch (layout) {
@@ -264,40 +282,54 @@ ptts_status Slot::create(uint32_t precision, bool packed) {
 
 namespace {
 
-// Where element `at` of a convolution [out, in, kernel] or [in, out, 2 stride] lies in its matrix.
-struct Place {
-  size_t row, column;
-};
-Place conv_place(const Shape& shape, size_t at) {
-  return {at / shape[2] / shape[1], at % shape[2] * shape[1] + at / shape[2] % shape[1]};
-}
-Place transposed_place(const Shape& shape, size_t stride, size_t at) {
-  const size_t tap = at % shape[2], out = at / shape[2] % shape[1], in = at / shape[2] / shape[1];
-  return {tap % stride * shape[1] + out, tap < stride ? shape[0] + in : in};
+// each(i, row, column): where elements [first, first + count) of a convolution, [out, in, kernel] or [in, out, 2 stride],
+// lie in its matrix.
+template <typename Each>
+void walk(const Slot& slot, size_t first, size_t count, Each each) {
+  const Shape& s = slot.shape;
+  size_t tap = first % s[2], middle = first / s[2] % s[1], outer = first / s[2] / s[1];
+  for (size_t i = 0; i < count; ++i) {
+    if (slot.layout == Layout::kConv) {
+      each(i, outer, tap * s[1] + middle);
+    } else {
+      // Tap j of the first half meets x[t], of the second half x[t-1]; output row j mod stride.
+      const bool now = tap < slot.stride;
+      each(i, (now ? tap : tap - slot.stride) * s[1] + middle, now ? s[0] + outer : outer);
+    }
+    if (++tap < s[2]) continue;
+    tap = 0;
+    if (++middle < s[1]) continue;
+    middle = 0;
+    ++outer;
+  }
 }
 
 }  // namespace
 
 void Slot::get(size_t first, float* values, size_t count) const {
-  for (size_t i = 0; i < count; ++i) {
-    const size_t at = first + i;
-    switch (layout) {
-      case Layout::kVector: values[i] = (*vector)[at]; break;
-      case Layout::kTable: values[i] = half != nullptr ? half_to_f32((*half)[at]) : (*vector)[at]; break;
-      case Layout::kConvTransposeBias: values[i] = (*vector)[at]; break;
-      case Layout::kUpsample: values[i] = (*vector)[at % shape[2] * shape[0] + at / shape[2]]; break;
-      case Layout::kMatrix: values[i] = matrix->element(at / shape[1], at % shape[1]); break;
-      case Layout::kConv: {
-        const Place place = conv_place(shape, at);
-        values[i] = matrix->element(place.row, place.column);
-        break;
+  switch (layout) {
+    case Layout::kVector:
+    case Layout::kTable:
+    case Layout::kConvTransposeBias:
+      for (size_t i = 0; i < count; ++i) {
+        values[i] = half != nullptr ? half_to_f32((*half)[first + i]) : (*vector)[first + i];
       }
-      case Layout::kConvTranspose: {
-        const Place place = transposed_place(shape, stride, at);
-        values[i] = matrix->element(place.row, place.column);
-        break;
+      break;
+    case Layout::kUpsample:
+      for (size_t i = 0; i < count; ++i) {
+        values[i] = (*vector)[(first + i) % shape[2] * shape[0] + (first + i) / shape[2]];
       }
-    }
+      break;
+    case Layout::kMatrix:
+      for (size_t i = 0; i < count; ++i) {
+        values[i] = matrix->element((first + i) / shape[1], (first + i) % shape[1]);
+      }
+      break;
+    case Layout::kConv:
+    case Layout::kConvTranspose:
+      walk(*this, first, count,
+           [&](size_t i, size_t row, size_t column) { values[i] = matrix->element(row, column); });
+      break;
   }
 }
 
@@ -321,32 +353,11 @@ ptts_status Slot::put(size_t first, const float* values, size_t count) {
         count -= here;
       }
       break;
-    case Layout::kConv: {
-      size_t tap = first % shape[2], in = first / shape[2] % shape[1], out = first / shape[2] / shape[1];
-      for (size_t i = 0; i < count; ++i) {
-        matrix->put_element(out, tap * shape[1] + in, values[i]);
-        if (++tap < shape[2]) continue;
-        tap = 0;
-        if (++in < shape[1]) continue;
-        in = 0;
-        ++out;
-      }
+    case Layout::kConv:
+    case Layout::kConvTranspose:
+      walk(*this, first, count,
+           [&](size_t i, size_t row, size_t column) { matrix->put_element(row, column, values[i]); });
       break;
-    }
-    case Layout::kConvTranspose: {
-      size_t tap = first % shape[2], out = first / shape[2] % shape[1], in = first / shape[2] / shape[1];
-      for (size_t i = 0; i < count; ++i) {
-        // Tap j of the first half meets x[t], of the second half x[t-1]; output row j mod stride.
-        const size_t row = tap < stride ? tap : tap - stride;
-        matrix->put_element(row * shape[1] + out, tap < stride ? shape[0] + in : in, values[i]);
-        if (++tap < shape[2]) continue;
-        tap = 0;
-        if (++out < shape[1]) continue;
-        out = 0;
-        ++in;
-      }
-      break;
-    }
     case Layout::kConvTransposeBias:
       for (size_t i = 0; i < count; ++i) {
         for (size_t j = 0; j < stride; ++j) (*vector)[j * shape[0] + first + i] = values[i];

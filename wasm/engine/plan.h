@@ -44,6 +44,8 @@ struct Slot {
   // What its matrix is under a precision, and how large.
   Matrix::Type working(uint32_t precision) const;
   MatrixShape matrix_shape() const;
+  // About what it takes then.
+  size_t working_bytes(uint32_t precision) const;
   [[nodiscard]] ptts_status create(uint32_t precision, bool packed);
   // Elements [first, first + count) in the file's order.
   [[nodiscard]] ptts_status put(size_t first, const float* values, size_t count);

@@ -74,7 +74,11 @@ ptts_status Session::open(std::shared_ptr<const Model> model, std::shared_ptr<co
   model_ = std::move(model);
   voice_ = std::move(voice);
   options_ = options;
-  PTTS_TRY(stream_.open(model_->flow_lm, voice_->positions));
+  size_t positions = voice_->positions;  // once, for the longest chunk
+  for (const Chunk& chunk : chunks_) {
+    positions = std::max(positions, voice_->positions + chunk.ids.size() + chunk.max_frames);
+  }
+  PTTS_TRY(stream_.open(model_->flow_lm, positions));
   PTTS_TRY(latent_.allocate(model_->flow_lm.latent, "latent"));
   PTTS_TRY(model_->flow_lm.flow_net.bake_times(static_cast<size_t>(options.decode_steps), &baked_times_,
                                                stream_.flow()));
@@ -119,9 +123,13 @@ ptts_status Session::begin_chunk(bool forced) {
   const size_t positions = voice_->positions + chunk.ids.size() + chunk.max_frames;
   PTTS_TRY(stream_.reserve(positions));
   TransformerState& state = stream_.state();
+  Buffer<float> rows;
+  PTTS_TRY(rows.allocate(2 * voice_->values(), "voice rows"));
+  float* values = rows.data() + voice_->values();
   for (size_t i = 0; i < state.layers.size(); ++i) {
-    const KvRows& from = voice_->layers[i];
-    state.layers[i].put(0, voice_->positions, from.k.data(), from.v.data(), model_->config.backbone.kv_dim());
+    voice_->layers[i].k.get(rows.data());
+    voice_->layers[i].v.get(values);
+    state.layers[i].put(0, voice_->positions, rows.data(), values, model_->config.backbone.kv_dim());
   }
   state.position = state.cached = voice_->positions;
   stream_.feed_text(chunk.ids);

@@ -30,9 +30,10 @@ ptts_status allocate_voice(const Model& model, size_t positions, Voice* voice) {
   voice->head_dim = c.head_dim();
   voice->layers.clear();
   voice->layers.resize(c.layers);
-  for (KvRows& layer : voice->layers) {
-    PTTS_TRY(layer.k.allocate(positions * c.kv_dim(), "voice"));
-    PTTS_TRY(layer.v.allocate(positions * c.kv_dim(), "voice"));
+  const bool exact = model.precision == PTTS_PRECISION_F32;
+  for (Voice::Layer& layer : voice->layers) {
+    PTTS_TRY(layer.k.allocate(positions, c.kv_heads, c.head_dim(), exact));
+    PTTS_TRY(layer.v.allocate(positions, c.kv_heads, c.head_dim(), exact));
   }
   return PTTS_OK;
 }
@@ -60,11 +61,15 @@ ptts_status run_prompt(const Model& model, const float* rows, size_t count, Voic
     record_cache("voice.kv.first", stream.state().layers.front(), positions, model.config.backbone);
     record_cache("voice.kv.last", stream.state().layers.back(), positions, model.config.backbone);
   }
+  Buffer<float> made;
+  PTTS_TRY(made.allocate(2 * voice->values(), "voice rows"));
+  float* values = made.data() + voice->values();
   for (size_t i = 0; i < voice->layers.size(); ++i) {
-    const size_t values = voice->layers[i].k.size();
-    stream.state().layers[i].get(positions, voice->layers[i].k.data(), voice->layers[i].v.data());
-    PTTS_TRY(check_finite(voice->layers[i].k.data(), values, "the keys that the model made of the prompt"));
-    PTTS_TRY(check_finite(voice->layers[i].v.data(), values, "the values that the model made of the prompt"));
+    stream.state().layers[i].get(positions, made.data(), values);
+    PTTS_TRY(check_finite(made.data(), voice->values(), "the keys that the model made of the prompt"));
+    PTTS_TRY(check_finite(values, voice->values(), "the values that the model made of the prompt"));
+    voice->layers[i].k.put(made.data());
+    voice->layers[i].v.put(values);
   }
   return PTTS_OK;
 }
@@ -146,15 +151,54 @@ ptts_status load_layer(const Model& model, const SafetensorsFile& file, size_t l
     return fail(PTTS_ERROR_VOICE, "voice: %s: %zu positions, layer 0 has %zu", key.c_str(), length,
                 voice->positions);
   }
-  const size_t values = length * c.kv_dim(), half = s[2] * c.kv_dim() * dtype_size(cache->dtype);
+  const size_t half = s[2] * c.kv_dim() * dtype_size(cache->dtype);
   const uint8_t* bytes = file.data.data() + cache->begin;
-  to_f32(cache->dtype, bytes, values, voice->layers[layer].k.data());
-  to_f32(cache->dtype, bytes + half, values, voice->layers[layer].v.data());
-  PTTS_TRY(check_finite(voice->layers[layer].k.data(), values, key.c_str()));
-  return check_finite(voice->layers[layer].v.data(), values, key.c_str());
+  Buffer<float> rows;
+  PTTS_TRY(rows.allocate(voice->values(), "voice rows"));
+  for (VoiceRows* to : {&voice->layers[layer].k, &voice->layers[layer].v}) {
+    to_f32(cache->dtype, bytes, rows.size(), rows.data());
+    PTTS_TRY(check_finite(rows.data(), rows.size(), key.c_str()));
+    to->put(rows.data());
+    bytes += half;
+  }
+  return PTTS_OK;
 }
 
 }  // namespace
+
+ptts_status VoiceRows::allocate(size_t positions, size_t kv_heads, size_t head_dim, bool exact) {
+  head_dim_ = head_dim;
+  const size_t heads = positions * kv_heads;
+  if (exact) return exact_.allocate(heads * head_dim, "voice");
+  PTTS_TRY(scales_.allocate(heads, "voice"));
+  return rounded_.allocate(heads * head_dim, "voice");
+}
+
+void VoiceRows::put(const float* rows) {
+  std::copy_n(rows, exact_.size(), exact_.data());
+  constexpr float kLargest = 32767;
+  for (size_t h = 0; h < scales_.size(); ++h) {
+    const float* from = rows + h * head_dim_;
+    int16_t* to = rounded_.data() + h * head_dim_;
+    float largest = 0;
+    for (size_t i = 0; i < head_dim_; ++i) largest = std::max(largest, std::fabs(from[i]));
+    // The least power of two that all values are at most 32767 times as large as.
+    int exponent = 0;
+    std::frexp(largest, &exponent);
+    exponent = std::max(exponent - 15, -100);
+    if (largest > std::ldexp(kLargest, exponent)) ++exponent;
+    const float inverse = std::ldexp(1.0f, -exponent);
+    for (size_t i = 0; i < head_dim_; ++i) {
+      to[i] = static_cast<int16_t>((from[i] * inverse + kernels::kRound) - kernels::kRound);
+    }
+    scales_[h] = std::ldexp(1.0f, exponent);
+  }
+}
+
+void VoiceRows::get(float* rows) const {
+  std::copy_n(exact_.data(), exact_.size(), rows);
+  for (size_t i = 0; i < rounded_.size(); ++i) rows[i] = rounded_[i] * scales_[i / head_dim_];
+}
 
 ptts_status load_voice(const Model& model, std::span<const uint8_t> bytes, Voice* voice) {
   if (!model.has(PTTS_PART_FLOW_LM)) {
@@ -213,14 +257,14 @@ ptts_status encode_voice(const Model& model, const float* samples, size_t count,
 }
 
 ptts_status export_voice(const Voice& voice, void** data, size_t* length) {
-  const size_t half = voice.positions * voice.kv_heads * voice.head_dim;
+  const size_t half = voice.values();
   Buffer<float> caches;  // keys and values of a layer stand behind each other in the file
   PTTS_TRY(caches.allocate(2 * half * voice.layers.size(), "voice file"));
   SafetensorsWriter writer;
   for (size_t i = 0; i < voice.layers.size(); ++i) {
     float* cache = caches.data() + 2 * half * i;
-    std::copy_n(voice.layers[i].k.data(), half, cache);
-    std::copy_n(voice.layers[i].v.data(), half, cache + half);
+    voice.layers[i].k.get(cache);
+    voice.layers[i].v.get(cache + half);
     writer.add_f32(layer_key(i, "cache"), {2, 1, voice.positions, voice.kv_heads, voice.head_dim}, cache);
     writer.add_i64(layer_key(i, "offset"), static_cast<int64_t>(voice.positions));
     writer.add_i64(layer_key(i, "pad"), 0);

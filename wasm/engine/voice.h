@@ -20,9 +20,28 @@ namespace ptts {
 inline constexpr size_t kMaxVoicePositions = 4096;
 inline constexpr float kMaxVoiceSeconds = 120;
 
+// Keys or values of one layer: rows of kv_heads * head_dim floats.  Models of integers keep them in 16 bits, with a power
+// of two for each head of a row: what was rounded once is not changed by being written, read and rounded again.
+class VoiceRows {
+ public:
+  [[nodiscard]] ptts_status allocate(size_t positions, size_t kv_heads, size_t head_dim, bool exact);
+  void put(const float* rows);  // all of them
+  void get(float* rows) const;
+
+ private:
+  size_t head_dim_ = 0;
+  Buffer<float> exact_;
+  Buffer<int16_t> rounded_;
+  Buffer<float> scales_;  // [positions][kv_heads]
+};
+
 struct Voice {
-  std::vector<KvRows> layers;  // [positions][kv_dim] each
+  struct Layer {
+    VoiceRows k, v;
+  };
+  std::vector<Layer> layers;
   size_t positions = 0, kv_heads = 0, head_dim = 0;
+  size_t values() const { return positions * kv_heads * head_dim; }  // keys of a layer
 };
 
 [[nodiscard]] ptts_status load_voice(const Model& model, std::span<const uint8_t> file, Voice* voice);

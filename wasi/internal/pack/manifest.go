@@ -103,6 +103,31 @@ func parseJSON(data []byte) (any, error) {
 	return value, err
 }
 
+// repeatedKey finds a key that an object of the next JSON value, which is well formed, has twice. Readers differ on what
+// that means.
+func repeatedKey(d *json.Decoder) (string, bool) {
+	token, err := d.Token()
+	if err != nil || token != json.Delim('{') && token != json.Delim('[') {
+		return "", false
+	}
+	seen := map[string]bool{}
+	for d.More() {
+		if token == json.Delim('{') {
+			key, _ := d.Token()
+			name, _ := key.(string)
+			if seen[name] {
+				return name, true
+			}
+			seen[name] = true
+		}
+		if name, twice := repeatedKey(d); twice {
+			return name, true
+		}
+	}
+	_, _ = d.Token() // its end
+	return "", false
+}
+
 func parseManifest(data []byte) (*Manifest, error) {
 	data = bytes.TrimPrefix(data, []byte("\ufeff"))
 	if !utf8.Valid(data) {
@@ -122,6 +147,9 @@ func parseManifest(data []byte) (*Manifest, error) {
 	fields, ok := value.(map[string]any)
 	if !ok {
 		return nil, mismatch("content", "an object", value, true)
+	}
+	if key, twice := repeatedKey(json.NewDecoder(bytes.NewReader(data))); twice {
+		return nil, fmt.Errorf("expected every key once, found %s twice", shown(key, true))
 	}
 	if err := json.Unmarshal(data, &raw); err != nil {
 		return nil, errors.New("expected JSON, found something else")

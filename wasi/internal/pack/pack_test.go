@@ -92,6 +92,8 @@ func TestManifestIsRefused(t *testing.T) {
 		"list":                 {`{`, `[{}]`, "pack.json"},
 		"other bytes":          {`"tiny"`, "\"\xff\"", "expected UTF-8"},
 		"deep":                 {`"later": true`, `"later": ` + strings.Repeat("[", 20_000) + strings.Repeat("]", 20_000), "levels of nesting"},
+		"key twice":            {`"later": true`, `"name": "tiny"`, `expected every key once, found "name" twice`},
+		"key twice, inside":    {`"later": true`, `"later": [{"a": "a"}, {"a": 1, "b": {"a": 1}, "\u0061": 2}]`, `expected every key once, found "a" twice`},
 		"second text":          {`"CC0"}`, `"CC0"}]} {`, "pack.json"},
 	} {
 		t.Run(name, func(t *testing.T) {

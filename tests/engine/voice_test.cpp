@@ -1,0 +1,53 @@
+// How a voice is kept.
+#include "voice.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "rng.h"
+
+namespace ptts {
+namespace {
+
+constexpr size_t kPositions = 40, kHeads = 3, kDim = 16;
+
+std::vector<float> kept(const std::vector<float>& rows, bool exact) {
+  VoiceRows voice;
+  EXPECT_EQ(voice.allocate(kPositions, kHeads, kDim, exact), PTTS_OK);
+  voice.put(rows.data());
+  std::vector<float> back(rows.size());
+  voice.get(back.data());
+  return back;
+}
+
+TEST(VoiceRows, RoundOnceAndToAFewParts) {
+  std::vector<float> rows(kPositions * kHeads * kDim);
+  Generator generator(5);
+  generator.normal(rows.data(), rows.size(), 1.0);
+  // Heads of every size, and the largest values that do and do not fit into 16 bits.
+  for (size_t h = 0; h < kPositions * kHeads; ++h) {
+    float* head = rows.data() + h * kDim;
+    const float size = std::ldexp(1.0f, static_cast<int>(h) * 2 - 120);
+    for (size_t i = 0; i < kDim; ++i) head[i] *= size;
+    if (h % 5 == 0) head[0] = size * (h % 2 == 0 ? 32767.0f : 32767.6f);
+    if (h % 7 == 0) std::fill_n(head, kDim, 0.0f);
+  }
+  EXPECT_EQ(kept(rows, true), rows);
+  const std::vector<float> once = kept(rows, false);
+  EXPECT_EQ(kept(once, false), once);
+  EXPECT_NE(once, rows);
+  for (size_t h = 0; h < kPositions * kHeads; ++h) {
+    const auto head = rows.begin() + static_cast<long>(h * kDim);
+    float largest = 0x1p-86f;  // below, there is nothing to hear
+    for (size_t i = 0; i < kDim; ++i) largest = std::max(largest, std::fabs(head[static_cast<long>(i)]));
+    for (size_t i = 0; i < kDim; ++i) {
+      EXPECT_LE(std::fabs(once[h * kDim + i] - rows[h * kDim + i]), largest * 0x1p-15f) << "head " << h;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace ptts
