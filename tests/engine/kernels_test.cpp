@@ -155,6 +155,33 @@ class IntegerProductTest : public KernelTest {
 TEST_F(IntegerProductTest, EightBitWeights) { check<int8_t>(kWeightMax8, scalar::gemm_i8); }
 TEST_F(IntegerProductTest, TwelveBitWeights) { check<int16_t>(kWeightMax16, scalar::gemm_i16); }
 
+TEST_F(IntegerProductTest, PairsOfRows) {
+  for (int round = 0; round < 120; ++round) {
+    const size_t m = round % 10 == 0 ? size(100, 400) : size(1, 40), n = 4 * size(1, 8),
+                 k8 = round % 2 == 0 ? 32 * size(1, 16) : 8 * size(1, 40), ldy = n + size(0, 3);
+    const int32_t limit = std::min(input_limit(2 * k8, kWeightMax16), kPairMax);
+    std::vector<int16_t> a((m + 2) * k8), panels(n * 3 * k8), room((m + 2) * k8);
+    for (int16_t& v : a)
+      v = static_cast<int16_t>(round < 3 ? limit * (random_() % 2 == 0 ? 1 : -1) : integer(limit));
+    for (size_t i = 0; i < panels.size(); ++i) {
+      const size_t part = i / (4 * k8) % 3;
+      panels[i] = static_cast<int16_t>(round < 3 ? kWeightMax16 : integer(kWeightMax16));
+      if (part == 2) panels[i - 4 * k8] = static_cast<int16_t>(panels[i - 8 * k8] + panels[i]);
+    }
+    const std::vector<float> w_scales = floats(n), bias = floats(n), y0 = floats(m * ldy);
+    const Epilogue epilogue{round % 5 == 0 ? nullptr : bias.data(), round % 7 == 1};
+    std::vector<float> expected = y0, y = y0, packed = y0;
+    scalar::gemm_i16_pairs(a.data(), 0.01f, k8, m, panels.data(), w_scales.data(), n, epilogue, nullptr,
+                           expected.data(), ldy);
+    simd128::gemm_pairs<false>(a.data(), 0.01f, k8, m, panels.data(), w_scales.data(), n, epilogue,
+                               room.data(), y.data(), ldy);
+    simd128::gemm_pairs<true>(a.data(), 0.01f, k8, m, panels.data(), w_scales.data(), n, epilogue,
+                              room.data(), packed.data(), ldy);
+    expect_same_bits(y, expected, "pairs");
+    expect_same_bits(packed, expected, "interleaved pairs");
+  }
+}
+
 TEST_F(IntegerProductTest, FourBitWeights) {
   for (int round = 0; round < 100; ++round) {
     const size_t m = size(1, 7), n = size(1, 23), blocks = size(1, 9), k8 = blocks * kBlock4,

@@ -18,7 +18,9 @@ ptts_status Window::create(const Matrix& weight, size_t context, size_t block, s
   first = true;
   if (!weight.integer()) return rows.allocate((context + block) * channels, "convolution state");
   PTTS_TRY(rows.allocate(context * channels, "convolution state"));
-  return values.allocate((context + block) * weight.k8(), "convolution state");
+  PTTS_TRY(room.allocate(weight.room(block), "convolution state"));
+  // Rows of a pair may lie one behind the last.
+  return values.allocate((context + block + 1) * weight.k8(), "convolution state");
 }
 
 void Window::clear(size_t context, size_t channels) {
@@ -73,7 +75,8 @@ void Conv1d::run(State& state, Activation activation, const float* x, size_t row
   const Epilogue epilogue{data_or_null(bias), accumulate};
   state.enter(weight, activation, x, before, rows, in, dilation, replicate);
   if (weight.integer()) {
-    weight.apply_windows(state.values.data(), state.scale, stride, dilation, steps, epilogue, y);
+    weight.apply_windows(state.values.data(), state.scale, stride, dilation, steps, epilogue,
+                         state.room.data(), y);
   } else if (dilation == 1) {
     weight.apply_windows(state.rows.data(), stride * in, steps, epilogue, y);
   } else {
@@ -98,7 +101,7 @@ void ConvTranspose1d::run(State& state, Activation activation, const float* x, s
   const Epilogue epilogue{data_or_null(bias), false};
   state.enter(weight, activation, x, 1, rows, in, 1, false);
   if (weight.integer()) {
-    weight.apply_windows(state.values.data(), state.scale, 1, 1, rows, epilogue, y);
+    weight.apply_windows(state.values.data(), state.scale, 1, 1, rows, epilogue, state.room.data(), y);
   } else {
     weight.apply_windows(state.rows.data(), in, rows, epilogue, y);
   }

@@ -18,7 +18,7 @@ namespace ptts {
 struct Window {
   Buffer<float> rows;  // context and block after the activation; with integer weights the context before it
   Buffer<float> gathered;
-  Buffer<int16_t> values;
+  Buffer<int16_t> values, room;
   float scale = 0;
   bool first = true;
 

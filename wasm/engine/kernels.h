@@ -53,9 +53,11 @@ struct IntegerRows {
   size_t k, step, segment, segment_step, scale_step;
 };
 
-// int16 weights use 12 bits, so that sums of 512 products stay exact with inputs of 13.
+// int16 weights use 12 bits, so that sums of 1,024 products stay exact with inputs of 12 bits and a sign (fewer: more).
 inline constexpr int32_t kWeightMax8 = 127, kWeightMax16 = 2047;
-inline constexpr size_t kSegment16 = 512;
+inline constexpr size_t kSegment16 = 1024;
+// The largest input of gemm_i16_pairs, which takes differences of two.
+inline constexpr int32_t kPairMax = 16383;
 
 // Of 4-bit weights, which are multiplied as 4096 times their value, a block of 32 gives a lane 8 products.
 inline constexpr size_t kBlock4 = 32;

@@ -16,6 +16,7 @@ void Matrix::lay_out(const MatrixShape& shape, Type type) {
   type_ = type;
   n_ = shape.n;
   taps_ = shape.taps;
+  transposed_ = shape.transposed;
   channels_ = shape.channels;
   const size_t group = type == Type::kInt4 ? kernels::kBlock4 : 8;
   k8_ = (channels_ + group - 1) / group * group;
@@ -25,7 +26,7 @@ void Matrix::lay_out(const MatrixShape& shape, Type type) {
 ptts_status Matrix::create(const MatrixShape& shape, Type type, Order order, const char* name) {
   lay_out(shape, type);
   if (type == Type::kF32) return panels_.allocate(kernels::panel_floats(n_, k()), name);
-  const size_t rows = (n_ + 3) / 4 * 4, values = rows * taps_ * k8_;
+  const size_t rows = (n_ + 3) / 4 * 4, values = panel_values();
   switch (type) {
     case Type::kInt4: PTTS_TRY(int4_.allocate(values / 2, name)); break;
     case Type::kInt8: PTTS_TRY(int8_.allocate(values, name)); break;
@@ -125,7 +126,7 @@ void Matrix::put_integers(size_t j, const int16_t* row) {
     return;
   }
   for (size_t t = 0; t < taps_; ++t) {
-    size_t at = j / 4 * 4 * taps_ * k8_ + t * 4 * k8_ + j % 4 * 8;
+    size_t at = panel_at(j, t, 0);
     for (size_t c = 0; c < channels_; c += 8, at += 32) {
       const size_t here = std::min<size_t>(8, channels_ - c);
       for (size_t i = 0; i < here; ++i, ++row) {
@@ -133,6 +134,11 @@ void Matrix::put_integers(size_t j, const int16_t* row) {
           int8_[at + i] = static_cast<int8_t>(*row);
         } else {
           int16_[at + i] = *row;
+          // Between the two taps lies their sum.
+          if (paired()) {
+            int16_t& sum = int16_[t == 0 ? at + i + 4 * k8_ : at + i - 4 * k8_];
+            sum = static_cast<int16_t>(t == 0 ? *row : sum + *row);
+          }
         }
       }
     }
@@ -142,7 +148,7 @@ void Matrix::put_integers(size_t j, const int16_t* row) {
 void Matrix::integers(size_t j, int16_t* row) const {
   for (size_t t = 0; t < taps_; ++t) {
     for (size_t c = 0; c < channels_; ++c, ++row) {
-      const size_t at = j / 4 * 4 * taps_ * k8_ + t * 4 * k8_ + c / 8 * 32 + j % 4 * 8 + c % 8;
+      const size_t at = panel_at(j, t, c);
       if (type_ == Type::kInt4) {
         const size_t p = c % kernels::kBlock4, block = (j / 4 * blocks() + c / kernels::kBlock4) * 4 + j % 4;
         const int byte = int4_[block * 16 + p % 8 * 2 + p / 16],
@@ -267,7 +273,11 @@ void Matrix::apply_windows(const float* x, size_t ldx, size_t m, Epilogue epilog
 }
 
 void Matrix::apply_windows(const int16_t* values, float scale, size_t stride, size_t spacing, size_t m,
-                           Epilogue epilogue, float* y) const {
+                           Epilogue epilogue, int16_t* room, float* y) const {
+  if (paired()) {
+    kernels::gemm_i16_pairs(values, scale, k8_, m, int16_.data(), scales_.data(), n_, epilogue, room, y, n_);
+    return;
+  }
   const size_t length = segment(run(spacing));
   const kernels::IntegerRows rows = {
       values, &scale, taps_ * k8_, stride * k8_, length, spacing == 1 ? length : spacing * k8_, 0};

@@ -24,6 +24,7 @@ struct Scratch {
 
 struct MatrixShape {
   size_t n, taps, channels;  // k = taps * channels
+  bool transposed = false;   // of a transposed convolution: two taps over rows that follow each other
 };
 
 class Matrix {
@@ -70,8 +71,9 @@ class Matrix {
   // The same over windows: f32 rows `ldx` apart that overlap ...
   void apply_windows(const float* x, size_t ldx, size_t m, kernels::Epilogue epilogue, float* y) const;
   // ... or quantised rows of k8() (see quantize_block), of which output row i reads those from i * stride on, each `spacing`th.
+  // `room`: as many values as room() says.
   void apply_windows(const int16_t* values, float scale, size_t stride, size_t spacing, size_t m,
-                     kernels::Epilogue epilogue, float* y) const;
+                     kernels::Epilogue epilogue, int16_t* room, float* y) const;
 
   // One scale for rows of `channels` floats in this range (of which 0 is part), and the rows in integers: as windows with
   // `spacing` read them.
@@ -87,23 +89,37 @@ class Matrix {
   size_t n() const { return n_; }
   size_t k() const { return taps_ * channels_; }
   size_t k8() const { return k8_; }  // channels, rounded up to 8 (4-bit weights: to 32)
+  size_t panel_values() const { return (n_ + 3) / 4 * 4 * panel_taps() * k8_; }  // integers
+  // What apply_windows wants behind the quantised rows of a window: int16 values.
+  size_t room(size_t rows) const { return paired() ? (rows + 2) * k8_ : 0; }
   size_t bytes() const {
     return panels_.bytes() + int4_.bytes() + int8_.bytes() + int16_.bytes() + scales_.bytes();
   }
 
  private:
   int32_t weight_max() const { return type_ == Type::kInt8 ? kernels::kWeightMax8 : kernels::kWeightMax16; }
+  // Two output rows of two taps share a product: see kernels::gemm_i16_pairs.
+  bool paired() const {
+    return transposed_ && type_ == Type::kInt16 && n_ % 4 == 0 && 2 * k8_ <= kernels::kSegment16;
+  }
+  size_t panel_taps() const { return paired() ? 3 : taps_; }
   // Integers of a row whose sums of products are exact, and what they may be for it.
   size_t segment(size_t run) const {
     return type_ == Type::kInt16 ? std::min(run, kernels::kSegment16) : run;
   }
   int32_t input_limit(size_t run) const {
-    return type_ == Type::kInt4 ? kernels::kInputMax4 : kernels::input_limit(segment(run), weight_max());
+    const int32_t limit = kernels::input_limit(segment(run), weight_max());
+    return type_ == Type::kInt4 ? kernels::kInputMax4 : std::min(limit, paired() ? kernels::kPairMax : limit);
   }
   size_t run(size_t spacing) const { return spacing == 1 ? taps_ * k8_ : k8_; }
   size_t scale_at(size_t i) const {
     const size_t j = i / blocks(), b = i % blocks();
     return type_ == Type::kInt4 ? (j / 4 * blocks() + b) * 4 + j % 4 : i;
+  }
+  // Where the integer of row j, tap t, channel c lies in the panels (of int8 and int16).
+  size_t panel_at(size_t j, size_t t, size_t c) const {
+    const size_t part = paired() && t == 1 ? 2 : t;
+    return (j / 4 * panel_taps() + part) * 4 * k8_ + c / 8 * 32 + j % 4 * 8 + c % 8;
   }
   void staged(size_t j, size_t count);
   void quantize_row(size_t j, const float* row);
@@ -117,6 +133,7 @@ class Matrix {
                float* y) const;
 
   Type type_ = Type::kF32;
+  bool transposed_ = false;
   size_t n_ = 0, taps_ = 1, channels_ = 0, k8_ = 0;
   Buffer<float> panels_;
   Buffer<uint8_t> int4_;

@@ -239,7 +239,7 @@ Matrix::Type Slot::working(uint32_t precision) const {
 MatrixShape Slot::matrix_shape() const {
   switch (layout) {
     case Layout::kConv: return {shape[0], shape[2], shape[1]};
-    case Layout::kConvTranspose: return {stride * shape[1], 2, shape[0]};
+    case Layout::kConvTranspose: return {stride * shape[1], 2, shape[0], true};
     default: return {shape[0], 1, shape[1]};
   }
 }
@@ -252,7 +252,7 @@ size_t Slot::working_bytes(uint32_t precision) const {
   }
   Matrix like;
   like.lay_out(matrix_shape(), working(precision));
-  const size_t values = (like.n() + 3) / 4 * 4 * matrix_shape().taps * like.k8();
+  const size_t values = like.panel_values();
   const size_t scales = like.scale_count() * sizeof(float);
   switch (like.type()) {
     case Matrix::Type::kF32: return count * sizeof(float);

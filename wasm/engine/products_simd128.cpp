@@ -323,6 +323,107 @@ template void gemm_integer<true>(const IntegerRows&, size_t, const int8_t*, cons
 template void gemm_integer<true>(const IntegerRows&, size_t, const int16_t*, const float*, size_t, Epilogue,
                                  float*, size_t);
 
+// ---- two taps over pairs of rows ------------------------------------------------------------------------------
+
+namespace {
+
+// The inputs of R pairs of output rows: x0 - x1, x1, x1 - x2 of each.
+struct PairInputs {
+  const int16_t *first, *middle, *last;
+  size_t step;  // between pairs
+};
+
+// R pairs of output rows, two columns; of the last pair maybe only the first row is wanted.
+template <size_t R, size_t U, bool kPacked>
+PTTS_NOINLINE void columns_pairs(const PairInputs& in, size_t k8, size_t pairs, const int16_t* panel,
+                                 const Columns& columns, float* y, size_t ldy) {
+  PairInputs x = in;
+  for (size_t p = 0; p < pairs; p += R, y += 2 * R * ldy) {
+    I32x4 even[R][2] = {}, middle[R][2] = {}, odd[R][2] = {};
+    lane_sums<R, 2, U, kPacked>(x.first, x.step, panel, k8, even);
+    lane_sums<R, 2, U, kPacked>(x.middle, x.step, panel + 4 * k8, k8, middle);
+    lane_sums<R, 2, U, kPacked>(x.last, x.step, panel + 8 * k8, k8, odd);
+    each<R>([&](auto r) {
+      each<2>([&](auto c) {
+        even[r][c] = even[r][c] + middle[r][c];
+        odd[r][c] = middle[r][c] - odd[r][c];
+      });
+      const F32x4 sums =
+          totals_02_13(to_f32(even[r][0]), to_f32(even[r][1]), to_f32(odd[r][0]), to_f32(odd[r][1]));
+      store_pairs(y + 2 * r * ldy, ldy, sums * columns.scale + columns.bias, columns.accumulate);
+    });
+    const size_t by = R * (kPacked ? k8 : x.step);
+    x.first += by;
+    x.middle += by;
+    x.last += by;
+  }
+}
+
+}  // namespace
+
+template <bool kPacked>
+void gemm_pairs(const int16_t* values, float scale, size_t k8, size_t m, const int16_t* panels,
+                const float* w_scales, size_t n, Epilogue epilogue, int16_t* room, float* y, size_t ldy) {
+  static int16_t packed[kPacked ? kPackedValues : 1];
+  const size_t pairs = (m + 1) / 2;
+  for (size_t i = 0; i < (2 * pairs) * k8; i += 8) {
+    store(room + i, load<I16x8>(values + i) - load<I16x8>(values + i + k8));
+  }
+  // Rows that stay in the cache while the panels pass.
+  const size_t most = (kPacked ? kPackedValues / (3 * k8) : 16 * 1024 / k8) / 4 * 4,
+               block = most < 4 ? 4 : most;
+  for (size_t begin = 0; begin < pairs; begin += block) {
+    const size_t here = pairs - begin < block ? pairs - begin : block, fours = here / 4 * 4;
+    const PairInputs x = {room + 2 * begin * k8, values + (2 * begin + 1) * k8, room + (2 * begin + 1) * k8,
+                          2 * k8};
+    const bool pack = kPacked && fours * 3 * k8 <= kPackedValues;
+    PairInputs tiles = x;
+    if (pack) {
+      const int16_t* from[] = {x.first, x.middle, x.last};
+      for (size_t part = 0; part < 3; ++part) {
+        pack_rows({from[part], nullptr, k8, x.step, k8, k8, 0}, fours, packed + part * fours * k8);
+      }
+      tiles = {packed, packed + fours * k8, packed + 2 * fours * k8, x.step};
+    }
+    const auto tile = !pack          ? columns_pairs<4, 1, false>
+                      : k8 % 32 == 0 ? columns_pairs<4, 4, true>
+                                     : columns_pairs<4, 1, true>;
+    const bool half = begin + here == pairs && m % 2 == 1;  // the last pair has one row
+    for (size_t j = 0; j < n; j += 2) {
+      const int16_t* panel = panels + j / 4 * 12 * k8 + j % 4 * 8;
+      const float s0 = w_scales[j] * scale, s1 = w_scales[j + 1] * scale;
+      const float b0 = epilogue.bias == nullptr ? -0.0f : epilogue.bias[j],
+                  b1 = epilogue.bias == nullptr ? -0.0f : epilogue.bias[j + 1];
+      const Columns columns = {{s0, s1, s0, s1}, {b0, b1, b0, b1}, epilogue.accumulate};
+      float* out = y + 2 * begin * ldy + j;
+      const size_t whole = half && fours == here ? fours - 4 : fours;
+      if (whole > 0) tile(tiles, k8, whole, panel, columns, out, ldy);
+      for (size_t p = whole; p < here; ++p) {
+        const PairInputs one = {x.first + p * x.step, x.middle + p * x.step, x.last + p * x.step, x.step};
+        float* row = out + 2 * p * ldy;
+        if (half && p + 1 == here) {
+          float last[4] = {row[0], row[1], 0, 0};
+          columns_pairs<1, 1, false>(one, k8, 1, panel, columns, last, 2);
+          row[0] = last[0];
+          row[1] = last[1];
+        } else {
+          columns_pairs<1, 1, false>(one, k8, 1, panel, columns, row, ldy);
+        }
+      }
+    }
+  }
+}
+
+template void gemm_pairs<false>(const int16_t*, float, size_t, size_t, const int16_t*, const float*, size_t,
+                                Epilogue, int16_t*, float*, size_t);
+template void gemm_pairs<true>(const int16_t*, float, size_t, size_t, const int16_t*, const float*, size_t,
+                               Epilogue, int16_t*, float*, size_t);
+
+void gemm_i16_pairs(const int16_t* values, float scale, size_t k8, size_t m, const int16_t* panels,
+                    const float* w_scales, size_t n, Epilogue epilogue, int16_t* room, float* y, size_t ldy) {
+  gemm_pairs<kChecked>(values, scale, k8, m, panels, w_scales, n, epilogue, room, y, ldy);
+}
+
 void gemm_i8(const IntegerRows& a, size_t m, const int8_t* panels, const float* w_scales, size_t n,
              Epilogue epilogue, float* y, size_t ldy) {
   gemm_integer<kChecked>(a, m, panels, w_scales, n, epilogue, y, ldy);
