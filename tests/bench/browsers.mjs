@@ -1,13 +1,14 @@
 // Chromium and Firefox for the benchmark: a server of the repository's files and one job in one page of a fresh browser.
+import { execFileSync, spawn } from 'node:child_process';
 import { createReadStream, existsSync, mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { createRequire } from 'node:module';
 import { extname, join, normalize } from 'node:path';
-import { setTimeout } from 'node:timers/promises';
-import { chromium } from 'playwright-core';
 import { CHROMIUM_FLAGS, TYPES } from '../browser/common.mjs';
 
 const FLAGS = [...CHROMIUM_FLAGS, '--enable-precise-memory-info'];
+// A page that nobody looks at gets less of a machine.
+const FOREGROUND = ['--disable-renderer-backgrounding', '--disable-background-timer-throttling', '--disable-backgrounding-occluded-windows'];
 // Always the same: what a browser keeps (compiled code) belongs to an origin.
 const PORT = 47613;
 const PAGE_LIMIT_MS = 600_000;
@@ -24,9 +25,9 @@ export function missing(host) {
 
 /**
  * Serves `mounts` (URL folder -> folder) under / and, with the headers that shared memory needs, under /isolated/.
- * `measured()` answers requests for /measured.
+ * `measured()` answers requests for /measured; `finished` gets what is posted to /result.
  */
-async function serve(mounts, measured) {
+async function serve(mounts, measured, finished) {
   const server = createServer((request, response) => {
     let path = normalize(decodeURIComponent(new URL(request.url, 'http://localhost').pathname));
     const headers = {};
@@ -37,6 +38,15 @@ async function serve(mounts, measured) {
     }
     if (path === '/measured') {
       response.writeHead(200, { ...headers, 'content-type': TYPES['.json'] }).end(JSON.stringify(measured()));
+      return;
+    }
+    if (path === '/result') {
+      const parts = [];
+      request.on('data', (part) => parts.push(part));
+      request.on('end', () => {
+        response.writeHead(204, headers).end();
+        finished(JSON.parse(Buffer.concat(parts).toString()));
+      });
       return;
     }
     const mount = Object.keys(mounts).find((name) => path.startsWith(`/${name}/`));
@@ -85,18 +95,24 @@ function peakBelow(root, pattern) {
   return peak;
 }
 
-/** Starts a browser: { page, close(), peak(), version }. */
-async function start(host, profile, modules) {
+/** Starts a browser with a page: { ended, close(), peak(), version() }. */
+async function start(host, url, profile, modules) {
   mkdirSync(profile, { recursive: true });
   if (host === 'chromium') {
-    const context = await chromium.launchPersistentContext(profile, { executablePath: PROGRAMS.chromium, args: FLAGS });
-    const page = await context.newPage();
-    // The processes of a persistent context hang below this one.
+    // Nothing is attached to it: a debugger keeps copies of what a page fetches, in the page's process.
+    const args = ['--headless=new', ...FLAGS, ...FOREGROUND, '--no-default-browser-check', `--user-data-dir=${profile}`, url];
+    const child = spawn(PROGRAMS.chromium, args, { stdio: 'ignore' });
+    const ended = new Promise((resolve) => {
+      child.once('exit', resolve).once('error', resolve);
+    });
     return {
-      page,
-      version: () => context.browser()?.version() ?? '',
-      close: () => context.close(),
-      peak: () => peakBelow(process.pid, /--type=renderer/),
+      ended,
+      version: () => /[\d.]+/.exec(execFileSync(PROGRAMS.chromium, ['--version'], { encoding: 'utf8' }))?.[0] ?? '',
+      close: async () => {
+        child.kill();
+        await ended;
+      },
+      peak: () => peakBelow(child.pid, /--type=renderer/),
     };
   }
   const puppeteer = await import(createRequire(join(modules, 'x.js')).resolve('puppeteer-core'));
@@ -108,8 +124,12 @@ async function start(host, profile, modules) {
     userDataDir: profile,
     protocolTimeout: PAGE_LIMIT_MS,
   });
+  const page = await browser.newPage();
+  await page.goto(url);
   return {
-    page: await browser.newPage(),
+    ended: new Promise((resolve) => {
+      browser.once('disconnected', resolve);
+    }),
     version: () => browser.version(),
     close: () => browser.close(),
     peak: () => peakBelow(browser.process().pid, /-contentproc[^]*\btab\b/),
@@ -119,21 +139,25 @@ async function start(host, profile, modules) {
 /** Runs a job in a fresh browser. `profile` keeps what browsers keep from one start to the next: compiled code. */
 export async function runInBrowser(job, { mounts, profile, modules }) {
   let browser;
-  const server = await serve(mounts, () => ({ peak_bytes: browser.peak() }));
+  let finished;
+  const finish = new Promise((resolve) => {
+    finished = resolve;
+  });
+  const server = await serve(mounts, () => ({ peak_bytes: browser.peak() }), finished);
+  let timer;
   try {
-    browser = await start(job.host, profile, modules);
     const isolated = job.engine === 'onnxruntime-web' && job.threads > 1 ? '/isolated' : '';
     const url = `http://127.0.0.1:${server.address().port}${isolated}/tests/bench/page.html?job=${encodeURIComponent(JSON.stringify({ ...job, pack: `${isolated}/packs/${job.packFolder}` }))}`;
-    await browser.page.goto(url);
-    const end = performance.now() + PAGE_LIMIT_MS;
-    while ((await browser.page.title()) !== 'done') {
-      if (performance.now() > end) throw new Error(`${job.host}: the page did not finish`);
-      await setTimeout(100);
-    }
-    const result = JSON.parse(await browser.page.evaluate(() => document.querySelector('pre').textContent));
+    browser = await start(job.host, url, profile, modules);
+    const late = new Promise((resolve) => {
+      timer = setTimeout(resolve, PAGE_LIMIT_MS, { error: `${job.host}: the page did not finish` });
+    });
+    const gone = browser.ended.then(() => ({ error: `${job.host} ended before the page did` }));
+    const result = await Promise.race([finish, late, gone]);
     if (result.error !== undefined) throw new Error(result.error);
     return { ...result, versions: { [job.host]: await browser.version() } };
   } finally {
+    clearTimeout(timer);
     await browser?.close();
     server.close();
     server.closeAllConnections();
