@@ -283,15 +283,27 @@ func (e *Engine) voice(ctx context.Context, w *worker, v *Voice) (guest.Handle, 
 	if handle, ok := w.voices[v]; ok {
 		return handle, nil
 	}
-	data := v.data
-	if v.file != nil {
-		var err error
-		if data, err = e.pack.Read(*v.file, voiceLimit); err != nil {
-			return 0, err
-		}
+	var handle guest.Handle
+	var err, unread error
+	if v.file == nil {
+		handle, err = w.guest.VoiceLoad(ctx, w.model, v.data)
+	} else {
+		handle, err = w.guest.VoiceRead(ctx, w.model, func(room func(int) ([]byte, error)) error {
+			var refused error
+			err := e.pack.Fill(*v.file, voiceLimit, func(size int) (view []byte, err error) {
+				view, refused = room(size)
+				return view, refused
+			})
+			if refused == nil {
+				unread = err
+			}
+			return err
+		})
 	}
-	handle, err := w.guest.VoiceLoad(ctx, w.model, data)
-	if err != nil {
+	switch {
+	case unread != nil: // it says which file
+		return 0, unread
+	case err != nil:
 		return 0, explain(err, "voice "+v.name)
 	}
 	w.voices[v] = handle

@@ -230,12 +230,29 @@ func (i *Instance) Export(ctx context.Context, model Handle, parts uint32, to io
 
 // VoiceLoad reads a voice file.
 func (i *Instance) VoiceLoad(ctx context.Context, model Handle, data []byte) (Handle, error) {
+	return i.VoiceRead(ctx, model, func(room func(size int) ([]byte, error)) error {
+		view, err := room(len(data))
+		copy(view, data)
+		return err
+	})
+}
+
+// VoiceRead is VoiceLoad of a file that `read` puts straight into the guest's memory: into the room that it asks for
+// once.
+func (i *Instance) VoiceRead(ctx context.Context, model Handle, read func(room func(size int) ([]byte, error)) error) (Handle, error) {
 	defer i.arena.release(ctx, i.arena.mark())
-	pointer, err := i.arena.put(ctx, data)
+	var pointer, length uint32
+	err := read(func(size int) (view []byte, err error) {
+		if pointer, err = i.arena.take(ctx, size); err != nil {
+			return nil, err
+		}
+		length = uint32(size)
+		return i.view(pointer, length)
+	})
 	if err != nil {
 		return 0, err
 	}
-	return i.handle(ctx, i.abi.VoiceLoad, uint64(model), uint64(pointer), uint64(len(data)))
+	return i.handle(ctx, i.abi.VoiceLoad, uint64(model), uint64(pointer), uint64(length))
 }
 
 // VoiceFromWAV makes a voice from an audio file; maxSeconds > 0 keeps only its beginning.

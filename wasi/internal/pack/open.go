@@ -31,27 +31,45 @@ func (p *Pack) Open(file File) (io.ReadCloser, int64, error) {
 }
 
 // Read returns the whole of a file that is at most `limit` bytes long, checked.
-func (p *Pack) Read(file File, limit int64) ([]byte, error) {
-	r, size, err := p.Open(file)
+func (p *Pack) Read(file File, limit int64) (data []byte, err error) {
+	err = p.Fill(file, limit, func(size int) ([]byte, error) {
+		data = make([]byte, size)
+		return data, nil
+	})
 	if err != nil {
 		return nil, err
 	}
+	return data, nil
+}
+
+// Fill is Read into the room that it asks for, once. What lies there after an error is not the file.
+func (p *Pack) Fill(file File, limit int64, room func(size int) ([]byte, error)) error {
+	r, size, err := p.Open(file)
+	if err != nil {
+		return err
+	}
 	defer r.Close()
 	if size > limit {
-		return nil, fmt.Errorf("%s: %s: %w: expected at most %d bytes, found %d", p.Where, file.Path, ErrPack, limit, size)
+		return fmt.Errorf("%s: %s: %w: expected at most %d bytes, found %d", p.Where, file.Path, ErrPack, limit, size)
 	}
-	data := make([]byte, 0, size+1) // one more, so that the end is seen without growing
+	to, err := room(int(size))
+	if err != nil {
+		return err
+	}
+	// Up to the end, where the file is judged. One that became longer or shorter than it was is refused there, too.
+	var rest [4096]byte
 	for {
-		n, err := r.Read(data[len(data):cap(data)])
-		data = data[:len(data)+n]
-		if err == io.EOF {
-			return data, nil
+		into := to
+		if len(into) == 0 {
+			into = rest[:]
 		}
-		if err != nil {
-			return nil, err
-		}
-		if len(data) == cap(data) {
-			data = append(data, 0)[:len(data)]
+		n, err := r.Read(into)
+		switch to = to[min(n, len(to)):]; err {
+		case nil:
+		case io.EOF:
+			return nil
+		default:
+			return err
 		}
 	}
 }
