@@ -19,7 +19,10 @@ std::vector<float> kept(const std::vector<float>& rows, bool exact) {
   EXPECT_EQ(voice.allocate(kPositions, kHeads, kDim, exact), PTTS_OK);
   voice.put(rows.data());
   std::vector<float> back(rows.size());
-  voice.get(back.data());
+  for (size_t p = 0; p < kPositions; p += 7) {
+    const size_t here = std::min<size_t>(7, kPositions - p);
+    voice.get(p, here, back.data() + p * kHeads * kDim);
+  }
   return back;
 }
 

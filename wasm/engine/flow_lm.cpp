@@ -10,14 +10,15 @@
 
 namespace ptts {
 
-ptts_status FlowLmStream::open(const FlowLm& lm, size_t positions) {
+ptts_status FlowLmStream::open(const FlowLm& lm, size_t positions, size_t prompt) {
   lm_ = &lm;
+  const size_t rows = std::clamp<size_t>(prompt, 1, kPrefillRows);
   const size_t d = lm.transformer.config.d_model;
-  PTTS_TRY(lm.transformer.create_state(positions, kPrefillRows, &state_));
-  PTTS_TRY(lm.transformer.create_workspace(kPrefillRows, &workspace_));
+  PTTS_TRY(lm.transformer.create_state(positions, rows, &state_));
+  PTTS_TRY(lm.transformer.create_workspace(rows, &workspace_));
   PTTS_TRY(reserve(positions));
   PTTS_TRY(lm.flow_net.create_workspace(&flow_));
-  PTTS_TRY(rows_.allocate(kPrefillRows * d, "activations"));
+  PTTS_TRY(rows_.allocate(rows * d, "activations"));
   PTTS_TRY(table_row_.allocate(lm.rank, "activations"));
   PTTS_TRY(last_.allocate(d, "activations"));
   return hidden_.allocate(lm.hidden, "activations");
@@ -25,7 +26,7 @@ ptts_status FlowLmStream::open(const FlowLm& lm, size_t positions) {
 
 ptts_status FlowLmStream::reserve(size_t positions) {
   PTTS_TRY(lm_->transformer.grow_state(positions, &state_));
-  return state_.layers.front().reserve(kPrefillRows, positions, workspace_.scratch);
+  return state_.layers.front().reserve(workspace_.rows, positions, workspace_.scratch);
 }
 
 void FlowLmStream::forward(size_t rows, bool prompt) {
@@ -40,8 +41,8 @@ void FlowLmStream::forward(size_t rows, bool prompt) {
 
 void FlowLmStream::feed_rows(const float* rows, size_t count) {
   const size_t d = lm_->transformer.config.d_model;
-  for (size_t begin = 0; begin < count; begin += kPrefillRows) {
-    const size_t here = std::min(kPrefillRows, count - begin);
+  for (size_t begin = 0; begin < count; begin += workspace_.rows) {
+    const size_t here = std::min(workspace_.rows, count - begin);
     std::copy_n(rows + begin * d, here * d, rows_.data());
     forward(here, true);
   }
@@ -49,8 +50,8 @@ void FlowLmStream::feed_rows(const float* rows, size_t count) {
 
 void FlowLmStream::feed_text(std::span<const int32_t> ids) {
   const size_t d = lm_->transformer.config.d_model, width = lm_->rank > 0 ? lm_->rank : d;
-  for (size_t begin = 0; begin < ids.size(); begin += kPrefillRows) {
-    const size_t here = std::min(kPrefillRows, ids.size() - begin);
+  for (size_t begin = 0; begin < ids.size(); begin += workspace_.rows) {
+    const size_t here = std::min(workspace_.rows, ids.size() - begin);
     for (size_t i = 0; i < here; ++i) {
       const size_t first = static_cast<size_t>(ids[begin + i]) * width;
       float* row = lm_->rank > 0 ? table_row_.data() : rows_.data() + i * d;

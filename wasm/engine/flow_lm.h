@@ -13,7 +13,7 @@
 
 namespace ptts {
 
-inline constexpr size_t kPrefillRows = 64;  // positions that go through the transformer together
+inline constexpr size_t kPrefillRows = 64;  // positions that go through the transformer together, at most
 
 struct FlowLm {
   Transformer transformer;
@@ -32,8 +32,8 @@ struct FlowLm {
 // One stream through FlowLM.
 class FlowLmStream {
  public:
-  // Room for `positions` in all.
-  [[nodiscard]] ptts_status open(const FlowLm& lm, size_t positions);
+  // Room for `positions` in all; those of a prompt of `prompt` go through the transformer together, 64 at the most.
+  [[nodiscard]] ptts_status open(const FlowLm& lm, size_t positions, size_t prompt);
   // Makes room for more; keeps what is cached.
   [[nodiscard]] ptts_status reserve(size_t positions);
 

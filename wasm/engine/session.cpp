@@ -12,6 +12,7 @@ namespace {
 
 // Before speech starts the logit of some voices crosses the threshold; the reference waits this many steps.
 constexpr size_t kMinStepsBeforeEos = 6;
+constexpr size_t kVoiceRows = 16;  // of a voice that go into the cache at a time
 
 bool all_finite(const float* values, size_t count) {
   return std::all_of(values, values + count, [](float v) { return std::isfinite(v); });
@@ -74,11 +75,12 @@ ptts_status Session::open(std::shared_ptr<const Model> model, std::shared_ptr<co
   model_ = std::move(model);
   voice_ = std::move(voice);
   options_ = options;
-  size_t positions = voice_->positions;  // once, for the longest chunk
+  size_t positions = voice_->positions, prompt = 1;  // once, for the longest chunk
   for (const Chunk& chunk : chunks_) {
+    prompt = std::max(prompt, chunk.ids.size());
     positions = std::max(positions, voice_->positions + chunk.ids.size() + chunk.max_frames);
   }
-  PTTS_TRY(stream_.open(model_->flow_lm, positions));
+  PTTS_TRY(stream_.open(model_->flow_lm, positions, prompt));
   PTTS_TRY(latent_.allocate(model_->flow_lm.latent, "latent"));
   PTTS_TRY(model_->flow_lm.flow_net.bake_times(static_cast<size_t>(options.decode_steps), &baked_times_,
                                                stream_.flow()));
@@ -123,13 +125,17 @@ ptts_status Session::begin_chunk(bool forced) {
   const size_t positions = voice_->positions + chunk.ids.size() + chunk.max_frames;
   PTTS_TRY(stream_.reserve(positions));
   TransformerState& state = stream_.state();
+  const size_t width = model_->config.backbone.kv_dim();
   Buffer<float> rows;
-  PTTS_TRY(rows.allocate(2 * voice_->values(), "voice rows"));
-  float* values = rows.data() + voice_->values();
+  PTTS_TRY(rows.allocate(2 * kVoiceRows * width, "voice rows"));
+  float* values = rows.data() + kVoiceRows * width;
   for (size_t i = 0; i < state.layers.size(); ++i) {
-    voice_->layers[i].k.get(rows.data());
-    voice_->layers[i].v.get(values);
-    state.layers[i].put(0, voice_->positions, rows.data(), values, model_->config.backbone.kv_dim());
+    for (size_t p = 0; p < voice_->positions; p += kVoiceRows) {
+      const size_t here = std::min(kVoiceRows, voice_->positions - p);
+      voice_->layers[i].k.get(p, here, rows.data());
+      voice_->layers[i].v.get(p, here, values);
+      state.layers[i].put(p, here, rows.data(), values, width);
+    }
   }
   state.position = state.cached = voice_->positions;
   stream_.feed_text(chunk.ids);

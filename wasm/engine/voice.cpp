@@ -54,7 +54,7 @@ ptts_status run_prompt(const Model& model, const float* rows, size_t count, Voic
   const size_t positions = count + (bos ? 1 : 0);
   PTTS_TRY(allocate_voice(model, positions, voice));
   FlowLmStream stream;
-  PTTS_TRY(stream.open(lm, positions));
+  PTTS_TRY(stream.open(lm, positions, count));
   if (bos) stream.feed_rows(lm.bos_before_voice.data(), 1);
   stream.feed_rows(rows, count);
   if (probe::on) {
@@ -167,6 +167,7 @@ ptts_status load_layer(const Model& model, const SafetensorsFile& file, size_t l
 }  // namespace
 
 ptts_status VoiceRows::allocate(size_t positions, size_t kv_heads, size_t head_dim, bool exact) {
+  kv_heads_ = kv_heads;
   head_dim_ = head_dim;
   const size_t heads = positions * kv_heads;
   if (exact) return exact_.allocate(heads * head_dim, "voice");
@@ -195,9 +196,13 @@ void VoiceRows::put(const float* rows) {
   }
 }
 
-void VoiceRows::get(float* rows) const {
-  std::copy_n(exact_.data(), exact_.size(), rows);
-  for (size_t i = 0; i < rounded_.size(); ++i) rows[i] = rounded_[i] * scales_[i / head_dim_];
+void VoiceRows::get(size_t first, size_t count, float* rows) const {
+  const size_t begin = first * kv_heads_ * head_dim_, values = count * kv_heads_ * head_dim_;
+  if (!exact_.empty()) {
+    std::copy_n(exact_.data() + begin, values, rows);
+    return;
+  }
+  for (size_t i = 0; i < values; ++i) rows[i] = rounded_[begin + i] * scales_[(begin + i) / head_dim_];
 }
 
 ptts_status load_voice(const Model& model, std::span<const uint8_t> bytes, Voice* voice) {
@@ -263,8 +268,8 @@ ptts_status export_voice(const Voice& voice, void** data, size_t* length) {
   SafetensorsWriter writer;
   for (size_t i = 0; i < voice.layers.size(); ++i) {
     float* cache = caches.data() + 2 * half * i;
-    voice.layers[i].k.get(cache);
-    voice.layers[i].v.get(cache + half);
+    voice.layers[i].k.get(0, voice.positions, cache);
+    voice.layers[i].v.get(0, voice.positions, cache + half);
     writer.add_f32(layer_key(i, "cache"), {2, 1, voice.positions, voice.kv_heads, voice.head_dim}, cache);
     writer.add_i64(layer_key(i, "offset"), static_cast<int64_t>(voice.positions));
     writer.add_i64(layer_key(i, "pad"), 0);

@@ -25,11 +25,11 @@ inline constexpr float kMaxVoiceSeconds = 120;
 class VoiceRows {
  public:
   [[nodiscard]] ptts_status allocate(size_t positions, size_t kv_heads, size_t head_dim, bool exact);
-  void put(const float* rows);  // all of them
-  void get(float* rows) const;
+  void put(const float* rows);                              // all of them
+  void get(size_t first, size_t count, float* rows) const;  // positions
 
  private:
-  size_t head_dim_ = 0;
+  size_t kv_heads_ = 0, head_dim_ = 0;
   Buffer<float> exact_;
   Buffer<int16_t> rounded_;
   Buffer<float> scales_;  // [positions][kv_heads]
