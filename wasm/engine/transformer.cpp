@@ -37,8 +37,8 @@ ptts_status Transformer::prepare() {
 }
 
 ptts_status Transformer::create_state(size_t capacity, size_t rows, TransformerState* state) const {
-  // A windowed cache is shifted when it is full: twice the window makes that rare.
-  const size_t positions = config.context > 0 ? 2 * (config.context + rows) : capacity;
+  // A windowed cache is shifted when it is full: four blocks make that cheap enough.
+  const size_t positions = config.context > 0 ? config.context + 4 * rows : capacity;
   state->capacity = (positions + 3) / 4 * 4;
   state->position = state->cached = 0;
   state->layers.clear();
