@@ -13,7 +13,7 @@ import sys
 from make_text import HERE, ONES, number
 
 SHARES = dict(long=0.5, several=0.15, capitals=0.1, figures=0.12, alone=0.08, nothing=0.05)
-SHORT, LONG = 75, 185  # characters of a long sentence: about 50 to 130 pieces
+SHORT, LONG = 75, 185  # characters of a long sentence: about 50 to 140 pieces
 JOINTS = "and and and and then because because that when when while but so if where which although until as".split()
 MARKS = "'.,;:!?-"
 FOREIGN = [(0x1F600, 0x1F64F), (0x2600, 0x26FF), (0x0430, 0x044F), (0x03B1, 0x03C9), (0x4E00, 0x4FFF), (0x3041, 0x3096), (0x05D0, 0x05EA), (0x0627, 0x064A)]

@@ -3,6 +3,7 @@
 # apt: flite1-dev gcc libc6-dev python3-pocketsphinx pocketsphinx-en-us + the texts named in make_text.py
 # EVERYDAY=N: N shards of make_everyday.py's sentences besides the SHARDS of make_text.py's (apt: wordnet-base scowl).
 # ODD=N: N shards of make_odd.py's prompts: long sentences without commas, capitals, figures, hardly any text.
+# TUNE=M: M minutes more for the decoder, on what the flow LM predicts of the first 900 lines of each of TUNE_SHARDS.
 # UNTIL=train stops after the flow LM; HORIZON=M: its schedule is that of a run of M minutes.
 # Every step can be run alone and continues where it stopped.  A CUDA device is used by the two trainings where present.
 set -e
@@ -35,6 +36,10 @@ done
 if [ "${3:-0}" != 0 ]; then $PY "$H/train_codec.py" "$D" "$3"; else cp "$H/checkpoints/codec.pt" "$D/codec.pt"; fi
 $PY "$H/train_lm.py" "$D" "${2:-104}" --muon 0.02 --tokens 2000 --horizon "${HORIZON:-0}"
 [ "${UNTIL:-}" != train ] || exit 0
+if [ "${TUNE:-0}" != 0 ]; then
+  cp "$D/codec.pt" "$D/codec_untuned.pt"
+  $PY "$H/train_codec.py" "$D" "$TUNE" --lr 1e-3 --fresh --from "$D/codec_untuned.pt" --lm "$D/lm.state" --shards "${TUNE_SHARDS:-shard_00,shard_01}"
+fi
 # 7 pack, 8 evaluation
 $PY "$H/export.py" "$D" "$D/pack"
 for t in heldout harvard; do
