@@ -113,6 +113,7 @@ void range(const float* x, size_t n, float* low, float* high) {
 
 void quantize_i16(Activation activation, const float* a, size_t m, size_t k, size_t k8, float inverse,
                   int16_t* q) {
+  if (m == 0) return;
   const ExpConstants c;
   const F32x4 factor = splat(inverse), round = c.round;
   const auto rows = [&](auto op) {
