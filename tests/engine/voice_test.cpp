@@ -52,5 +52,10 @@ TEST(VoiceRows, RoundOnceAndToAFewParts) {
   }
 }
 
+TEST(VoiceRows, StayFinite) {
+  const std::vector<float> rows(kPositions * kHeads * kDim, 3.4028235e38f);
+  for (const float value : kept(rows, false)) EXPECT_NEAR(value / 3.4028235e38f, 1, 1e-4f);
+}
+
 }  // namespace
 }  // namespace ptts

@@ -187,10 +187,12 @@ void VoiceRows::put(const float* rows) {
     int exponent = 0;
     std::frexp(largest, &exponent);
     exponent = std::max(exponent - 15, -100);
-    if (largest > std::ldexp(kLargest, exponent)) ++exponent;
+    // (The last of them: 2^128 is no float any more.)
+    if (largest > std::ldexp(kLargest, exponent) && exponent < 113) ++exponent;
     const float inverse = std::ldexp(1.0f, -exponent);
     for (size_t i = 0; i < head_dim_; ++i) {
-      to[i] = static_cast<int16_t>((from[i] * inverse + kernels::kRound) - kernels::kRound);
+      const float rounded = (from[i] * inverse + kernels::kRound) - kernels::kRound;
+      to[i] = static_cast<int16_t>(std::clamp(rounded, -kLargest, kLargest));
     }
     scales_[h] = std::ldexp(1.0f, exponent);
   }

@@ -31,12 +31,15 @@ const (
 func compileCached(ctx context.Context, config Config) (*Module, error) {
 	sum := sha256.Sum256(moduleBytes)
 	folder := filepath.Join(config.CacheDir, hex.EncodeToString(sum[:8])) // this module's part
+	found, err := dropDamaged(folder)
+	if err := unlessGone(err); err != nil {
+		return nil, err
+	}
 	cache, err := wazero.NewCompilationCacheWithDir(folder)
 	if err != nil {
 		return nil, err
 	}
-	found, err := dropDamaged(folder)
-	if err == nil && found == 0 {
+	if found == 0 {
 		err = tryWriting(folder) // before the time for compiling is spent
 	}
 	if err != nil {
@@ -93,7 +96,8 @@ func seal(folder string) error {
 	})
 }
 
-// eachCached calls a function for every file of compiled code, and removes old leftovers.
+// eachCached calls a function for every file of compiled code, and removes old leftovers and what is neither a file nor a
+// folder: wazero would follow a link to code that nobody has checked, and wait for a pipe for ever.
 func eachCached(folder string, visit func(path string) error) error {
 	versions, err := os.ReadDir(folder)
 	if err != nil {
@@ -101,6 +105,9 @@ func eachCached(folder string, visit func(path string) error) error {
 	}
 	for _, version := range versions {
 		if !version.IsDir() {
+			if err := dropOther(filepath.Join(folder, version.Name()), version); err != nil {
+				return err
+			}
 			continue
 		}
 		files, err := os.ReadDir(filepath.Join(folder, version.Name()))
@@ -109,6 +116,9 @@ func eachCached(folder string, visit func(path string) error) error {
 		}
 		for _, file := range files {
 			path := filepath.Join(folder, version.Name(), file.Name())
+			if err := dropOther(path, file); err != nil {
+				return err
+			}
 			switch {
 			case strings.HasSuffix(path, tmpSuffix):
 				if info, err := file.Info(); err == nil && time.Since(info.ModTime()) > tmpAge {
@@ -123,6 +133,14 @@ func eachCached(folder string, visit func(path string) error) error {
 		}
 	}
 	return nil
+}
+
+// dropOther removes links, pipes and the like.
+func dropOther(path string, entry os.DirEntry) error {
+	if entry.Type().IsRegular() || entry.IsDir() {
+		return nil
+	}
+	return unlessGone(os.Remove(path))
 }
 
 func tryWriting(folder string) error {

@@ -123,6 +123,43 @@ func TestDamagedCacheIsNotTrustedAndReplaced(t *testing.T) {
 	})
 }
 
+func TestLinksInTheCacheAreNotFollowed(t *testing.T) {
+	folder, elsewhere := t.TempDir(), filepath.Join(t.TempDir(), "code")
+	compileIn(t, folder)
+	path := cached(t, folder)
+	code, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	code[100] ^= 0x40 // in the table of functions, which wazero does not check
+	if err := os.WriteFile(elsewhere, code, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	link := func(from, to string) {
+		t.Helper()
+		if err := os.RemoveAll(to); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(from, to); err != nil {
+			t.Skip(err)
+		}
+	}
+	link(elsewhere, path)
+	compileIn(t, folder)
+	if info, err := os.Lstat(cached(t, folder)); err != nil || !info.Mode().IsRegular() {
+		t.Errorf("the link is still there: %v, %v", info, err)
+	}
+	version := filepath.Dir(path)
+	link(filepath.Dir(elsewhere), version)
+	if err := os.Rename(elsewhere, filepath.Join(filepath.Dir(elsewhere), filepath.Base(path))); err != nil {
+		t.Fatal(err)
+	}
+	compileIn(t, folder)
+	if info, err := os.Lstat(version); err != nil || !info.IsDir() {
+		t.Errorf("the folder is still a link: %v, %v", info, err)
+	}
+}
+
 func TestCacheIsSharedByManyAtOnce(t *testing.T) {
 	folder := t.TempDir()
 	var group sync.WaitGroup
