@@ -174,7 +174,8 @@ inline void store_pairs(float* y, size_t ldy, F32x4 v, bool accumulate) {
   store(y + ldy, __builtin_shufflevector(v, v, 2, 3));
 }
 
-// R (even) output rows of two columns.
+// R (even) output rows of two columns.  kOne: a row is one segment; with the loop around it the products of a transformer
+// took 5 % longer in V8.
 template <size_t R, size_t U, bool kPacked, bool kOne, typename W>
 inline void tile_integer(const IntegerRows& a, const int16_t* values, const float* scales, const W* panel,
                          const Columns& columns, float* y, size_t ldy) {
