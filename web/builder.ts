@@ -3,7 +3,7 @@ import type { Engine, DoorMemory, DoorModel, DoorPack } from './engine.js';
 import type { PackFileRole, Precision } from './pack.js';
 import type { Duties } from './protocol.js';
 
-const STAGING_BYTES = 1 << 20;
+const STAGING_BYTES = 1 << 18;
 
 /** Takes a model in pieces, in this order; `name` and `where` start the messages of errors. */
 export interface ModelSink {

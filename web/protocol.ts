@@ -2,7 +2,7 @@
 //
 //   caller -- Command: a Call (answered) or an Order (not) --> worker
 //   caller <-- FromWorker: answers, frames, bytes held ------- worker
-//   FlowLM worker -- PipeMessage, over a MessageChannel ------> Mimi worker
+//   FlowLM worker -- PipeMessage[], over a MessageChannel ----> Mimi worker
 //
 // A speaker (FlowLM) makes a latent only while its stream has credits; the caller gives them back as frames are taken,
 // so what lies in any queue is bounded by what was granted.

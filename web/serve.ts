@@ -120,10 +120,12 @@ class SpeakingJob implements Job {
     this.#stream = stream;
     this.session = engine.run((door) => new door.Session());
     try {
+      // Before the session: see wasm/engine/flow_lm.cpp, open().
+      this.#decoder = duties.decodes ? new Decoder(engine, model, 1) : undefined;
       engine.withBytes(text, (memory) => engine.check(this.session.open(model, voice, memory, options)));
       this.#latent = engine.memory(4 * engine.run(() => model.info().latentWidth));
-      this.#decoder = duties.decodes ? new Decoder(engine, model, 1) : undefined;
     } catch (error) {
+      this.#decoder?.close();
       engine.release(this.session);
       throw error;
     }
@@ -166,7 +168,7 @@ class SpeakingJob implements Job {
         const place = { chunk: event.chunk, step: event.step };
         if (this.#decoder === undefined) {
           const latent = this.#engine.run(() => this.#latent.floats().slice());
-          this.#server.pipe({ kind: 'latent', stream, ...place, latent }, [latent.buffer]);
+          this.#server.pipe({ kind: 'latent', stream, ...place, latent });
         } else {
           this.#server.report(stream, this.#decoder.frames([place], this.#latent));
         }
@@ -254,6 +256,11 @@ class DecodingJob implements Job {
   }
 }
 
+/** Whether it stands between others of its chunk. */
+function canWait(event: { readonly kind: string; readonly step?: number }): boolean {
+  return (event.kind === 'frame' || event.kind === 'latent') && event.step !== 0;
+}
+
 /** An instance of the engine, and the commands that it takes. */
 export class Server {
   readonly #connection: Connection;
@@ -261,6 +268,8 @@ export class Server {
   readonly #voiceBytes = new Map<number, VoiceBytes>();
   readonly #speaking = new Map<number, SpeakingJob>();
   readonly #decoding = new Map<number, DecodingJob>();
+  readonly #reports = new Map<number, StreamEvent[]>();
+  #piped: PipeMessage[] = [];
   #engine: Engine | undefined;
   #model: DoorModel | undefined;
   #builder: ModelBuilder | undefined;
@@ -286,15 +295,34 @@ export class Server {
     return this.#model;
   }
 
-  /** To the decoder. */
-  pipe(message: PipeMessage, transfer: Transferable[] = []): void {
-    this.#pipe?.postMessage(message, transfer);
+  /** To the decoder; when, is said at report(). */
+  pipe(message: PipeMessage): void {
+    this.#piped.push(message);
+    if (!canWait(message)) this.#send();
   }
 
-  /** To the caller. */
+  /**
+   * To the caller. Only frames inside a chunk wait, for what else is made until the next look at the messages: small models
+   * make several in that time, and a message costs as much as a tenth of one.
+   */
   report(stream: number, events: StreamEvent[]): void {
-    const transfer = events.flatMap((event) => (event.kind === 'frame' ? [event.samples.buffer] : []));
-    this.#connection.post({ kind: 'events', stream, events, stats: this.#stats() }, transfer);
+    const waiting = this.#reports.get(stream) ?? [];
+    waiting.push(...events);
+    this.#reports.set(stream, waiting);
+    if (!events.every(canWait)) this.#send();
+  }
+
+  #send(): void {
+    if (this.#piped.length > 0) {
+      const latents = this.#piped.flatMap((message) => (message.kind === 'latent' ? [message.latent.buffer] : []));
+      this.#pipe?.postMessage(this.#piped, latents);
+      this.#piped = [];
+    }
+    for (const [stream, events] of this.#reports) {
+      const transfer = events.flatMap((event) => (event.kind === 'frame' ? [event.samples.buffer] : []));
+      this.#connection.post({ kind: 'events', stream, events, stats: this.#stats() }, transfer);
+    }
+    this.#reports.clear();
   }
 
   /** Takes a command; never throws. */
@@ -302,7 +330,8 @@ export class Server {
     try {
       if (command.kind === 'order') {
         this.#obey(command);
-        this.#connection.post({ kind: 'stats', stats: this.#stats() }, []);
+        // Where something was freed.
+        if (command.op !== 'credit') this.#connection.post({ kind: 'stats', stats: this.#stats() }, []);
       } else {
         const value = command.op === 'start' ? await this.#start(command.args) : this.#answer(command);
         const transfer = value instanceof Uint8Array ? [value.buffer] : [];
@@ -336,7 +365,8 @@ export class Server {
     this.#pipe = pipe;
     if (pipe !== undefined && !duties.speaks) {
       pipe.onmessage = ({ data }) => {
-        this.#receive(data as PipeMessage);
+        for (const message of data as PipeMessage[]) this.#receive(message);
+        void this.#work();
       };
     }
     return this.#engine.version;
@@ -476,7 +506,6 @@ export class Server {
       if (this.#engine?.crashed === true) this.#failed(error, 0);
       else this.report(message.stream, [{ kind: 'error', chunk: 0, error: toWire(error) }]);
     }
-    void this.#work();
   }
 
   /** Advances the streams in turn until none has anything to do. */
@@ -493,12 +522,15 @@ export class Server {
             busy = true;
             job.advance();
             if (performance.now() - looked < LOOK_MS) continue;
+            this.#send();
             await this.#connection.pause();
             looked = performance.now();
           }
         }
       }
+      this.#send();
     } catch (error) {
+      this.#send();
       this.#failed(error, 0);
     } finally {
       this.#working = false;

@@ -162,13 +162,12 @@ export function openUtterance(
   const { engine } = runtime;
   const bytes = textBytes(text);
   const settings = engineOptions(runtime.defaults, options);
+  // The decoder first: see wasm/engine/flow_lm.cpp, open().
+  const codec = engine.run((door) => new door.Codec());
   const session = engine.run((door) => new door.Session());
-  let codec: DoorCodec | undefined;
   try {
+    engine.call(() => codec.open(runtime.model));
     engine.withBytes(bytes, (memory) => engine.check(session.open(runtime.model, voice, memory, settings)));
-    codec = engine.run((door) => new door.Codec());
-    const opened = codec;
-    engine.call(() => opened.open(runtime.model));
     return new Utterance(runtime, session, codec, namedChunks(text, rawChunks(engine, session)));
   } catch (error) {
     engine.release(codec);

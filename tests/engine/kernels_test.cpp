@@ -126,6 +126,14 @@ TEST_F(KernelTest, QuantizedBlocks) {
 // Plain products and convolutions (rows that overlap, in segments that may lie apart), in both layouts of the input.
 class IntegerProductTest : public KernelTest {
  protected:
+  template <typename W>
+  void fill(W& weight, int32_t most) {
+    weight = static_cast<W>(integer(most));
+  }
+  void fill(Group12& group, int32_t most) {
+    for (size_t i = 0; i < 32; ++i) group.set(i / 8, i % 8, integer(most));
+  }
+
   template <typename W, typename Scalar>
   void check(int32_t weight_max, Scalar scalar_gemm) {
     for (int round = 0; round < 200; ++round) {
@@ -137,8 +145,8 @@ class IntegerProductTest : public KernelTest {
       std::vector<int16_t> a((m - 1) * step + (segments - 1) * apart + segment);
       const int32_t limit = input_limit(segment, weight_max);
       for (int16_t& v : a) v = static_cast<int16_t>(integer(limit));
-      std::vector<W> panels((n + 3) / 4 * 4 * k);
-      for (W& v : panels) v = static_cast<W>(integer(weight_max));
+      std::vector<W> panels(panel_start<W>((n + 3) / 4 * 4, k));
+      for (W& v : panels) fill(v, weight_max);
       const std::vector<float> scales = floats(m), w_scales = floats(n), bias = floats(n),
                                y0 = floats(m * ldy);
       const IntegerRows input{a.data(), scales.data(), k, step, segment, apart, scale_step};
@@ -153,25 +161,26 @@ class IntegerProductTest : public KernelTest {
   }
 };
 TEST_F(IntegerProductTest, EightBitWeights) { check<int8_t>(kWeightMax8, scalar::gemm_i8); }
-TEST_F(IntegerProductTest, TwelveBitWeights) { check<int16_t>(kWeightMax16, scalar::gemm_i16); }
+TEST_F(IntegerProductTest, TwelveBitWeights) { check<Group12>(kWeightMax12, scalar::gemm_i12); }
 
 TEST_F(IntegerProductTest, PairsOfRows) {
   for (int round = 0; round < 120; ++round) {
     const size_t m = round % 10 == 0 ? size(100, 400) : size(1, 40), n = 4 * size(1, 8),
                  k8 = round % 2 == 0 ? 32 * size(1, 16) : 8 * size(1, 40), ldy = n + size(0, 3);
-    const int32_t limit = std::min(input_limit(2 * k8, kWeightMax16), kPairMax);
-    std::vector<int16_t> a((m + 2) * k8), panels(n * 3 * k8), room((m + 2) * k8);
+    const int32_t limit = std::min(input_limit(2 * k8, kWeightMax12), kPairMax);
+    std::vector<int16_t> a((m + 2) * k8), room((m + 2) * k8);
+    std::vector<Group12> panels(panel_start<Group12>(n, 2 * k8));
     for (int16_t& v : a)
       v = static_cast<int16_t>(round < 3 ? limit * (random_() % 2 == 0 ? 1 : -1) : integer(limit));
-    for (size_t i = 0; i < panels.size(); ++i) {
-      const size_t part = i / (4 * k8) % 3;
-      panels[i] = static_cast<int16_t>(round < 3 ? kWeightMax16 : integer(kWeightMax16));
-      if (part == 2) panels[i - 4 * k8] = static_cast<int16_t>(panels[i - 8 * k8] + panels[i]);
+    for (Group12& group : panels) {
+      for (size_t i = 0; i < 32; ++i) {
+        group.set(i / 8, i % 8, round < 3 ? kWeightMax12 : integer(kWeightMax12));
+      }
     }
     const std::vector<float> w_scales = floats(n), bias = floats(n), y0 = floats(m * ldy);
     const Epilogue epilogue{round % 5 == 0 ? nullptr : bias.data(), round % 7 == 1};
     std::vector<float> expected = y0, y = y0, packed = y0;
-    scalar::gemm_i16_pairs(a.data(), 0.01f, k8, m, panels.data(), w_scales.data(), n, epilogue, nullptr,
+    scalar::gemm_i12_pairs(a.data(), 0.01f, k8, m, panels.data(), w_scales.data(), n, epilogue, nullptr,
                            expected.data(), ldy);
     simd128::gemm_pairs<false>(a.data(), 0.01f, k8, m, panels.data(), w_scales.data(), n, epilogue,
                                room.data(), y.data(), ldy);
@@ -227,12 +236,24 @@ TEST_F(IntegerProductTest, BlocksOfRows) {
   }
 }
 
+TEST_F(IntegerProductTest, GroupsHoldEveryWeight) {
+  for (int32_t weight = -kWeightMax12; weight <= kWeightMax12; ++weight) {
+    Group12 group{};
+    for (size_t i = 0; i < 32; ++i) group.set(i / 8, i % 8, static_cast<int32_t>(i) - 16);
+    const auto at = static_cast<size_t>(weight + kWeightMax12) % 32;
+    group.set(at / 8, at % 8, weight);
+    for (size_t i = 0; i < 32; ++i) {
+      ASSERT_EQ(group.get(i / 8, i % 8), i == at ? weight : static_cast<int32_t>(i) - 16);
+    }
+  }
+}
+
 // The worst case that the input limit allows must not leave 32 bits.
 TEST_F(IntegerProductTest, AtItsBound) {
   const auto check_bound = [](auto weight, int32_t weight_max, size_t k) {
     const auto limit = static_cast<int16_t>(input_limit(k, weight_max));
     const std::vector<int16_t> a(k, limit);
-    const std::vector<decltype(weight)> panels(4 * k, static_cast<decltype(weight)>(weight_max));
+    const std::vector<decltype(weight)> panels(panel_start<decltype(weight)>(4, k), weight);
     const std::vector<float> ones(4, 1.0f);
     std::vector<float> y(4);
     const IntegerRows input{a.data(), ones.data(), k, k, k, k, 1};
@@ -240,10 +261,12 @@ TEST_F(IntegerProductTest, AtItsBound) {
     const double truth = static_cast<double>(weight_max) * limit * static_cast<double>(k);
     EXPECT_NEAR(y[0], truth, truth * 1e-6);
   };
-  check_bound(int8_t{}, kWeightMax8, 1024);
-  check_bound(int8_t{}, kWeightMax8, 4096);
-  check_bound(int16_t{}, kWeightMax16, 512);
-  check_bound(int16_t{}, kWeightMax16, 4096);
+  Group12 largest{};
+  for (size_t i = 0; i < 32; ++i) largest.set(i / 8, i % 8, kWeightMax12);
+  check_bound(int8_t{kWeightMax8}, kWeightMax8, 1024);
+  check_bound(int8_t{kWeightMax8}, kWeightMax8, 4096);
+  check_bound(largest, kWeightMax12, 512);
+  check_bound(largest, kWeightMax12, 4096);
 }
 
 TEST_F(KernelTest, LayerNorm) {

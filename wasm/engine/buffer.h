@@ -37,17 +37,12 @@ class Buffer {
 
   // `count` zeros; what was there is gone.  `what` names the purpose in the message.
   [[nodiscard]] ptts_status allocate(size_t count, const char* what) {
-    release();
-    if (count == 0) return PTTS_OK;
-    T* fresh = count > kMaxBytes / sizeof(T) ? nullptr : static_cast<T*>(std::calloc(count, sizeof(T)));
-    if (fresh == nullptr) {
-      return fail(PTTS_ERROR_MEMORY, "%s: %llu bytes could not be had", what,
-                  static_cast<unsigned long long>(count) * sizeof(T));
-    }
-    data_ = fresh;
-    size_ = count;
-    allocated_bytes += count * sizeof(T);
-    return PTTS_OK;
+    return take(count, what, [&] { return std::calloc(count, sizeof(T)); });
+  }
+
+  // `count` values of which none is set: those that are never written cost no memory of the machine.
+  [[nodiscard]] ptts_status allocate_unset(size_t count, const char* what) {
+    return take(count, what, [&] { return std::malloc(count * sizeof(T)); });
   }
 
   // Room for at least `count` values; keeps the old ones.
@@ -76,6 +71,21 @@ class Buffer {
   const T& operator[](size_t i) const { return data_[i]; }
 
  private:
+  template <typename Get>
+  ptts_status take(size_t count, const char* what, Get get) {
+    release();
+    if (count == 0) return PTTS_OK;
+    T* fresh = count > kMaxBytes / sizeof(T) ? nullptr : static_cast<T*>(get());
+    if (fresh == nullptr) {
+      return fail(PTTS_ERROR_MEMORY, "%s: %llu bytes could not be had", what,
+                  static_cast<unsigned long long>(count) * sizeof(T));
+    }
+    data_ = fresh;
+    size_ = count;
+    allocated_bytes += count * sizeof(T);
+    return PTTS_OK;
+  }
+
   static constexpr uint64_t kMaxBytes = sizeof(void*) == 4 ? 0xC0000000ull : uint64_t{1} << 40;
   T* data_ = nullptr;
   size_t size_ = 0;

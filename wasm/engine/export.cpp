@@ -19,7 +19,6 @@ bool fits_f16(float v) {
 
 // The smallest type that holds all values exactly.
 Dtype smallest(const Slot& slot) {
-  if (slot.half != nullptr) return Dtype::kF16;
   const size_t count = shape_count(slot.shape);
   bool f16 = true, bf16 = true;
   std::vector<float> values(std::min(count, kPiece));

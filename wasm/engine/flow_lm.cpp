@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <vector>
 
-#include "half.h"
 #include "kernels.h"
 #include "probe.h"
 
@@ -14,8 +13,9 @@ ptts_status FlowLmStream::open(const FlowLm& lm, size_t positions, size_t prompt
   lm_ = &lm;
   const size_t rows = std::clamp<size_t>(prompt, 1, kPrefillRows);
   const size_t d = lm.transformer.config.d_model;
-  PTTS_TRY(lm.transformer.create_state(positions, rows, &state_));
+  // What is used whole first: the caches, of which the last part mostly is not, then lie where no memory was touched.
   PTTS_TRY(lm.transformer.create_workspace(rows, &workspace_));
+  PTTS_TRY(lm.transformer.create_state(positions, rows, &state_));
   PTTS_TRY(reserve(positions));
   PTTS_TRY(lm.flow_net.create_workspace(&flow_));
   PTTS_TRY(rows_.allocate(rows * d, "activations"));
@@ -53,10 +53,12 @@ void FlowLmStream::feed_text(std::span<const int32_t> ids) {
   for (size_t begin = 0; begin < ids.size(); begin += workspace_.rows) {
     const size_t here = std::min(workspace_.rows, ids.size() - begin);
     for (size_t i = 0; i < here; ++i) {
-      const size_t first = static_cast<size_t>(ids[begin + i]) * width;
+      const auto id = static_cast<size_t>(ids[begin + i]);
       float* row = lm_->rank > 0 ? table_row_.data() : rows_.data() + i * d;
-      for (size_t c = 0; c < width; ++c) {
-        row[c] = lm_->embed_half.empty() ? lm_->embed[first + c] : half_to_f32(lm_->embed_half[first + c]);
+      if (lm_->embed.empty()) {
+        lm_->embed_int8.row(id, row);
+      } else {
+        std::copy_n(lm_->embed.data() + id * width, width, row);
       }
       if (lm_->rank > 0) lm_->embed_proj.apply(row, 1, {}, rows_.data() + i * d, workspace_.scratch);
     }

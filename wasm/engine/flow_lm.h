@@ -19,7 +19,7 @@ struct FlowLm {
   Transformer transformer;
   FlowNet flow_net;
   Buffer<float> embed;             // [n_bins + 1][rank or d_model]
-  Buffer<uint16_t> embed_half;     // the same in halves, when the precision is not f32
+  Matrix embed_int8;               // the same when the precision is not f32
   Matrix embed_proj;               // low-rank tables only
   Buffer<float> bos_emb;           // [latent]
   Buffer<float> bos_before_voice;  // [d_model]; empty without it

@@ -53,11 +53,38 @@ struct IntegerRows {
   size_t k, step, segment, segment_step, scale_step;
 };
 
-// int16 weights use 12 bits, so that sums of 1,024 products stay exact with inputs of 12 bits and a sign (fewer: more).
-inline constexpr int32_t kWeightMax8 = 127, kWeightMax16 = 2047;
-inline constexpr size_t kSegment16 = 1024;
-// The largest input of gemm_i16_pairs, which takes differences of two.
+// With 12-bit weights sums of 1,024 products stay exact with inputs of 12 bits and a sign (fewer: more).
+inline constexpr int32_t kWeightMax8 = 127, kWeightMax12 = 2047;
+inline constexpr size_t kSegment12 = 1024;
+// The largest input of gemm_i12_pairs, which takes differences of two.
 inline constexpr int32_t kPairMax = 16383;
+
+// Eight 12-bit weights of each of four columns: their upper 8 bits column by column, then their lower 4 bits, those of
+// columns 0 and 1 in the upper halves of the bytes and those of 2 and 3 in the lower ones.
+struct Group12 {
+  uint8_t high[32], low[16];
+
+  int32_t get(size_t column, size_t i) const {
+    const int32_t top = high[8 * column + i], both = low[8 * (column % 2) + i];
+    return (top < 128 ? top : top - 256) * 16 + (column < 2 ? both >> 4 : both & 15);
+  }
+  void set(size_t column, size_t i, int32_t weight) {
+    const auto bits = static_cast<uint32_t>(weight);
+    uint8_t& both = low[8 * (column % 2) + i];
+    high[8 * column + i] = static_cast<uint8_t>(bits >> 4);
+    both = static_cast<uint8_t>(column < 2 ? (both & 15) | bits << 4 : (both & 240) | (bits & 15));
+  }
+};
+
+// Weights in panels of four columns, [n/4][k/8][4][8]: where panel `j / 4` of k rows begins, in elements.
+template <typename W>
+inline constexpr size_t kGroup = 32;
+template <>
+inline constexpr size_t kGroup<Group12> = 1;
+template <typename W>
+inline size_t panel_start(size_t j, size_t k) {
+  return j / 4 * (k / 8) * kGroup<W>;
+}
 
 // Of 4-bit weights, which are multiplied as 4096 times their value, a block of 32 gives a lane 8 products.
 inline constexpr size_t kBlock4 = 32;

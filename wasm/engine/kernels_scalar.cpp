@@ -34,6 +34,15 @@ void finish(float sum, size_t j, Epilogue epilogue, float* y) {
   *y = epilogue.accumulate ? *y + sum : sum;
 }
 
+// Row p of column j.
+template <typename W>
+int32_t weight_at(const W* panels, size_t k, size_t j, size_t p) {
+  return panels[panel_start<W>(j, k) + p / 8 * 32 + j % 4 * 8 + p % 8];
+}
+int32_t weight_at(const Group12* panels, size_t k, size_t j, size_t p) {
+  return panels[panel_start<Group12>(j, k) + p / 8].get(j % 4, p % 8);
+}
+
 template <typename W>
 void gemm_integer(const IntegerRows& a, size_t m, const W* panels, const float* w_scales, size_t n,
                   Epilogue epilogue, float* y, size_t ldy) {
@@ -44,8 +53,7 @@ void gemm_integer(const IntegerRows& a, size_t m, const W* panels, const float* 
         const int16_t* values = a.values + i * a.step + begin / a.segment * a.segment_step;
         int32_t lane[4] = {0, 0, 0, 0};
         for (size_t p = begin; p < a.k && p < begin + a.segment; ++p) {
-          const W weight = panels[j / 4 * 4 * a.k + p / 8 * 32 + j % 4 * 8 + p % 8];
-          lane[p % 8 / 2] += static_cast<int32_t>(values[p - begin]) * weight;
+          lane[p % 8 / 2] += static_cast<int32_t>(values[p - begin]) * weight_at(panels, a.k, j, p);
         }
         for (int l = 0; l < 4; ++l) {
           const float sum = static_cast<float>(lane[l]);
@@ -130,20 +138,20 @@ void gemm_i8(const IntegerRows& a, size_t m, const int8_t* panels, const float* 
              Epilogue epilogue, float* y, size_t ldy) {
   gemm_integer(a, m, panels, w_scales, n, epilogue, y, ldy);
 }
-void gemm_i16(const IntegerRows& a, size_t m, const int16_t* panels, const float* w_scales, size_t n,
+void gemm_i12(const IntegerRows& a, size_t m, const Group12* panels, const float* w_scales, size_t n,
               Epilogue epilogue, float* y, size_t ldy) {
   gemm_integer(a, m, panels, w_scales, n, epilogue, y, ldy);
 }
 
-void gemm_i16_pairs(const int16_t* values, float scale, size_t k8, size_t m, const int16_t* panels,
+void gemm_i12_pairs(const int16_t* values, float scale, size_t k8, size_t m, const Group12* panels,
                     const float* w_scales, size_t n, Epilogue epilogue, int16_t*, float* y, size_t ldy) {
   for (size_t i = 0; i < m; ++i) {
     for (size_t j = 0; j < n; ++j) {
       int32_t lane[4] = {0, 0, 0, 0};
       for (size_t tap = 0; tap < 2; ++tap) {
         for (size_t p = 0; p < k8; ++p) {
-          const int16_t weight = panels[(j / 4 * 3 + 2 * tap) * 4 * k8 + p / 8 * 32 + j % 4 * 8 + p % 8];
-          lane[p % 8 / 2] += static_cast<int32_t>(values[(i + tap) * k8 + p]) * weight;
+          lane[p % 8 / 2] +=
+              static_cast<int32_t>(values[(i + tap) * k8 + p]) * weight_at(panels, 2 * k8, j, tap * k8 + p);
         }
       }
       const float sum = (static_cast<float>(lane[0]) + static_cast<float>(lane[2])) +

@@ -14,11 +14,12 @@ ptts_status KvCache::allocate(const TransformerConfig& config, size_t capacity, 
   capacity_ = capacity;
   const size_t rows = heads_ * capacity;
   if (!integer) {
-    PTTS_TRY(k_.allocate(rows * width_, "key cache"));
-    return v_.allocate(rows * width_, "value cache");
+    PTTS_TRY(k_.allocate_unset(rows * width_, "key cache"));
+    return v_.allocate_unset(rows * width_, "value cache");
   }
-  PTTS_TRY(k16_.allocate(rows * width_, "key cache"));
-  PTTS_TRY(v16_.allocate(rows * width_, "value cache"));
+  PTTS_TRY(k16_.allocate_unset(rows * width_, "key cache"));
+  PTTS_TRY(v16_.allocate_unset(rows * width_, "value cache"));
+  // The scales behind the last position are read, and must be numbers.
   PTTS_TRY(k_scales_.allocate(rows, "key cache"));
   PTTS_TRY(v_scales_.allocate(rows, "value cache"));
   return row_.allocate(width_, "value cache");

@@ -30,7 +30,7 @@ ptts_status Matrix::create(const MatrixShape& shape, Type type, Order order, con
   switch (type) {
     case Type::kInt4: PTTS_TRY(int4_.allocate(values / 2, name)); break;
     case Type::kInt8: PTTS_TRY(int8_.allocate(values, name)); break;
-    default: PTTS_TRY(int16_.allocate(values, name)); break;
+    default: PTTS_TRY(int12_.allocate(values / 32, name)); break;
   }
   PTTS_TRY(scales_.allocate(rows * blocks(), name));
   PTTS_TRY(rounded_.allocate(k(), name));
@@ -60,6 +60,12 @@ void Matrix::put_element(size_t j, size_t p, float value) {
 }
 
 float Matrix::element(size_t j, size_t p) const { return panels_[kernels::panel_offset(n_, k(), j, p)]; }
+
+void Matrix::row(size_t j, float* values) const {
+  for (size_t c = 0; c < channels_; ++c) {
+    values[c] = static_cast<float>(int8_[group_at(j, 0, c) * 32 + j % 4 * 8 + c % 8]) * scale(j);
+  }
+}
 
 // `count` more elements have come, the last of them of row j.
 void Matrix::staged(size_t j, size_t count) {
@@ -126,19 +132,13 @@ void Matrix::put_integers(size_t j, const int16_t* row) {
     return;
   }
   for (size_t t = 0; t < taps_; ++t) {
-    size_t at = panel_at(j, t, 0);
-    for (size_t c = 0; c < channels_; c += 8, at += 32) {
-      const size_t here = std::min<size_t>(8, channels_ - c);
+    for (size_t c = 0; c < channels_; c += 8) {
+      const size_t group = group_at(j, t, c), here = std::min<size_t>(8, channels_ - c);
       for (size_t i = 0; i < here; ++i, ++row) {
         if (type_ == Type::kInt8) {
-          int8_[at + i] = static_cast<int8_t>(*row);
+          int8_[group * 32 + j % 4 * 8 + i] = static_cast<int8_t>(*row);
         } else {
-          int16_[at + i] = *row;
-          // Between the two taps lies their sum.
-          if (paired()) {
-            int16_t& sum = int16_[t == 0 ? at + i + 4 * k8_ : at + i - 4 * k8_];
-            sum = static_cast<int16_t>(t == 0 ? *row : sum + *row);
-          }
+          int12_[group].set(j % 4, i, *row);
         }
       }
     }
@@ -148,14 +148,15 @@ void Matrix::put_integers(size_t j, const int16_t* row) {
 void Matrix::integers(size_t j, int16_t* row) const {
   for (size_t t = 0; t < taps_; ++t) {
     for (size_t c = 0; c < channels_; ++c, ++row) {
-      const size_t at = panel_at(j, t, c);
       if (type_ == Type::kInt4) {
         const size_t p = c % kernels::kBlock4, block = (j / 4 * blocks() + c / kernels::kBlock4) * 4 + j % 4;
         const int byte = int4_[block * 16 + p % 8 * 2 + p / 16],
                   nibble = p / 8 % 2 == 0 ? byte & 15 : byte >> 4;
         *row = static_cast<int16_t>(nibble < 8 ? nibble : nibble - 16);
       } else {
-        *row = type_ == Type::kInt8 ? int16_t{int8_[at]} : int16_[at];
+        const size_t group = group_at(j, t, c);
+        *row = type_ == Type::kInt8 ? int16_t{int8_[group * 32 + j % 4 * 8 + c % 8]}
+                                    : static_cast<int16_t>(int12_[group].get(j % 4, c % 8));
       }
     }
   }
@@ -236,7 +237,7 @@ void Matrix::product(size_t first, const kernels::IntegerRows& rows, size_t m, E
   } else if (type_ == Type::kInt8) {
     kernels::gemm_i8(rows, m, int8_.data() + at, scales, count, epilogue, y, n_);
   } else {
-    kernels::gemm_i16(rows, m, int16_.data() + at, scales, count, epilogue, y, n_);
+    kernels::gemm_i12(rows, m, int12_.data() + at / 32, scales, count, epilogue, y, n_);
   }
 }
 
@@ -275,7 +276,7 @@ void Matrix::apply_windows(const float* x, size_t ldx, size_t m, Epilogue epilog
 void Matrix::apply_windows(const int16_t* values, float scale, size_t stride, size_t spacing, size_t m,
                            Epilogue epilogue, int16_t* room, float* y) const {
   if (paired()) {
-    kernels::gemm_i16_pairs(values, scale, k8_, m, int16_.data(), scales_.data(), n_, epilogue, room, y, n_);
+    kernels::gemm_i12_pairs(values, scale, k8_, m, int12_.data(), scales_.data(), n_, epilogue, room, y, n_);
     return;
   }
   const size_t length = segment(run(spacing));

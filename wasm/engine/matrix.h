@@ -32,7 +32,7 @@ class Matrix {
   enum class Type {
     kF32,
     kInt8,   // one scale per row of the matrix
-    kInt16,  // the same with 12 bits, where 8 are too coarse
+    kInt12,  // the same with 12 bits, where 8 are too coarse
     kInt4,   // one scale (a half) for every 32 weights of a row; one tap
   };
   // How elements come: a row after the other, in any other order, or packed.
@@ -48,6 +48,7 @@ class Matrix {
   void put_element(size_t j, size_t p, float value);
 
   float element(size_t j, size_t p) const;  // of an f32 matrix
+  void row(size_t j, float* values) const;  // of 8 bits
 
   // Integer weights as files hold them (models/FORMAT.md): rows of packed_row_bytes(), and scale_count() scales,
   // [n] or [n][blocks].
@@ -89,23 +90,22 @@ class Matrix {
   size_t n() const { return n_; }
   size_t k() const { return taps_ * channels_; }
   size_t k8() const { return k8_; }  // channels, rounded up to 8 (4-bit weights: to 32)
-  size_t panel_values() const { return (n_ + 3) / 4 * 4 * panel_taps() * k8_; }  // integers
+  size_t panel_values() const { return (n_ + 3) / 4 * 4 * taps_ * k8_; }  // integers
   // What apply_windows wants behind the quantised rows of a window: int16 values.
   size_t room(size_t rows) const { return paired() ? (rows + 2) * k8_ : 0; }
   size_t bytes() const {
-    return panels_.bytes() + int4_.bytes() + int8_.bytes() + int16_.bytes() + scales_.bytes();
+    return panels_.bytes() + int4_.bytes() + int8_.bytes() + int12_.bytes() + scales_.bytes();
   }
 
  private:
-  int32_t weight_max() const { return type_ == Type::kInt8 ? kernels::kWeightMax8 : kernels::kWeightMax16; }
-  // Two output rows of two taps share a product: see kernels::gemm_i16_pairs.
+  int32_t weight_max() const { return type_ == Type::kInt8 ? kernels::kWeightMax8 : kernels::kWeightMax12; }
+  // Two output rows of two taps share a product: see kernels::gemm_i12_pairs.
   bool paired() const {
-    return transposed_ && type_ == Type::kInt16 && n_ % 4 == 0 && 2 * k8_ <= kernels::kSegment16;
+    return transposed_ && type_ == Type::kInt12 && n_ % 4 == 0 && 2 * k8_ <= kernels::kSegment12;
   }
-  size_t panel_taps() const { return paired() ? 3 : taps_; }
   // Integers of a row whose sums of products are exact, and what they may be for it.
   size_t segment(size_t run) const {
-    return type_ == Type::kInt16 ? std::min(run, kernels::kSegment16) : run;
+    return type_ == Type::kInt12 ? std::min(run, kernels::kSegment12) : run;
   }
   int32_t input_limit(size_t run) const {
     const int32_t limit = kernels::input_limit(segment(run), weight_max());
@@ -116,11 +116,8 @@ class Matrix {
     const size_t j = i / blocks(), b = i % blocks();
     return type_ == Type::kInt4 ? (j / 4 * blocks() + b) * 4 + j % 4 : i;
   }
-  // Where the integer of row j, tap t, channel c lies in the panels (of int8 and int16).
-  size_t panel_at(size_t j, size_t t, size_t c) const {
-    const size_t part = paired() && t == 1 ? 2 : t;
-    return (j / 4 * panel_taps() + part) * 4 * k8_ + c / 8 * 32 + j % 4 * 8 + c % 8;
-  }
+  // The group of eight integers that holds row j, tap t, channel c (of 8 and 12 bits).
+  size_t group_at(size_t j, size_t t, size_t c) const { return (j / 4 * taps_ + t) * k8_ / 8 + c / 8; }
   void staged(size_t j, size_t count);
   void quantize_row(size_t j, const float* row);
   void quantize_block4(const float* values, size_t count, int16_t* integers, float* scale) const;
@@ -138,7 +135,7 @@ class Matrix {
   Buffer<float> panels_;
   Buffer<uint8_t> int4_;
   Buffer<int8_t> int8_;
-  Buffer<int16_t> int16_;
+  Buffer<kernels::Group12> int12_;
   Buffer<float> scales_;
   Buffer<float> staging_;    // of an integer matrix that is streaming in: one row, or all
   Buffer<int16_t> rounded_;  // a row of it in integers

@@ -3,8 +3,6 @@
 
 #include <algorithm>
 
-#include "half.h"
-
 namespace ptts {
 
 namespace {
@@ -19,9 +17,9 @@ class Planner {
   void vector(std::string name, Shape shape, Buffer<float>* target) {
     slots_->push_back({std::move(name), std::move(shape), part, Layout::kVector, target});
   }
-  void table(std::string name, Shape shape, Buffer<float>* target, Buffer<uint16_t>* half) {
-    slots_->push_back({std::move(name), std::move(shape), part, Layout::kTable, target});
-    slots_->back().half = half;
+  void table(std::string name, Shape shape, Buffer<float>* exact, Matrix* rounded) {
+    slots_->push_back(
+        {std::move(name), std::move(shape), part, Layout::kTable, exact, rounded, Matrix::Type::kInt8});
   }
   void matrix(std::string name, size_t n, size_t k, Matrix* target) {
     slots_->push_back({std::move(name), {n, k}, part, Layout::kMatrix, nullptr, target, type});
@@ -122,7 +120,7 @@ class Planner {
     net->dim = f;
     net->times = std::vector<TimeEmbedding>(c.time_inputs());
     net->blocks = std::vector<FlowBlock>(c.flow_depth);
-    type = Matrix::Type::kInt16;
+    type = Matrix::Type::kInt12;
     for (size_t i = 0; i < net->times.size(); ++i) {
       const std::string at = name + ".time_embed." + std::to_string(i);
       vector(at + ".freqs", {kTimeFrequencies}, &net->times[i].freqs);
@@ -162,7 +160,7 @@ void plan_flow_lm(Planner& plan, Model* model) {
   if (c.bos_before_voice) plan.vector("flow_lm.bos_before_voice", {1, 1, d}, &lm.bos_before_voice);
   plan.matrix("flow_lm.speaker_proj_weight", d, c.inner_dim, &lm.speaker_proj);
   plan.table("flow_lm.conditioner.embed.weight", {c.n_bins + 1, c.rank > 0 ? c.rank : d}, &lm.embed,
-             &lm.embed_half);
+             &lm.embed_int8);
   if (c.rank > 0) plan.matrix("flow_lm.conditioner.proj.weight", d, c.rank, &lm.embed_proj);
   plan.matrix("flow_lm.input_linear.weight", d, c.latent, &lm.input_linear);
   plan.type = Matrix::Type::kInt8;
@@ -189,7 +187,7 @@ void plan_decoder(Planner& plan, Model* model) {
   plan.pointwise("mimi.quantizer.output_proj.weight", c.outer_dim, c.latent, &m.quantizer);
   plan.upsample("mimi.upsample.convtr.convtr.weight", c.outer_dim, m.upsampling, &m.upsample);
   plan.projected_transformer("mimi.decoder_transformer", &m.transformer, Matrix::Type::kInt8);
-  plan.type = Matrix::Type::kInt16;
+  plan.type = Matrix::Type::kInt12;
   plan.seanet("mimi.decoder", &m.seanet);
   plan.type = Matrix::Type::kF32;
 }
@@ -231,8 +229,8 @@ const char* packed_suffix(Matrix::Type type) {
 Matrix::Type Slot::working(uint32_t precision) const {
   if (precision == PTTS_PRECISION_F32) return Matrix::Type::kF32;
   // 4 bits where most of the weights are: the FlowLM's transformer.
-  const bool four =
-      precision == PTTS_PRECISION_Q4 && type == Matrix::Type::kInt8 && part == PTTS_PART_FLOW_LM;
+  const bool four = precision == PTTS_PRECISION_Q4 && type == Matrix::Type::kInt8 &&
+                    part == PTTS_PART_FLOW_LM && layout != Layout::kTable;
   return four ? Matrix::Type::kInt4 : type;
 }
 
@@ -247,7 +245,6 @@ MatrixShape Slot::matrix_shape() const {
 size_t Slot::working_bytes(uint32_t precision) const {
   const size_t count = shape_count(shape);
   if (matrix == nullptr) {
-    if (half != nullptr && precision != PTTS_PRECISION_F32) return count * sizeof(uint16_t);
     return count * sizeof(float) * (layout == Layout::kConvTransposeBias ? stride : 1);
   }
   Matrix like;
@@ -258,7 +255,7 @@ size_t Slot::working_bytes(uint32_t precision) const {
     case Matrix::Type::kF32: return count * sizeof(float);
     case Matrix::Type::kInt4: return values / 2 + scales;
     case Matrix::Type::kInt8: return values + scales;
-    default: return 2 * values + scales;
+    default: return values / 32 * sizeof(kernels::Group12) + scales;
   }
 }
 
@@ -268,9 +265,9 @@ ptts_status Slot::create(uint32_t precision, bool packed) {
     case Layout::kVector:
     case Layout::kUpsample: return vector->allocate(shape_count(shape), what);
     case Layout::kTable:
-      if (precision == PTTS_PRECISION_F32) half = nullptr;
-      return half == nullptr ? vector->allocate(shape_count(shape), what)
-                             : half->allocate(shape_count(shape), what);
+      if (precision != PTTS_PRECISION_F32) break;
+      matrix = nullptr;
+      return vector->allocate(shape_count(shape), what);
     case Layout::kConvTransposeBias: return vector->allocate(shape[0] * stride, what);
     default: break;
   }
@@ -310,11 +307,7 @@ void Slot::get(size_t first, float* values, size_t count) const {
   switch (layout) {
     case Layout::kVector:
     case Layout::kTable:
-    case Layout::kConvTransposeBias:
-      for (size_t i = 0; i < count; ++i) {
-        values[i] = half != nullptr ? half_to_f32((*half)[first + i]) : (*vector)[first + i];
-      }
-      break;
+    case Layout::kConvTransposeBias: std::copy_n(vector->data() + first, count, values); break;
     case Layout::kUpsample:
       for (size_t i = 0; i < count; ++i) {
         values[i] = (*vector)[(first + i) % shape[2] * shape[0] + (first + i) / shape[2]];
@@ -337,12 +330,11 @@ ptts_status Slot::put(size_t first, const float* values, size_t count) {
   switch (layout) {
     case Layout::kVector: std::copy_n(values, count, vector->data() + first); break;
     case Layout::kTable:
-      if (half == nullptr) {
+      if (matrix == nullptr) {
         std::copy_n(values, count, vector->data() + first);
-      } else {
-        for (size_t i = 0; i < count; ++i) (*half)[first + i] = f32_to_half(values[i]);
+        break;
       }
-      break;
+      [[fallthrough]];
     case Layout::kMatrix:
       while (count > 0) {  // row by row
         const size_t row = first / shape[1], column = first % shape[1],

@@ -13,7 +13,7 @@ namespace ptts {
 // How a tensor's elements become weights.
 enum class Layout {
   kVector,             // as they are
-  kTable,              // as they are; halves when the precision is not f32
+  kTable,              // as they are; a matrix when the precision is not f32
   kMatrix,             // [n, k]
   kConv,               // [out, in, kernel]
   kConvTranspose,      // [in, out, 2 stride]
@@ -34,7 +34,6 @@ struct Slot {
   Matrix* matrix = nullptr;
   Matrix::Type type = Matrix::Type::kF32;  // of the matrix with precision q8
   size_t stride = 1;                       // of a transposed convolution
-  Buffer<uint16_t>* half = nullptr;        // a table under precisions other than f32 (`vector` otherwise)
 
   // What of it a file had: its values, or packed integers and their scales.
   enum : uint8_t { kValues = 1, kPacked = 2, kScales = 4 };
@@ -50,9 +49,7 @@ struct Slot {
   // Elements [first, first + count) in the file's order.
   [[nodiscard]] ptts_status put(size_t first, const float* values, size_t count);
   void get(size_t first, float* values, size_t count) const;  // not of integer weights
-  size_t bytes() const {
-    return matrix != nullptr ? matrix->bytes() : vector->bytes() + (half != nullptr ? half->bytes() : 0);
-  }
+  size_t bytes() const { return matrix != nullptr ? matrix->bytes() : vector->bytes(); }
 };
 
 // Lays out `model` for its configuration and lists its slots, sorted by name.  The slots point into the model.

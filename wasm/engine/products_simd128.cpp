@@ -1,5 +1,7 @@
 // The matrix products on 128-bit vectors.  Every function here is small and called many times: V8 moves a function to
 // its optimising compiler between calls, not in the middle of one.
+#include <type_traits>
+
 #include "simd128.h"
 
 namespace ptts::kernels::simd128 {
@@ -131,6 +133,42 @@ void gemm_f32(const float* a, size_t lda, size_t m, const float* panels, size_t 
 
 namespace {
 
+// The weights of a group of four columns, from the farthest address on (see lane_sums).
+template <size_t C, typename W>
+inline void load_group(const W* w, I16x8 (&weights)[C]) {
+  each<C>([&](auto c) { weights[C - 1 - c] = load_i16(w + 8 * (C - 1 - c)); });
+}
+inline void load_group(const Group12* w, I16x8 (&weights)[4]) {
+  if constexpr (kChecked) {  // wazero has no instruction for interleaved bytes
+    I16x8 low[2], high[4];
+    each<2>([&](auto c) {
+      low[1 - c] = (I16x8) __builtin_convertvector(load<U8x8>(w->low + 8 * (1 - c)), U16x8);
+    });
+    each<4>([&](auto c) { high[3 - c] = load_i16((const int8_t*)w->high + 8 * (3 - c)) << 4; });
+    each<2>([&](auto c) {
+      weights[c] = high[c] | (I16x8)((U16x8)low[c] >> 4);
+      weights[2 + c] = high[2 + c] | (low[c] & int16_t{15});
+    });
+  } else {
+    // The upper byte is in its place; what lies below the lower 4 bits is shifted out.
+    const I8x16 low = load<I8x16>(w->low), lower = (I8x16)((I16x8)low << 4), first = load<I8x16>(w->high),
+                second = load<I8x16>(w->high + 16);
+    const auto begin = [](I8x16 a, I8x16 b) {
+      return (I16x8)__builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23) >>
+             4;
+    };
+    const auto end = [](I8x16 a, I8x16 b) {
+      return (I16x8)__builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15,
+                                            31) >>
+             4;
+    };
+    weights[0] = begin(low, first);
+    weights[1] = end(low, first);
+    weights[2] = begin(lower, second);
+    weights[3] = end(lower, second);
+  }
+}
+
 // Lane sums of R input rows with C columns of a panel (w: its first column), U groups of eight products at a time.
 // kPacked: the rows lie interleaved in groups of eight, so that one address serves them all.  The farthest address comes first: a
 // host that checks bounds then knows that the others are within them.
@@ -145,14 +183,14 @@ inline void lane_sums(const int16_t* a, size_t step, const W* w, size_t count, I
     each<U>([&](auto ascending) {
       constexpr size_t u = U - 1 - ascending;
       I16x8 weights[C];
-      each<C>([&](auto c) { weights[C - 1 - c] = load_i16(w + 32 * u + 8 * (C - 1 - c)); });
+      load_group(w + kGroup<W> * u, weights);
       each<R>([&](auto i) {
         constexpr size_t r = R - 1 - i;
         const I16x8 x = kPacked ? load<I16x8>(row[0] + 8 * (u * R + r)) : load<I16x8>(row[r] + 8 * u);
         each<C>([&](auto c) { sum[r][c] = sum[r][c] + dot_i16(x, weights[c]); });
       });
     });
-    w += 32 * U;
+    w += kGroup<W> * U;
     for (size_t r = 0; r < (kPacked ? 1 : R); ++r) row[r] += 8 * U * (kPacked ? R : 1);
   }
 }
@@ -229,7 +267,7 @@ PTTS_NOINLINE void row_integer(const IntegerRows& a, const W* panel, F32x4 w_sca
     lane_sums<1, 4, U, false>(values, 0, panel, segment, sum);
     each<4>([&](auto c) { lanes[c] = left == a.k ? to_f32(sum[0][c]) : lanes[c] + to_f32(sum[0][c]); });
     values += a.segment_step;
-    panel += 4 * segment;
+    panel += segment / 8 * kGroup<W>;
   }
   F32x4 result = totals_02_13(lanes[0], lanes[1], lanes[2], lanes[3]) * (w_scale * splat(a.scales[0])) + bias;
   if (accumulate) result = load_some(y, columns) + result;
@@ -249,29 +287,40 @@ PTTS_NOINLINE void pack_rows(const IntegerRows& a, size_t m, int16_t* out) {
   }
 }
 
-constexpr size_t kPackedValues = 64 * 1024;  // room for interleaved rows
+// Groups of 12-bit weights as int16, [4][8] each.
+PTTS_NOINLINE void unpack(const Group12* groups, size_t count, int16_t* out) {
+  for (size_t i = 0; i < count; ++i, out += 32) {
+    I16x8 weights[4];
+    load_group(groups + i, weights);
+    each<4>([&](auto c) { store(out + 8 * c, weights[c]); });
+  }
+}
+
+constexpr size_t kPackedValues = 64 * 1024;  // room for interleaved rows, and for a panel of unpacked weights
 constexpr size_t kResidentBytes =
     256 * 1024;  // weights below this stay in the cache while blocks of rows pass
 
 }  // namespace
 
-// kPacked is for hosts that check bounds; the bits are the same.
+// kPacked is for hosts that check bounds; the bits are the same.  12-bit weights are unpacked for tiles, a panel at a time.
 template <bool kPacked, typename W>
 void gemm_integer(const IntegerRows& a, size_t m, const W* panels, const float* w_scales, size_t n,
                   Epilogue epilogue, float* y, size_t ldy) {
-  static int16_t packed[kPacked ? kPackedValues : 1];
-  const bool pack = kPacked && m >= 4 && a.k <= kPackedValues / 4;
+  constexpr bool kUnpack = std::is_same_v<W, Group12>;
+  using T = std::conditional_t<kUnpack, int16_t, W>;
+  static int16_t packed[kPacked ? kPackedValues : 1], unpacked[kUnpack ? kPackedValues : 1];
+  const bool fits = a.k <= kPackedValues / 4, tiles_fit = fits || !kUnpack, pack = kPacked && m >= 4 && fits;
   const auto unrolls = [&](size_t by) { return a.k % (8 * by) == 0 && a.segment % (8 * by) == 0; };
   constexpr size_t kRowUnrolled = kPacked ? 4 : 2;
   size_t block = m;
   if (pack) {
     block = kPackedValues / a.k / 4 * 4;
-  } else if (n * a.k * sizeof(W) <= kResidentBytes) {
+  } else if (panel_start<W>(n, a.k) * sizeof(W) <= kResidentBytes) {
     block = 16 * 1024 / a.step / 4 * 4;
     if (block < 4) block = 4;
   }
   for (size_t begin = 0; begin < m; begin += block) {
-    const size_t rows = m - begin < block ? m - begin : block, fours = rows / 4 * 4;
+    const size_t rows = m - begin < block ? m - begin : block, fours = tiles_fit ? rows / 4 * 4 : 0;
     IntegerRows these = a;
     these.values += begin * a.step;
     these.scales += begin * a.scale_step;
@@ -282,24 +331,31 @@ void gemm_integer(const IntegerRows& a, size_t m, const W* panels, const float* 
     }
     const bool whole = a.k <= a.segment;
     const auto tile =
-        !pack ? (whole ? columns_integer<4, 1, false, true, W> : columns_integer<4, 1, false, false, W>)
-        : unrolls(4) ? (whole ? columns_integer<4, 4, true, true, W> : columns_integer<4, 4, true, false, W>)
-                     : columns_integer<4, 1, true, false, W>;
+        !pack ? (whole ? columns_integer<4, 1, false, true, T> : columns_integer<4, 1, false, false, T>)
+        : unrolls(4) ? (whole ? columns_integer<4, 4, true, true, T> : columns_integer<4, 4, true, false, T>)
+                     : columns_integer<4, 1, true, false, T>;
     const auto row = unrolls(kRowUnrolled) ? row_integer<kRowUnrolled, W> : row_integer<1, W>;
     for (size_t j = 0; j < n; j += 4) {
       const size_t columns = n - j < 4 ? n - j : 4;
       const F32x4 scale = load_some(w_scales + j, columns);
       const F32x4 bias = epilogue.bias == nullptr ? splat(-0.0f) : load_some(epilogue.bias + j, columns);
-      const W* panel = panels + j * a.k;
+      const W* panel = panels + panel_start<W>(j, a.k);
       float* out = y + begin * ldy + j;
       size_t i = 0;
       if (fours > 0 && columns == 4) {
         const bool accumulate = epilogue.accumulate;
-        tile(tiles, fours, panel,
+        const T* weights;
+        if constexpr (kUnpack) {
+          unpack(panel, a.k / 8, unpacked);
+          weights = unpacked;
+        } else {
+          weights = panel;
+        }
+        tile(tiles, fours, weights,
              {__builtin_shufflevector(scale, scale, 0, 1, 0, 1),
               __builtin_shufflevector(bias, bias, 0, 1, 0, 1), accumulate},
              out, ldy);
-        tile(tiles, fours, panel + 16,
+        tile(tiles, fours, weights + 16,
              {__builtin_shufflevector(scale, scale, 2, 3, 2, 3),
               __builtin_shufflevector(bias, bias, 2, 3, 2, 3), accumulate},
              out + 2, ldy);
@@ -317,11 +373,11 @@ void gemm_integer(const IntegerRows& a, size_t m, const W* panels, const float* 
 
 template void gemm_integer<false>(const IntegerRows&, size_t, const int8_t*, const float*, size_t, Epilogue,
                                   float*, size_t);
-template void gemm_integer<false>(const IntegerRows&, size_t, const int16_t*, const float*, size_t, Epilogue,
+template void gemm_integer<false>(const IntegerRows&, size_t, const Group12*, const float*, size_t, Epilogue,
                                   float*, size_t);
 template void gemm_integer<true>(const IntegerRows&, size_t, const int8_t*, const float*, size_t, Epilogue,
                                  float*, size_t);
-template void gemm_integer<true>(const IntegerRows&, size_t, const int16_t*, const float*, size_t, Epilogue,
+template void gemm_integer<true>(const IntegerRows&, size_t, const Group12*, const float*, size_t, Epilogue,
                                  float*, size_t);
 
 // ---- two taps over pairs of rows ------------------------------------------------------------------------------
@@ -333,6 +389,15 @@ struct PairInputs {
   const int16_t *first, *middle, *last;
   size_t step;  // between pairs
 };
+
+// The panels of two taps, with their sum between them.
+PTTS_NOINLINE void unpack_pairs(const Group12* panel, size_t k8, int16_t* out) {
+  unpack(panel, k8 / 8, out);
+  unpack(panel + k8 / 8, k8 / 8, out + 8 * k8);
+  for (size_t i = 0; i < 4 * k8; i += 8) {
+    store(out + 4 * k8 + i, load<I16x8>(out + i) + load<I16x8>(out + 8 * k8 + i));
+  }
+}
 
 // R pairs of output rows, two columns; of the last pair maybe only the first row is wanted.
 template <size_t R, size_t U, bool kPacked>
@@ -363,9 +428,9 @@ PTTS_NOINLINE void columns_pairs(const PairInputs& in, size_t k8, size_t pairs, 
 }  // namespace
 
 template <bool kPacked>
-void gemm_pairs(const int16_t* values, float scale, size_t k8, size_t m, const int16_t* panels,
+void gemm_pairs(const int16_t* values, float scale, size_t k8, size_t m, const Group12* panels,
                 const float* w_scales, size_t n, Epilogue epilogue, int16_t* room, float* y, size_t ldy) {
-  static int16_t packed[kPacked ? kPackedValues : 1];
+  static int16_t packed[kPacked ? kPackedValues : 1], unpacked[12 * kSegment12 / 2];
   const size_t pairs = (m + 1) / 2;
   for (size_t i = 0; i < (2 * pairs) * k8; i += 8) {
     store(room + i, load<I16x8>(values + i) - load<I16x8>(values + i + k8));
@@ -391,7 +456,8 @@ void gemm_pairs(const int16_t* values, float scale, size_t k8, size_t m, const i
                                      : columns_pairs<4, 1, true>;
     const bool half = begin + here == pairs && m % 2 == 1;  // the last pair has one row
     for (size_t j = 0; j < n; j += 2) {
-      const int16_t* panel = panels + j / 4 * 12 * k8 + j % 4 * 8;
+      if (j % 4 == 0) unpack_pairs(panels + panel_start<Group12>(j, 2 * k8), k8, unpacked);
+      const int16_t* panel = unpacked + j % 4 * 8;
       const float s0 = w_scales[j] * scale, s1 = w_scales[j + 1] * scale;
       const float b0 = epilogue.bias == nullptr ? -0.0f : epilogue.bias[j],
                   b1 = epilogue.bias == nullptr ? -0.0f : epilogue.bias[j + 1];
@@ -415,12 +481,12 @@ void gemm_pairs(const int16_t* values, float scale, size_t k8, size_t m, const i
   }
 }
 
-template void gemm_pairs<false>(const int16_t*, float, size_t, size_t, const int16_t*, const float*, size_t,
+template void gemm_pairs<false>(const int16_t*, float, size_t, size_t, const Group12*, const float*, size_t,
                                 Epilogue, int16_t*, float*, size_t);
-template void gemm_pairs<true>(const int16_t*, float, size_t, size_t, const int16_t*, const float*, size_t,
+template void gemm_pairs<true>(const int16_t*, float, size_t, size_t, const Group12*, const float*, size_t,
                                Epilogue, int16_t*, float*, size_t);
 
-void gemm_i16_pairs(const int16_t* values, float scale, size_t k8, size_t m, const int16_t* panels,
+void gemm_i12_pairs(const int16_t* values, float scale, size_t k8, size_t m, const Group12* panels,
                     const float* w_scales, size_t n, Epilogue epilogue, int16_t* room, float* y, size_t ldy) {
   gemm_pairs<kChecked>(values, scale, k8, m, panels, w_scales, n, epilogue, room, y, ldy);
 }
@@ -429,7 +495,7 @@ void gemm_i8(const IntegerRows& a, size_t m, const int8_t* panels, const float* 
              Epilogue epilogue, float* y, size_t ldy) {
   gemm_integer<kChecked>(a, m, panels, w_scales, n, epilogue, y, ldy);
 }
-void gemm_i16(const IntegerRows& a, size_t m, const int16_t* panels, const float* w_scales, size_t n,
+void gemm_i12(const IntegerRows& a, size_t m, const Group12* panels, const float* w_scales, size_t n,
               Epilogue epilogue, float* y, size_t ldy) {
   gemm_integer<kChecked>(a, m, panels, w_scales, n, epilogue, y, ldy);
 }

@@ -24,7 +24,10 @@ typedef float F32x4 __attribute__((vector_size(16)));
 typedef int32_t I32x4 __attribute__((vector_size(16)));
 typedef uint32_t U32x4 __attribute__((vector_size(16)));
 typedef int16_t I16x8 __attribute__((vector_size(16)));
+typedef uint16_t U16x8 __attribute__((vector_size(16)));
 typedef int8_t I8x8 __attribute__((vector_size(8)));
+typedef uint8_t U8x8 __attribute__((vector_size(8)));
+typedef int8_t I8x16 __attribute__((vector_size(16)));
 
 template <typename V, typename T>
 inline V load(const T* p) {
@@ -138,7 +141,7 @@ void gemm_integer(const IntegerRows& a, size_t m, const W* panels, const float* 
                   Epilogue epilogue, float* y, size_t ldy);
 
 template <bool kPacked>
-void gemm_pairs(const int16_t* values, float scale, size_t k8, size_t m, const int16_t* panels,
+void gemm_pairs(const int16_t* values, float scale, size_t k8, size_t m, const Group12* panels,
                 const float* w_scales, size_t n, Epilogue epilogue, int16_t* room, float* y, size_t ldy);
 
 }  // namespace ptts::kernels::simd128

@@ -61,9 +61,8 @@ ptts_status Transformer::create_workspace(size_t rows, Workspace* workspace) con
   const TransformerConfig& c = config;
   workspace->rows = rows;
   PTTS_TRY(workspace->normed.allocate(rows * c.d_model, "activations"));
-  PTTS_TRY(workspace->projected.allocate(rows * (c.attn_dim + 2 * c.kv_dim()), "activations"));
-  PTTS_TRY(workspace->attended.allocate(rows * c.attn_dim, "activations"));
-  PTTS_TRY(workspace->hidden.allocate(rows * c.feed_forward, "activations"));
+  const size_t wide = std::max(c.attn_dim + 2 * c.kv_dim() + c.attn_dim, c.feed_forward);
+  PTTS_TRY(workspace->wide.allocate(rows * wide, "activations"));
   PTTS_TRY(workspace->rotation.allocate(rows * c.head_dim(), "activations"));
   for (const TransformerLayer& layer : layers) {
     for (const Matrix* m : {&layer.in_proj, &layer.out_proj, &layer.linear1, &layer.linear2}) {
@@ -77,15 +76,15 @@ void Transformer::project(const TransformerLayer& layer, size_t rows, Transforme
                           Workspace& w, bool queries) const {
   const size_t d = config.head_dim(), kv_dim = config.kv_dim(), width = config.attn_dim + 2 * kv_dim;
   const size_t first = queries ? 0 : config.attn_dim / kernels::kPanel * kernels::kPanel;
-  layer.in_proj.apply_from(first, w.normed.data(), rows, w.projected.data(), w.scratch);
+  layer.in_proj.apply_from(first, w.normed.data(), rows, w.wide.data(), w.scratch);
   for (size_t r = 0; r < rows; ++r) {
-    float* q = w.projected.data() + r * width;
+    float* q = w.wide.data() + r * width;
     const float* rotation = w.rotation.data() + r * d;
     for (size_t h = queries ? 0 : config.heads; h < config.heads + config.kv_heads; ++h) {
       rotate(q + h * d, rotation, d / 2);
     }
   }
-  const float* k = w.projected.data() + config.attn_dim;
+  const float* k = w.wide.data() + config.attn_dim;
   cache.put(state.cached, rows, k, k + kv_dim, width);
 }
 
@@ -95,8 +94,8 @@ void Transformer::attend(size_t rows, const TransformerState& state, const KvCac
   const size_t group = config.heads / config.kv_heads;
   const float scale = 1.0f / std::sqrt(static_cast<float>(d));
   for (size_t h = 0; h < config.heads; ++h) {
-    cache.attend(h / group, w.projected.data() + h * d, width, rows, state.cached + 1, config.context, scale,
-                 w.scratch, w.attended.data() + h * d, config.attn_dim);
+    cache.attend(h / group, w.wide.data() + h * d, width, rows, state.cached + 1, config.context, scale,
+                 w.scratch, w.wide.data() + rows * width + h * d, config.attn_dim);
   }
 }
 
@@ -117,15 +116,16 @@ void Transformer::run(float* x, size_t rows, TransformerState& state, Workspace&
       w.rotation[r * d + 2 * i + 1] = static_cast<float>(turn.sin);
     }
   }
+  float* attended = w.wide.data() + rows * (config.attn_dim + 2 * config.kv_dim());
   for (size_t l = 0; l < layers.size(); ++l) {
     const TransformerLayer& layer = layers[l];
     // x += scale * (input W^T)
-    const auto residual = [&](const Matrix& weight, kernels::Activation activation, Buffer<float>& input,
+    const auto residual = [&](const Matrix& weight, kernels::Activation activation, float* input,
                               const Buffer<float>& layer_scale) {
       if (layer_scale.empty()) {
-        weight.apply(activation, input.data(), rows, {nullptr, true}, x, w.scratch);
+        weight.apply(activation, input, rows, {nullptr, true}, x, w.scratch);
       } else {
-        weight.apply(activation, input.data(), rows, {}, w.normed.data(), w.scratch);
+        weight.apply(activation, input, rows, {}, w.normed.data(), w.scratch);
         kernels::add_scaled(w.normed.data(), layer_scale.data(), rows, n, x);
       }
     };
@@ -135,11 +135,11 @@ void Transformer::run(float* x, size_t rows, TransformerState& state, Workspace&
     project(layer, rows, state, state.layers[l], w, !enough);
     if (enough) break;
     attend(rows, state, state.layers[l], w);
-    residual(layer.out_proj, kernels::Activation::kNone, w.attended, layer.scale1);
+    residual(layer.out_proj, kernels::Activation::kNone, attended, layer.scale1);
     kernels::layer_norm(x, rows, n, layer.norm2_weight.data(), layer.norm2_bias.data(), 1e-5f,
                         w.normed.data());
-    layer.linear1.apply(w.normed.data(), rows, {}, w.hidden.data(), w.scratch);
-    residual(layer.linear2, kernels::Activation::kGelu, w.hidden, layer.scale2);
+    layer.linear1.apply(w.normed.data(), rows, {}, w.wide.data(), w.scratch);
+    residual(layer.linear2, kernels::Activation::kGelu, w.wide.data(), layer.scale2);
     if (probe_layers && probe::on) {
       probe::record(("layer." + std::to_string(l)).c_str(), x + (rows - 1) * n, {n});
     }

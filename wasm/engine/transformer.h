@@ -43,7 +43,9 @@ class Transformer {
 
   // Activations for blocks of up to `rows` rows.
   struct Workspace {
-    Buffer<float> normed, projected, attended, hidden;
+    Buffer<float> normed;
+    Buffer<float>
+        wide;  // of attention: projections, then what it gives; of the feed-forward: between its layers
     Buffer<float> rotation;  // [rows][head_dim]: cosine and sine of each pair
     Scratch scratch;
     size_t rows = 0;
