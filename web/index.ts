@@ -7,6 +7,7 @@ import type { LoadOptions } from './tts.js';
 export { PocketTTSError } from './errors.js';
 export type { ErrorCode } from './errors.js';
 export type { LoadProgress, PackFile, PackManifest, Precision } from './pack.js';
+export type { Text } from './pieces.js';
 export { Voice } from './tts.js';
 export type {
   Bytes,

@@ -555,6 +555,8 @@ class RemoteStream {
       time: (frame * samplesPerFrame) / sampleRate,
       chunk: event.chunk,
       chunkFrame: event.step,
+      begin: chunk.begin,
+      end: chunk.end,
     };
   }
 

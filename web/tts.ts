@@ -17,16 +17,18 @@ import {
   whole,
 } from './arguments.js';
 import type { Check, Checks } from './arguments.js';
-import type { Backend, LoadedVoice, PackLocation, Speaking } from './backend.js';
+import type { Backend, LoadedVoice, PackLocation } from './backend.js';
 import { PocketTTSError, throwIfAborted } from './errors.js';
 import type { Host } from './host.js';
 import type { LayoutOptions } from './layout.js';
 import { loadBackend } from './loading.js';
 import { AUDIO_LIMIT, PRECISIONS, VOICE_LIMIT } from './pack.js';
 import type { LoadProgress, Precision } from './pack.js';
+import { PieceReader, wholeText } from './pieces.js';
+import type { Text } from './pieces.js';
 import { abortable } from './turns.js';
-import { SPEECH_CHECKS } from './utterance.js';
-import type { Chunk, Frame, SpeechOptions } from './utterance.js';
+import { chunkSeed, DEFAULT_SEED, SPEECH_CHECKS } from './utterance.js';
+import type { Chunk, Frame, MutableChunk, SpeechOptions } from './utterance.js';
 import { encodeWav } from './wav.js';
 
 /** The content of a file. */
@@ -71,6 +73,8 @@ export interface Speech {
   readonly chunks: readonly Chunk[];
   /** A WAV file: 16 bit, mono, with 200 ms of silence at the end. */
   toWav(): Uint8Array<ArrayBuffer>;
+  /** The same as a Blob of the type `audio/wav`. */
+  toBlob(): Blob;
 }
 
 /**
@@ -79,8 +83,10 @@ export interface Speech {
  */
 export interface SpeechStream extends AsyncIterableIterator<Frame> {
   readonly sampleRate: number;
-  /** The chunks of the text; empty until the first frame was asked for. */
+  /** The chunks of the text, of one that comes in pieces those so far; empty until the first frame was asked for. */
   readonly chunks: readonly Chunk[];
+  /** The same frames (read one or the other); a frame is made when one is asked for, and cancel() ends the speech. */
+  toReadableStream(): ReadableStream<Frame>;
 }
 
 export interface VoiceInfo {
@@ -252,6 +258,8 @@ export abstract class PocketTTSBase {
   #backend: Backend;
   #reloading: Promise<Backend> | undefined;
   #disposed = false;
+  /** Those who wait for something of the caller's. */
+  readonly #waiting = new Set<() => void>();
 
   /** @internal */
   protected constructor(core: Core) {
@@ -295,8 +303,8 @@ export abstract class PocketTTSBase {
     };
   }
 
-  /** Speaks a text (a string, or UTF-8) and returns all of it. */
-  async generate(text: string | Uint8Array, options: GenerateOptions = {}): Promise<Speech> {
+  /** Speaks a text and returns all of it. */
+  async generate(text: Text, options: GenerateOptions = {}): Promise<Speech> {
     const stream = this.stream(text, options);
     const frames: Float32Array[] = [];
     let length = 0;
@@ -311,18 +319,30 @@ export abstract class PocketTTSBase {
       at += frame.length;
     }
     const { sampleRate, chunks } = stream;
-    return { samples, sampleRate, duration: length / sampleRate, chunks, toWav: () => encodeWav(samples, sampleRate) };
+    const toWav = (): Uint8Array<ArrayBuffer> => encodeWav(samples, sampleRate);
+    const toBlob = (): Blob => new Blob([toWav()], { type: 'audio/wav' });
+    return { samples, sampleRate, duration: length / sampleRate, chunks, toWav, toBlob };
   }
 
-  /** Speaks a text frame by frame. Nothing is made before the first frame is asked for. */
-  stream(text: string | Uint8Array, options: GenerateOptions = {}): SpeechStream {
-    const opened: { speaking?: Speaking } = {};
+  /**
+   * Speaks a text frame by frame. Nothing is made before the first frame is asked for.
+   *
+   * A text that comes in pieces (AsyncIterable) is spoken sentence by sentence, each as soon as its end is certain: where the
+   * next one begins, at a line break behind it, at a blank line, or where the text ends. Its pieces are read one sentence
+   * ahead, and its iterator is ended (`return()`) when the speech ends first. Positions are those of the joined text. What
+   * is spoken depends on the joined text alone, not on its pieces or on time. It differs from the same text as a string in
+   * this: a string's short sentences share a chunk up to `maxTokens`, here each has its own. Where the chunks are the same,
+   * so are the samples; parts of one sentence that is over `maxTokens` draw from seeds of their own. `rng: 'torch'` needs
+   * the whole text.
+   */
+  stream(text: Text, options: GenerateOptions = {}): SpeechStream {
+    const made: Made = { chunks: [], frames: 0 };
     const { sampleRate } = this.#backend.info;
-    const frames = this.#frames(text, options, opened);
+    const frames = this.#frames(text, options, made);
     return {
       sampleRate,
       get chunks() {
-        return opened.speaking?.chunks ?? [];
+        return made.chunks;
       },
       next: () => frames.next(),
       return: () => frames.return(undefined),
@@ -330,32 +350,106 @@ export abstract class PocketTTSBase {
       [Symbol.asyncIterator]() {
         return this;
       },
+      toReadableStream: () =>
+        new ReadableStream<Frame>(
+          {
+            async pull(controller) {
+              const { done, value } = await frames.next();
+              if (done === true) controller.close();
+              else controller.enqueue(value);
+            },
+            async cancel() {
+              await frames.return(undefined);
+            },
+          },
+          { highWaterMark: 0 },
+        ),
     };
   }
 
-  async *#frames(
-    text: string | Uint8Array,
-    options: GenerateOptions,
-    opened: { speaking?: Speaking },
-  ): AsyncGenerator<Frame, undefined> {
+  async *#frames(text: Text, options: GenerateOptions, made: Made): AsyncGenerator<Frame, undefined> {
     checkOptions(options, GENERATE_CHECKS);
-    const { signal, onWarning } = options;
+    const { signal } = options;
     this.#alive();
     throwIfAborted(signal);
-    const voice = await this.#resolveVoice(options.voice, signal);
-    const speaking = (opened.speaking = await voice.backend.speak(voice, text, options, signal));
+    const whole = wholeText(text);
+    if (whole !== undefined) {
+      const voice = await this.#resolveVoice(options.voice, signal);
+      yield* this.#speak(voice, whole, options, made);
+      return;
+    }
+    if (options.rng === 'torch') {
+      throw new PocketTTSError('argument', 'rng: expected "chunk" for a text that comes in pieces, found "torch"');
+    }
+    const reader = new PieceReader(text as AsyncIterable<string>);
     try {
-      if (options.rng === 'torch' && speaking.chunks.length > 1 && voice.backend.state.layout.parallel > 1) {
+      const voice = await this.#resolveVoice(options.voice, signal);
+      let empty: PocketTTSError | undefined;
+      for (;;) {
+        const piece = await this.#untilDisposed(abortable(reader.next(), signal));
+        if (piece === undefined) break;
+        reader.prepare();
+        try {
+          const seed = chunkSeed(options.seed ?? DEFAULT_SEED, made.chunks.length);
+          yield* this.#speak(voice, piece.text, { ...options, seed }, made, piece.begin);
+        } catch (error) {
+          // A row of dashes between two paragraphs is no reason to end.
+          if (!(error instanceof PocketTTSError && error.code === 'text-empty')) throw error;
+          empty = error;
+        }
+      }
+      if (made.chunks.length === 0) {
+        throw empty ?? new PocketTTSError('text-empty', 'Text prompt cannot be empty');
+      }
+    } finally {
+      reader.close();
+    }
+  }
+
+  /** Speaks a text, or the piece of it at `offset`, after what has been made. */
+  async *#speak(
+    voice: LoadedVoice,
+    text: string | Uint8Array,
+    options: GenerateOptions,
+    made: Made,
+    offset = 0,
+  ): AsyncGenerator<Frame, undefined> {
+    const { signal, onWarning } = options;
+    const speaking = await voice.backend.speak(voice, text, options, signal);
+    try {
+      const first = made.chunks.length;
+      const frame0 = made.frames;
+      const chunks = speaking.chunks.map((chunk) => ({
+        ...chunk,
+        index: chunk.index + first,
+        begin: chunk.begin + offset,
+        end: chunk.end + offset,
+      }));
+      made.chunks.push(...chunks);
+      if (options.rng === 'torch' && chunks.length > 1 && voice.backend.state.layout.parallel > 1) {
         onWarning?.({ code: 'serial', chunk: 0, message: SERIAL });
       }
-      for (const chunk of speaking.chunks) {
+      for (const chunk of chunks) {
         if (chunk.overLimit) onWarning?.({ code: 'over-limit', chunk: chunk.index, message: overLimit(chunk) });
       }
       for (;;) {
-        const made = await speaking.next();
-        if (made === undefined) return;
-        if ('samples' in made) yield made;
-        else if (made.truncated) onWarning?.({ code: 'no-eos', chunk: made.index, message: noEnd(made) });
+        const next = await speaking.next();
+        if (next === undefined) return;
+        if ('samples' in next) {
+          const chunk = chunks[next.chunk];
+          if (chunk === undefined) throw new PocketTTSError('state', `A frame of chunk ${next.chunk}, which is not there`);
+          chunk.frames++;
+          made.frames++;
+          const { samples, chunkFrame } = next;
+          const frame = frame0 + next.frame;
+          const time = (frame * samples.length) / this.#backend.info.sampleRate;
+          yield { samples, frame, time, chunk: chunk.index, chunkFrame, begin: chunk.begin, end: chunk.end };
+        } else {
+          const chunk = chunks[next.index];
+          if (chunk === undefined) continue;
+          chunk.truncated = next.truncated;
+          if (chunk.truncated) onWarning?.({ code: 'no-eos', chunk: chunk.index, message: noEnd(chunk) });
+        }
       }
     } finally {
       speaking.close();
@@ -399,6 +493,7 @@ export abstract class PocketTTSBase {
   /** Frees everything. Streams that still run end with 'disposed', and so does every later call. */
   async dispose(): Promise<void> {
     this.#disposed = true;
+    for (const end of this.#waiting) end();
     await this.#backend.close();
   }
 
@@ -407,8 +502,24 @@ export abstract class PocketTTSBase {
   }
 
   #alive(): Backend {
-    if (this.#disposed) throw new PocketTTSError('disposed', 'This PocketTTS was disposed of');
+    if (this.#disposed) throw new PocketTTSError('disposed', DISPOSED);
     return this.#backend;
+  }
+
+  /** Waits for `promise`, or ends with 'disposed'. */
+  async #untilDisposed<T>(promise: Promise<T>): Promise<T> {
+    let end: (() => void) | undefined;
+    try {
+      return await new Promise<T>((resolve, reject) => {
+        end = () => {
+          reject(new PocketTTSError('disposed', DISPOSED));
+        };
+        this.#waiting.add(end);
+        promise.then(resolve, reject);
+      });
+    } finally {
+      if (end !== undefined) this.#waiting.delete(end);
+    }
   }
 
   /** The engine; after a crash a new one, loaded from the same pack. */
@@ -463,6 +574,14 @@ function asRecording(audio: unknown): Recording {
   if (rate < 0 || rate > 0xffffffff) refuse('audio.sampleRate', 'a whole number of Hz', sampleRate);
   return { samples, sampleRate: rate };
 }
+
+/** What a stream has made so far. */
+interface Made {
+  readonly chunks: MutableChunk[];
+  frames: number;
+}
+
+const DISPOSED = 'This PocketTTS was disposed of';
 
 const SERIAL =
   'Chunks are spoken one after the other: with the random stream torch, each draws where the last one ended';

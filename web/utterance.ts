@@ -63,6 +63,9 @@ export interface Frame {
   /** Index of the chunk, and of the frame in it. */
   readonly chunk: number;
   readonly chunkFrame: number;
+  /** The part of the caller's text that its chunk speaks, as in `Chunk`. */
+  readonly begin: number;
+  readonly end: number;
 }
 
 const MAX_FLOAT = (2 - 2 ** -23) * 2 ** 127;
@@ -98,6 +101,22 @@ export function engineOptions(own: DoorOptions, options: SpeechOptions): DoorOpt
     discardDraws: own.discardDraws,
   };
 }
+
+/** 32-bit finaliser of the engine's chunk seeds (wasm/engine/rng.h). */
+function mix(x: number): number {
+  x = Math.imul(x ^ (x >>> 16), 0x85ebca6b);
+  x = Math.imul(x ^ (x >>> 13), 0xc2b2ae35);
+  return (x ^ (x >>> 16)) >>> 0;
+}
+
+/** The seed that the engine takes for chunk `index` of a text with `seed`: a text of its own with it draws the same. */
+export function chunkSeed(seed: number | bigint, index: number): number {
+  const low = Number(BigInt.asUintN(32, BigInt(seed)));
+  return index === 0 ? low : mix(mix(low ^ 0x5bd1e995) + Math.imul(index, 0x9e3779b9));
+}
+
+/** The engine's own default. */
+export const DEFAULT_SEED = 42;
 
 /** UTF-8 of a text. A lone surrogate has none. */
 export function textBytes(text: string | Uint8Array): Uint8Array {
@@ -224,6 +243,8 @@ export class Utterance {
         time: frame * this.#frameSeconds,
         chunk: event.chunk,
         chunkFrame: event.step,
+        begin: chunk?.begin ?? 0,
+        end: chunk?.end ?? 0,
       };
     });
   }
