@@ -352,6 +352,26 @@ class Codec : public Handle {
   uint32_t width_ = 0, frame_ = 0;
 };
 
+// Speech at another speed.
+class Stretch : public Handle {
+ public:
+  int open(uint32_t sample_rate, float speed) { return ptts_stretch_open(sample_rate, speed, put()); }
+  // The first `count` samples.
+  int write(const Memory& samples, uint32_t count) {
+    if (count > samples.count<float>())
+      return ptts::fail(PTTS_ERROR_ARGUMENT, "samples: expected at most %zu, found %u",
+                        samples.count<float>(), count);
+    return ptts_stretch_write(get(), samples.as<const float>(), count);
+  }
+  int end() { return ptts_stretch_end(get()); }
+  // How many samples were written, or a negative status.
+  int read(Memory& samples) {
+    size_t written = 0;
+    PTTS_TRY(ptts_stretch_read(get(), samples.as<float>(), samples.count<float>(), &written));
+    return static_cast<int>(written);
+  }
+};
+
 // ---- looking inside: what the parity tool uses ------------------------------------------------------------------
 
 int probe_take(Memory& out) {
@@ -529,4 +549,10 @@ EMSCRIPTEN_BINDINGS(pocket_tts) {
       .function("reset", &Codec::reset)
       .function("fade", &Codec::fade)
       .function("decode", &Codec::decode);
+  class_<Stretch, base<Handle>>("Stretch")
+      .constructor<>()
+      .function("open", &Stretch::open)
+      .function("write", &Stretch::write)
+      .function("end", &Stretch::end)
+      .function("read", &Stretch::read);
 }

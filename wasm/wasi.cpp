@@ -77,6 +77,12 @@ PTTS_EXPORT(ptts_status, ptts_codec_reset, (ptts_handle codec), (codec))
 PTTS_EXPORT(ptts_status, ptts_codec_decode, (ptts_handle codec, const float* latents, size_t count, float* pcm), (codec, latents, count, pcm))
 PTTS_EXPORT(ptts_status, ptts_codec_fade, (ptts_handle codec, uint32_t on), (codec, on))
 
+PTTS_EXPORT(ptts_status, ptts_stretch_open, (uint32_t sample_rate, float speed, ptts_handle* stretch), (sample_rate, speed, stretch))
+PTTS_EXPORT(ptts_status, ptts_stretch_write, (ptts_handle stretch, const float* samples, size_t count), (stretch, samples, count))
+PTTS_EXPORT(ptts_status, ptts_stretch_end, (ptts_handle stretch), (stretch))
+PTTS_EXPORT(ptts_status, ptts_stretch_read, (ptts_handle stretch, float* samples, size_t capacity, size_t* written),
+            (stretch, samples, capacity, written))
+
 PTTS_EXPORT(ptts_status, ptts_probe, (uint32_t on), (on))
 PTTS_EXPORT(ptts_status, ptts_probe_take, (void** data, size_t* length), (data, length))
 PTTS_EXPORT(ptts_status, ptts_wav_read, (const void* data, size_t length, float** samples, size_t* count, uint32_t* sample_rate),

@@ -14,6 +14,7 @@ export type {
   DoorOptions,
   DoorPack,
   DoorSession,
+  DoorStretch,
   DoorVoice,
 } from './pocket_tts.mjs';
 

@@ -110,6 +110,15 @@ export interface DoorCodec extends DoorHandle {
   decode(latents: DoorMemory, count: number, pcm: DoorMemory): number;
 }
 
+export interface DoorStretch extends DoorHandle {
+  open(sampleRate: number, speed: number): number;
+  /** The first `count` samples. */
+  write(samples: DoorMemory, count: number): number;
+  end(): number;
+  /** Samples that were written, or a negative status. */
+  read(samples: DoorMemory): number;
+}
+
 export interface Door {
   readonly Memory: new () => DoorMemory;
   readonly Pack: new () => DoorPack;
@@ -118,6 +127,7 @@ export interface Door {
   readonly Voice: new () => DoorVoice;
   readonly Session: new () => DoorSession;
   readonly Codec: new () => DoorCodec;
+  readonly Stretch: new () => DoorStretch;
 
   readonly PART_ALL: number;
   readonly PART_FLOW_LM: number;

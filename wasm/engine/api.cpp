@@ -12,6 +12,7 @@
 #include "pack.h"
 #include "rng.h"
 #include "session.h"
+#include "stretch.h"
 #include "voice.h"
 
 using namespace ptts;
@@ -36,6 +37,8 @@ constexpr HandleKind kKind<Session> = HandleKind::kSession;
 
 template <>
 constexpr HandleKind kKind<Export> = HandleKind::kExport;
+template <>
+constexpr HandleKind kKind<Stretch> = HandleKind::kStretch;
 
 struct CodecStream {
   std::shared_ptr<const Model> model;
@@ -440,6 +443,36 @@ ptts_status ptts_codec_fade(ptts_handle codec, uint32_t on) {
   std::shared_ptr<CodecStream> c;
   PTTS_TRY(get(codec, &c));
   c->codec.set_fade(on != 0);
+  return PTTS_OK;
+}
+
+ptts_status ptts_stretch_open(uint32_t sample_rate, float speed, ptts_handle* stretch) {
+  PTTS_TRY(need("ptts_stretch_open", stretch));
+  auto object = std::make_shared<Stretch>();
+  PTTS_TRY(object->open(sample_rate, speed));
+  return add(std::move(object), stretch);
+}
+
+ptts_status ptts_stretch_write(ptts_handle stretch, const float* samples, size_t count) {
+  PTTS_TRY(need_bytes("ptts_stretch_write", samples, count));
+  std::shared_ptr<Stretch> s;
+  PTTS_TRY(get(stretch, &s));
+  return s->write({samples, count});
+}
+
+ptts_status ptts_stretch_end(ptts_handle stretch) {
+  std::shared_ptr<Stretch> s;
+  PTTS_TRY(get(stretch, &s));
+  s->end();
+  return PTTS_OK;
+}
+
+ptts_status ptts_stretch_read(ptts_handle stretch, float* samples, size_t capacity, size_t* written) {
+  PTTS_TRY(need("ptts_stretch_read", written));
+  PTTS_TRY(need_bytes("ptts_stretch_read", samples, capacity));
+  std::shared_ptr<Stretch> s;
+  PTTS_TRY(get(stretch, &s));
+  *written = s->read({samples, capacity});
   return PTTS_OK;
 }
 

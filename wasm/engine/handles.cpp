@@ -18,6 +18,7 @@ const char* handle_kind_name(HandleKind kind) {
     case HandleKind::kSession: return "session";
     case HandleKind::kCodec: return "codec";
     case HandleKind::kExport: return "export";
+    case HandleKind::kStretch: return "stretch";
   }
   return "object";
 }

@@ -9,7 +9,7 @@
 
 namespace ptts {
 
-enum class HandleKind : uint8_t { kFree, kPack, kModel, kVoice, kSession, kCodec, kExport };
+enum class HandleKind : uint8_t { kFree, kPack, kModel, kVoice, kSession, kCodec, kExport, kStretch };
 const char* handle_kind_name(HandleKind kind);
 
 class HandleTable {

@@ -261,6 +261,22 @@ ptts_status ptts_codec_decode(ptts_handle codec, const float* latents, size_t co
 /* 1: fade in (default); 0: raw decoder output, for parity tests. */
 ptts_status ptts_codec_fade(ptts_handle codec, uint32_t on);
 
+/* ---- another speed -------------------------------------------------------------------------------------------- */
+
+/* Speech at `speed` times its own (0.25 to 4) with its pitch kept; mono, 8000 to 192000 Hz.  n samples that go in come out as
+ * round(n / speed).  How they are grouped in calls changes nothing; the result has the same bits on every host. */
+ptts_status ptts_stretch_open(uint32_t sample_rate, float speed, ptts_handle* stretch);
+
+/* Takes samples, within [-100, 100].  It looks up to 60 ms of source and 60 ms of result ahead: until so much is there, nothing is
+ * read. */
+ptts_status ptts_stretch_write(ptts_handle stretch, const float* samples, size_t count);
+
+/* Says that no more samples will come: the rest can be read. */
+ptts_status ptts_stretch_end(ptts_handle stretch);
+
+/* Writes at most `capacity` samples; `written` 0: more input is needed, or the end. */
+ptts_status ptts_stretch_read(ptts_handle stretch, float* samples, size_t capacity, size_t* written);
+
 /* ---- looking inside ----------------------------------------------------------------------------------------- */
 
 /* Records activations under the names of the reference's goldens ("mimi.dbg.seanet.3", "hidden", ...) while on. */

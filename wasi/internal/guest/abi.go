@@ -56,6 +56,11 @@ type abi struct {
 	CodecDecode api.Function `export:"ptts_codec_decode"` // (codec, latents, count, pcm)
 	CodecFade   api.Function `export:"ptts_codec_fade"`   // (codec, on)
 
+	StretchOpen  api.Function `export:"ptts_stretch_open"`  // (rate, f32 speed, *stretch)
+	StretchWrite api.Function `export:"ptts_stretch_write"` // (stretch, samples, count)
+	StretchEnd   api.Function `export:"ptts_stretch_end"`   // (stretch)
+	StretchRead  api.Function `export:"ptts_stretch_read"`  // (stretch, samples, capacity, *written)
+
 	Probe      api.Function `export:"ptts_probe"`        // (on)
 	ProbeTake  api.Function `export:"ptts_probe_take"`   // (**data, *length)
 	WavRead    api.Function `export:"ptts_wav_read"`     // (data, length, **samples, *count, *rate)
