@@ -21,6 +21,8 @@ for (const name of ['pocket_tts.mjs', 'pocket_tts.wasm']) {
 rmSync(dist, { recursive: true, force: true });
 mkdirSync(dist, { recursive: true });
 for (const name of ['pocket_tts.mjs', 'pocket_tts.wasm']) copyFileSync(join(wasm, name), join(dist, name));
+// Plain JavaScript as it is: the audio thread loads it by its address.
+copyFileSync(join(root, 'web', 'player-worklet.js'), join(dist, 'player-worklet.js'));
 
 const common = {
   bundle: true,
@@ -68,7 +70,7 @@ execFileSync(process.execPath, [join(root, 'node_modules', 'typescript', 'bin', 
 });
 copyFileSync(join(root, 'web', 'pocket_tts.d.mts'), join(dist, 'types', 'pocket_tts.d.mts'));
 
-for (const name of ['pocket_tts.wasm', 'pocket_tts.mjs', 'index.js', 'worker.js', 'node.js', 'worker-node.js', 'cli.js']) {
+for (const name of ['pocket_tts.wasm', 'pocket_tts.mjs', 'index.js', 'worker.js', 'player-worklet.js', 'node.js', 'worker-node.js', 'cli.js']) {
   const bytes = readFileSync(join(dist, name));
   console.log(`dist/${name}: ${statSync(join(dist, name)).size} bytes, gzip ${gzipSync(bytes, { level: 9 }).length}`);
 }

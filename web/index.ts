@@ -8,6 +8,7 @@ export { PocketTTSError } from './errors.js';
 export type { ErrorCode } from './errors.js';
 export type { LoadProgress, PackFile, PackManifest, Precision } from './pack.js';
 export type { Text } from './pieces.js';
+export type { Player, PlayerEvents, PlayerState, PlayOptions } from './player.js';
 export { Voice } from './tts.js';
 export type {
   Bytes,

@@ -18,7 +18,10 @@ import {
 } from './arguments.js';
 import type { Check, Checks } from './arguments.js';
 import type { Backend, LoadedVoice, PackLocation } from './backend.js';
+import { createEngine } from './engine.js';
+import type { Engine } from './engine.js';
 import { PocketTTSError, throwIfAborted } from './errors.js';
+import { once } from './host.js';
 import type { Host } from './host.js';
 import type { LayoutOptions } from './layout.js';
 import { loadBackend } from './loading.js';
@@ -26,6 +29,8 @@ import { AUDIO_LIMIT, PRECISIONS, VOICE_LIMIT } from './pack.js';
 import type { LoadProgress, Precision } from './pack.js';
 import { PieceReader, wholeText } from './pieces.js';
 import type { Text } from './pieces.js';
+import { play } from './player.js';
+import type { Player, PlayOptions } from './player.js';
 import { abortable } from './turns.js';
 import { chunkSeed, DEFAULT_SEED, SPEECH_CHECKS } from './utterance.js';
 import type { Chunk, Frame, MutableChunk, SpeechOptions } from './utterance.js';
@@ -117,6 +122,8 @@ export interface Info {
   readonly worker: boolean;
   /** Why it is so many instances. */
   readonly reason: string;
+  /** Seconds of speech made in a second, in the last text that was read as fast as it came; undefined before. */
+  readonly realTimeFactor: number | undefined;
 }
 
 // Missing in older browsers: there the method is simply not found by that name.
@@ -152,7 +159,8 @@ export async function loadCore(host: Host, location: PackLocation, options: Load
     loadBackend(host, location, { instances, parallel, worker, precision, signal, onProgress: progress });
   const backend = await reload(options.onProgress, options.signal);
   try {
-    const core = { reload, backend, voice: options.voice };
+    const stretcher = once(async () => createEngine(await host.wasm()));
+    const core = { reload, backend, voice: options.voice, stretcher };
     // A default voice that does not fit is known now, not at the first sentence.
     const name = options.voice ?? defaultVoiceName(backend);
     if (name !== undefined) await defaultVoice(backend, name, options.signal);
@@ -167,6 +175,8 @@ export interface Core {
   readonly reload: (progress?: LoadOptions['onProgress'], signal?: AbortSignal) => Promise<Backend>;
   readonly backend: Backend;
   readonly voice: string | Bytes | undefined;
+  /** An instance of the engine in this thread without a model, made when it is first asked for. */
+  readonly stretcher: () => Promise<Engine>;
 }
 
 /** The voice that a pack names, or its only one. */
@@ -245,6 +255,22 @@ const GENERATE_CHECKS: Checks<GenerateOptions> = {
   onWarning: isFunction,
 };
 
+const isObject: Check = (name, value) => {
+  if (typeof value !== 'object' || value === null) refuse(name, 'an object of the Web Audio API', value);
+};
+
+const PLAY_CHECKS: Checks<PlayOptions> = {
+  ...GENERATE_CHECKS,
+  rate: float(0.25, 4, '0.25 to 4'),
+  volume: float(0, 1, '0 to 1'),
+  history: float(0, 1e9, '0 seconds or more'),
+  context: isObject,
+  destination: isObject,
+  workletUrl: (name, value) => {
+    if (!(value instanceof URL) && (typeof value !== 'string' || value === '')) refuse(name, 'a URL', value);
+  },
+};
+
 const LOAD_VOICE_CHECKS: Checks<LoadVoiceOptions> = { name: isString, signal: isSignal };
 const CLONE_VOICE_CHECKS: Checks<CloneVoiceOptions> = {
   ...LOAD_VOICE_CHECKS,
@@ -255,6 +281,8 @@ const CLONE_VOICE_CHECKS: Checks<CloneVoiceOptions> = {
 export abstract class PocketTTSBase {
   readonly #reload: Core['reload'];
   readonly #voice: string | Bytes | undefined;
+  readonly #stretcher: Core['stretcher'];
+  #realTimeFactor: number | undefined;
   #backend: Backend;
   #reloading: Promise<Backend> | undefined;
   #disposed = false;
@@ -265,6 +293,7 @@ export abstract class PocketTTSBase {
   protected constructor(core: Core) {
     this.#reload = core.reload;
     this.#voice = core.voice;
+    this.#stretcher = core.stretcher;
     this.#backend = core.backend;
   }
 
@@ -300,6 +329,7 @@ export abstract class PocketTTSBase {
       parallel: layout.parallel,
       worker: layout.kind === 'workers',
       reason: layout.reason,
+      realTimeFactor: this.#realTimeFactor,
     };
   }
 
@@ -367,6 +397,24 @@ export abstract class PocketTTSBase {
     };
   }
 
+  /**
+   * Plays a text while it is being made, and starts at once, or, where speech is made slower than it is heard, just late enough
+   * that the sound need not stop. In browsers; to be called in a gesture of the user, as they let no sound out before one.
+   */
+  play(text: Text, options: PlayOptions = {}): Player {
+    checkOptions(options, PLAY_CHECKS);
+    this.#alive();
+    const { rate, volume, history, context, destination, workletUrl, ...speech } = options;
+    return play(
+      {
+        sampleRate: this.#backend.info.sampleRate,
+        speak: (signal) => this.stream(text, { ...speech, signal }),
+        stretcher: this.#stretcher,
+      },
+      { rate, volume, history, context, destination, workletUrl, signal: speech.signal },
+    );
+  }
+
   async *#frames(text: Text, options: GenerateOptions, made: Made): AsyncGenerator<Frame, undefined> {
     checkOptions(options, GENERATE_CHECKS);
     const { signal } = options;
@@ -432,10 +480,19 @@ export abstract class PocketTTSBase {
       for (const chunk of chunks) {
         if (chunk.overLimit) onWarning?.({ code: 'over-limit', chunk: chunk.index, message: overLimit(chunk) });
       }
+      // The reader's own time does not count, and the first frame says when work began.
+      let seconds = 0;
+      let took = 0;
       for (;;) {
+        const asked = performance.now();
         const next = await speaking.next();
         if (next === undefined) return;
         if ('samples' in next) {
+          if (next.frame > 0) {
+            seconds += next.samples.length / this.#backend.info.sampleRate;
+            took += (performance.now() - asked) / 1000;
+            this.#realTimeFactor = seconds / Math.max(took, 1e-6);
+          }
           const chunk = chunks[next.chunk];
           if (chunk === undefined) throw new PocketTTSError('state', `A frame of chunk ${next.chunk}, which is not there`);
           chunk.frames++;

@@ -46,8 +46,8 @@ function fixturePack(name) {
   };
 }
 
-/** Starts the server on a free port; the caller closes it. */
-export async function serve() {
+/** Starts the server on a free port; the caller closes it. `isolated`: pages may share memory with their threads. */
+export async function serve({ isolated = false } = {}) {
   const server = createServer((request, response) => {
     const asked = normalize(decodeURIComponent(new URL(request.url, 'http://localhost').pathname));
     const [, variant, inner] = /^\/(lacking|trapping)(\/.*)$/.exec(asked) ?? [];
@@ -75,6 +75,9 @@ export async function serve() {
         'content-type': TYPES[extname(file)] ?? 'application/octet-stream',
         'content-length': statSync(file).size,
         'content-security-policy': POLICY,
+        ...(isolated
+          ? { 'cross-origin-opener-policy': 'same-origin', 'cross-origin-embedder-policy': 'require-corp' }
+          : {}),
       });
       createReadStream(file).pipe(response);
     }

@@ -201,6 +201,14 @@ test('a ReadableStream of frames: made when asked for, ended by cancel()', async
   assert.equal(text.returned, 1);
 });
 
+test('info tells how fast speech is made', async () => {
+  const fresh = await loadFixture('lsd6');
+  assert.equal(fresh.info.realTimeFactor, undefined);
+  await fresh.generate(TEXT);
+  assert.ok(fresh.info.realTimeFactor > 0);
+  await fresh.dispose();
+});
+
 test('a Blob of the WAV file', async () => {
   const speech = await tts.generate('One two.');
   const blob = speech.toBlob();
@@ -216,4 +224,9 @@ test('in workers, too', async () => {
   assert.equal(left.returned, 1);
   assert.ok(same(await workers.generate(pieces(TEXT.split(''))), alone));
   await workers.dispose();
+});
+
+test('play() needs a page, and says so', () => {
+  assert.throws(() => tts.play(TEXT), (error) => error.code === 'unsupported' && /AudioContext/.test(error.message));
+  assert.throws(() => tts.play(TEXT, { rate: 0 }), (error) => error.code === 'argument' && /^rate: expected 0.25 to 4/.test(error.message));
 });

@@ -1,0 +1,302 @@
+// Plays texts into contexts that record, and leaves what it measured in the page.
+import { PocketTTS } from '../../dist/index.js';
+import { clicks, differences, firstSound, gaps, lastSound, naturalBend, pause, record, render, rms, until } from './player-tools.mjs';
+
+const TEXT = 'We were away a year ago. Now we are all alone, in an old yellow room! Who will know?';
+const PIECES = TEXT.split(/(?<=[.!?] )/);
+async function* pieces() {
+  yield* PIECES;
+}
+
+let tts;
+const EXPERIMENTS = {
+  /** Offline, rate 1, the speech's own sample rate: the samples that generate() gives, from the first to the last. */
+  async exact() {
+    const speech = await tts.generate(TEXT);
+    const { samples, player, events } = await render(tts, TEXT, { seconds: speech.duration + 1 });
+    const { state, currentTime, duration, madeTime, startDelay, realTimeFactor } = player;
+    await player.finished;
+    return {
+      differences: differences(samples, speech.samples),
+      after: lastSound(samples) < speech.samples.length,
+      length: speech.samples.length,
+      events,
+      chunks: speech.chunks.map(({ text, begin, end }) => ({ text, begin, end })),
+      player: { state, currentTime, duration, madeTime, startDelay, measured: realTimeFactor > 0 },
+      speech: speech.duration,
+    };
+  },
+
+  async sentences() {
+    const speech = await tts.generate(pieces());
+    const { samples, events } = await render(tts, pieces(), { seconds: speech.duration + 1 });
+    return {
+      differences: differences(samples, speech.samples),
+      heard: events.filter(([name]) => name === 'sentence').map(([, { begin, end }]) => TEXT.slice(begin, end)),
+      times: events.filter(([name]) => name === 'sentence').map(([, { time }]) => time),
+      starts: speech.chunks.map((_, i) => speech.chunks.slice(0, i).reduce((sum, { frames }) => sum + frames * 0.08, 0)),
+    };
+  },
+
+  async rates() {
+    const speech = await tts.generate(TEXT);
+    const natural = naturalBend(speech.samples);
+    const out = {};
+    for (const rate of [0.5, 2, 4]) {
+      const { samples, events } = await render(tts, TEXT, { seconds: speech.duration / rate + 1, rate });
+      const length = Math.floor(speech.samples.length / rate + 0.5);
+      out[rate] = {
+        length,
+        last: lastSound(samples),
+        loudness: rms(samples, 0, length) / rms(speech.samples, 0, speech.samples.length),
+        bend: naturalBend(samples) / natural,
+        underruns: events.filter(([name]) => name === 'underrun').length,
+      };
+    }
+    return out;
+  },
+
+  /** Another sample rate: the same wave, seen at other places. */
+  async resampled() {
+    const speech = await tts.generate(TEXT);
+    const { samples } = await render(tts, TEXT, { seconds: speech.duration + 1, sampleRate: 48000 });
+    let error = 0;
+    for (let i = 0; i < speech.samples.length; i++) error += (samples[2 * i] - speech.samples[i]) ** 2;
+    return { error: Math.sqrt(error / speech.samples.length) / rms(speech.samples, 0, speech.samples.length), last: lastSound(samples) / 2, length: speech.samples.length };
+  },
+
+  /** Changes of rate while it is heard: no click, no gap, and the sound is at the right place of the text afterwards. */
+  async retuned() {
+    const speech = await tts.generate(TEXT);
+    const context = new self.AudioContext({ sampleRate: 24000 });
+    const recorder = await record(context);
+    const player = tts.play(TEXT, { context, destination: recorder.node });
+    const changes = [];
+    let underruns = 0;
+    player.on('underrun', () => underruns++);
+    const plan = [
+      [0.8, 2],
+      [2.4, 0.5],
+      [3.2, 1],
+    ];
+    player.on('time', ({ currentTime }) => {
+      if (plan.length === 0 || currentTime < plan[0][0]) return;
+      player.rate = plan.shift()[1];
+      changes.push(currentTime);
+    });
+    await player.finished;
+    const heard = await recorder.take();
+    await context.close();
+    const samples = heard.subarray(firstSound(heard));
+    const tail = speech.samples.subarray(-12000);
+    return {
+      changes,
+      last: lastSound(samples) / 24000,
+      bend: naturalBend(samples) / naturalBend(speech.samples),
+      gaps: gaps(samples, 24).length - gaps(speech.samples, 24).length,
+      underruns,
+      state: player.state,
+      duration: speech.duration,
+      // The end is at rate 1 again: the samples of the text itself.
+      tail: differences(samples, tail.subarray(0, lastSound(tail) + 1), lastSound(samples) - lastSound(tail)),
+    };
+  },
+
+  /** A real context: the same samples. */
+  async live() {
+    const speech = await tts.generate(TEXT);
+    const context = new self.AudioContext({ sampleRate: 24000 });
+    const recorder = await record(context);
+    const player = tts.play(TEXT, { context, destination: recorder.node });
+    const states = [];
+    const times = [];
+    player.on('state', ({ state }) => states.push(state));
+    player.on('time', ({ currentTime }) => times.push(currentTime));
+    let underruns = 0;
+    player.on('underrun', () => underruns++);
+    await player.finished;
+    const heard = await recorder.take();
+    await context.close();
+    const at = firstSound(heard) - firstSound(speech.samples);
+    return {
+      differences: differences(heard, speech.samples, at),
+      states,
+      underruns,
+      rising: times.every((time, i) => i === 0 || time >= times[i - 1]),
+      times: times.length,
+      last: player.currentTime,
+      duration: speech.duration,
+    };
+  },
+
+  /** A text that comes too late: the sound stops and goes on without a click, and nothing of it is lost. */
+  async starved() {
+    const speech = await tts.generate(pieces());
+    const first = speech.chunks[0].frames * 1920;
+    const context = new self.AudioContext({ sampleRate: 24000 });
+    const recorder = await record(context);
+    let go;
+    const late = new Promise((resolve) => {
+      go = resolve;
+    });
+    async function* slow() {
+      yield `${PIECES[0]}N`;
+      await late;
+      yield PIECES[1].slice(1) + PIECES[2];
+    }
+    const player = tts.play(slow(), { context, destination: recorder.node });
+    const states = [];
+    player.on('state', ({ state }) => states.push(state));
+    const underrun = await until(player, 'underrun');
+    const state = player.state;
+    await pause(0.3);
+    go();
+    await player.finished;
+    const heard = await recorder.take();
+    await context.close();
+    const at = firstSound(heard) - firstSound(speech.samples);
+    const [begin, end] = gaps(heard, 2400).sort((a, b) => b[1] - b[0] - (a[1] - a[0]))[0] ?? [0, 0];
+    // The end of the text says how far the rest has moved.
+    const moved = lastSound(heard) - lastSound(speech.samples);
+    // 10 ms on both sides of the gap are ramps.
+    const near = 1920;
+    return {
+      underrun,
+      state,
+      states,
+      gap: end - begin,
+      lost: end - begin - (moved - at),
+      before: differences(heard, speech.samples.subarray(0, first - near), at),
+      after: differences(heard, speech.samples.subarray(first + near, lastSound(speech.samples) + 1), moved + first + near),
+      edges: [Math.abs(heard[begin - 1]), Math.abs(heard[end])],
+      bend: clicks(heard, [begin, end]) / naturalBend(speech.samples),
+    };
+  },
+
+  async controls() {
+    const context = new self.AudioContext({ sampleRate: 24000 });
+    const recorder = await record(context);
+    const player = tts.play(TEXT, { context, destination: recorder.node, volume: 0.5 });
+    const states = [];
+    const heardSentences = [];
+    player.on('state', ({ state }) => states.push(state));
+    player.on('sentence', ({ time }) => heardSentences.push(time));
+    await until(player, 'time', ({ currentTime }) => currentTime > 0.4);
+    player.pause();
+    await pause(0.2);
+    const paused = player.currentTime;
+    await pause(0.3);
+    const still = player.currentTime;
+    await player.resume();
+    await until(player, 'time', ({ currentTime }) => currentTime > paused + 0.3);
+    player.seek(0.2);
+    const back = await until(player, 'time', ({ currentTime }) => currentTime < paused + 0.3);
+    player.volume = 1;
+    player.seek(player.duration ?? 3);
+    await player.finished;
+    const heard = await recorder.take();
+    const stopped = tts.play(TEXT, { context, destination: recorder.node });
+    await until(stopped, 'time');
+    stopped.stop();
+    await stopped.finished;
+    stopped.stop();
+    stopped.pause();
+    stopped.seek(0);
+    await context.close();
+    return { states, paused, still, back: back.currentTime, sentences: heardSentences, end: player.state, stopped: stopped.state, bend: naturalBend(heard), errors: [wrong(() => (player.rate = 5)), wrong(() => (player.volume = -1)), wrong(() => player.seek(-1)), wrong(() => tts.play(TEXT, { rate: 9 })), wrong(() => tts.play(TEXT, { speed: 1 }))] };
+  },
+
+  async aborted() {
+    const speech = await tts.generate(TEXT);
+    const out = [];
+    for (const when of ['before', 'starting', 'playing']) {
+      const context = new self.AudioContext({ sampleRate: 24000 });
+      const stop = new AbortController();
+      if (when === 'before') stop.abort();
+      const player = tts.play(TEXT, { context, signal: stop.signal });
+      if (when === 'playing') await until(player, 'time');
+      stop.abort(new Error('enough'));
+      const error = await player.finished.then(
+        () => undefined,
+        (e) => e,
+      );
+      out.push({ when, name: error?.name, code: error?.code, state: player.state });
+      await context.close();
+    }
+    return { out, after: (await tts.generate(TEXT)).samples.length === speech.samples.length };
+  },
+
+  async failures() {
+    const context = new self.AudioContext({ sampleRate: 24000 });
+    const code = async (player) => {
+      let event;
+      player.on('error', ({ error }) => {
+        event = error.code;
+      });
+      return [await player.finished.catch((error) => error.code), event, player.state];
+    };
+    const out = {
+      worklet: await code(tts.play(TEXT, { context, workletUrl: '/nothing.js' })),
+      text: await code(tts.play('   ', { context })),
+      unknown: await code(tts.play(TEXT, { context, voice: 'nobody' })),
+    };
+    const closed = tts.play(TEXT, { context });
+    const closing = code(closed);
+    await until(closed, 'time');
+    await context.close();
+    out.closed = await closing;
+    return out;
+  },
+
+  /** The page's own context: one for all, at the rate of the speech; asleep when nobody plays. */
+  async shared() {
+    const real = self.AudioContext;
+    const made = [];
+    self.AudioContext = class extends real {
+      constructor(options) {
+        super(options);
+        made.push(this);
+      }
+    };
+    const players = [tts.play('One.'), tts.play('Two.')];
+    await Promise.all(players.map(({ finished }) => finished));
+    await tts.play('Three.').finished;
+    self.AudioContext = real;
+    const awake = made[0].state;
+    for (let i = 0; i < 100 && made[0].state !== 'suspended'; i++) await pause(0.1);
+    const asleep = made[0].state;
+    const again = tts.play('Four.');
+    await again.finished;
+    return { made: made.length, sampleRate: made[0].sampleRate, awake, asleep, again: again.state };
+  },
+};
+
+function wrong(call) {
+  try {
+    call();
+    return 'nothing';
+  } catch (error) {
+    return `${error.code}: ${error.message}`;
+  }
+}
+
+async function main() {
+  const unhandled = [];
+  self.addEventListener('unhandledrejection', ({ reason }) => unhandled.push(String(reason)));
+  tts = await PocketTTS.load();
+  const only = new URL(document.URL).searchParams.get('only')?.split(',');
+  const result = { isolated: self.crossOriginIsolated };
+  for (const [name, experiment] of Object.entries(EXPERIMENTS)) {
+    if (only !== undefined && !only.includes(name)) continue;
+    document.querySelector('pre').textContent = `in ${name}`;
+    const early = pause(60).then(() => ({ error: 'a minute has passed' }));
+    result[name] = await Promise.race([experiment(), early]).catch((error) => ({ error: error.stack ?? String(error) }));
+  }
+  await tts.dispose();
+  await pause(0.1);
+  return { ...result, unhandled };
+}
+
+const result = await main().catch((error) => ({ error: error.stack ?? String(error) }));
+document.querySelector('pre').textContent = JSON.stringify(result);
+document.title = 'done';
