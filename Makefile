@@ -40,7 +40,7 @@ guest: wasi ## Put the built module for Go in its place (commit it with the chan
 web: wasm ## The npm package (dist)
 	@$(MAKE) --no-print-directory dist/.ok
 
-dist/.ok: node_modules/.ok package.json tsconfig.json $(wildcard web/*) build/wasm/pocket_tts.wasm
+dist/.ok: node_modules/.ok package.json tsconfig.json $(wildcard web/*) models/starter/pack.json build/wasm/pocket_tts.wasm
 	npm run --silent build
 	touch $@
 

@@ -1,11 +1,11 @@
 // Builds the npm package: web/*.ts -> dist/*.js (esbuild, run-time dependencies bundled) and dist/types (tsc), with
 // the engine from build/wasm beside them and the licences of what was bundled.
-import { build } from 'esbuild';
+import { build, transform } from 'esbuild';
 import { execFileSync } from 'node:child_process';
 import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { gzipSync } from 'node:zlib';
+import { deflateSync, gzipSync } from 'node:zlib';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
@@ -24,26 +24,83 @@ for (const name of ['pocket_tts.mjs', 'pocket_tts.wasm']) copyFileSync(join(wasm
 // Plain JavaScript as it is: the audio thread loads it by its address.
 copyFileSync(join(root, 'web', 'player-worklet.js'), join(dist, 'player-worklet.js'));
 
+// The module's script as browsers need it: bundled, so that a worker is one file that a bundler may copy as it is, and
+// without what Node needs, which bundlers would look for. Nothing in it asks where it is: the package brings the engine.
+const glue = await (async () => {
+  const asked = /ENVIRONMENT_IS_NODE=typeof process==?="object"[^;]*;/;
+  const text = readFileSync(join(wasm, 'pocket_tts.mjs'), 'utf8');
+  if (!asked.test(text)) throw new Error('pocket_tts.mjs does not ask for Node as it did: see build.mjs');
+  const { code } = await transform(text.replace(asked, 'NOT_NODE=0;').replaceAll('ENVIRONMENT_IS_NODE', 'false'), {
+    define: { 'import.meta.url': '""' },
+    minifySyntax: true,
+    target: 'es2022',
+  });
+  for (const word of ['require(', 'import(', 'import.meta', 'process']) {
+    if (code.includes(word)) throw new Error(`pocket_tts.mjs still has "${word}" in browsers: see build.mjs`);
+  }
+  return code;
+})();
+
 const common = {
   bundle: true,
   format: 'esm',
   target: 'es2022',
   outdir: dist,
   absWorkingDir: root,
-  external: ['./pocket_tts.mjs'],
   metafile: true,
   logLevel: 'warning',
-  define: { PACKAGE_VERSION: JSON.stringify(version) },
+};
+const define = { PACKAGE_VERSION: JSON.stringify(version) };
+const browser = {
+  ...common,
+  platform: 'browser',
+  define: {
+    ...define,
+    STARTER_PACK: JSON.stringify(JSON.stringify(JSON.parse(readFileSync(join(root, 'models', 'starter', 'pack.json'), 'utf8')))),
+  },
+  plugins: [
+    {
+      name: 'glue',
+      setup: ({ onResolve, onLoad }) => {
+        onResolve({ filter: /\/pocket_tts\.mjs$/ }, ({ path }) => ({ path, namespace: 'glue' }));
+        onLoad({ filter: /./, namespace: 'glue' }, () => ({ contents: glue }));
+      },
+    },
+  ],
+};
+/** ./inline is the browser's entry with the engine and the worker in it. */
+const inline = async () => {
+  const worker = await build({ ...browser, entryPoints: ['web/worker.ts'], format: 'iife', minify: true, write: false });
+  return build({
+    ...browser,
+    entryPoints: { inline: 'web/index.ts' },
+    define: {
+      ...browser.define,
+      INLINE_WASM: JSON.stringify(deflateSync(readFileSync(join(wasm, 'pocket_tts.wasm')), { level: 9 }).toString('base64')),
+      INLINE_WORKER: JSON.stringify(worker.outputFiles[0].text),
+    },
+    plugins: [
+      ...browser.plugins,
+      {
+        name: 'inline',
+        setup: ({ onResolve }) => {
+          onResolve({ filter: /^\.\/assets\.js$/ }, () => ({ path: join(root, 'web', 'assets-inline.ts') }));
+        },
+      },
+    ],
+  });
 };
 const results = [
-  await build({ ...common, entryPoints: ['web/index.ts', 'web/worker.ts'], platform: 'browser' }),
+  await build({ ...browser, entryPoints: ['web/index.ts', 'web/worker.ts'] }),
+  await inline(),
   await build({
     ...common,
+    define,
     entryPoints: ['web/node.ts', 'web/cli.ts', 'web/worker-node.ts'],
     platform: 'node',
     splitting: true,
     chunkNames: 'shared-[hash]',
-    external: [...common.external, 'node:*'],
+    external: ['./pocket_tts.mjs', 'node:*'],
     // The ES module build: its Node build is CommonJS and asks for require().
     alias: { yaml: join(root, 'node_modules', 'yaml', 'browser', 'index.js') },
   }),
@@ -70,7 +127,7 @@ execFileSync(process.execPath, [join(root, 'node_modules', 'typescript', 'bin', 
 });
 copyFileSync(join(root, 'web', 'pocket_tts.d.mts'), join(dist, 'types', 'pocket_tts.d.mts'));
 
-for (const name of ['pocket_tts.wasm', 'pocket_tts.mjs', 'index.js', 'worker.js', 'player-worklet.js', 'node.js', 'worker-node.js', 'cli.js']) {
+for (const name of ['pocket_tts.wasm', 'pocket_tts.mjs', 'index.js', 'worker.js', 'inline.js', 'player-worklet.js', 'node.js', 'worker-node.js', 'cli.js']) {
   const bytes = readFileSync(join(dist, name));
   console.log(`dist/${name}: ${statSync(join(dist, name)).size} bytes, gzip ${gzipSync(bytes, { level: 9 }).length}`);
 }

@@ -1,10 +1,19 @@
 // Browsers: everything by fetch. No global is touched before a call, so that importing is safe on a server.
 import { sha256 } from '@noble/hashes/sha2.js';
 import { bytesToHex } from '@noble/hashes/utils.js';
-import { PocketTTSError } from './errors.js';
-import { once, packUrl, urlSource } from './host.js';
-import type { Host } from './host.js';
+import { describe, PocketTTSError } from './errors.js';
+import { fetchFile, label, memoryFile, once, packUrl, urlSource } from './host.js';
+import type { Host, LinkEvents, Link, PackageUrls, Source } from './host.js';
 import type { FromWorker } from './protocol.js';
+import type { StarterFiles } from './starter.js';
+
+/** Files of the package, or what is in their place. */
+export interface Assets {
+  /** Where the engine is, or its bytes. */
+  readonly wasm: () => URL | Promise<ArrayBuffer>;
+  readonly worker: () => Worker;
+  readonly starter: StarterFiles;
+}
 
 /** A turn of the event loop. Timers are clamped to 4 ms after a few; messages are not. */
 function turn(): Promise<void> {
@@ -18,58 +27,101 @@ function turn(): Promise<void> {
   });
 }
 
-export const browserHost: Host = {
-  wasm: once(async () => {
-    const url = new URL('./pocket_tts.wasm', import.meta.url);
-    const response = await fetch(url).catch((error: unknown) => {
-      throw new PocketTTSError('network', `${url.href}: the request failed`, { cause: error });
-    });
-    if (!response.ok) throw new PocketTTSError('network', `${url.href}: HTTP status ${response.status}`);
-    // Streaming compilation wants the right media type, which not every server gives.
-    return response.headers.get('content-type')?.startsWith('application/wasm')
-      ? WebAssembly.compileStreaming(response)
-      : WebAssembly.compile(await response.arrayBuffer());
-  }),
-  starter: () => urlSource(new URL('../models/starter/', import.meta.url)),
-  source: (pack) => urlSource(packUrl(pack, typeof document === 'undefined' ? import.meta.url : document.baseURI)),
-  sha256() {
-    const hash = sha256.create();
-    return {
-      update: (bytes) => {
-        hash.update(bytes);
-      },
-      hex: () => bytesToHex(hash.digest()),
-    };
-  },
-  pause: turn,
-  workers: {
-    cores: () => navigator.hardwareConcurrency,
-    usable: () => typeof Worker !== 'undefined',
-    preferred: () => typeof document !== 'undefined',
-    start({ receive, fail }) {
-      // Written in one piece: so bundlers know it for a worker.
-      const worker = new Worker(new URL('./worker.js', import.meta.url), { type: 'module', name: 'pocket-tts' });
-      worker.onmessage = ({ data }) => {
-        receive(data as FromWorker);
-      };
-      worker.onmessageerror = fail;
-      worker.onerror = (event) => {
-        event.preventDefault();
-        // Only what its script throws has a message.
-        const said: unknown = event.message;
-        fail(new Error(typeof said === 'string' && said !== '' ? said : 'its script cannot be loaded'));
-      };
+/** What a relative URL of the caller is relative to. */
+function baseUrl(): string | undefined {
+  if (typeof document !== 'undefined') return document.baseURI;
+  return typeof location === 'undefined' ? undefined : location.href;
+}
+
+async function compile(from: string | URL | Promise<ArrayBuffer>): Promise<WebAssembly.Module> {
+  if (from instanceof Promise) return WebAssembly.compile(await from);
+  const place = String(from);
+  const response = await fetch(from).catch((error: unknown) => {
+    throw new PocketTTSError('network', `${place}: the request failed`, { cause: error });
+  });
+  const expected = 'expected the engine (pocket_tts.wasm of this package; wasmUrl says where it is)';
+  if (!response.ok) {
+    throw new PocketTTSError('network', `${place}: ${expected}, found HTTP status ${response.status}`);
+  }
+  const type = response.headers.get('content-type') ?? '';
+  // What servers of single-page applications send for a file that they do not have.
+  if (type.startsWith('text/html')) throw new PocketTTSError('network', `${place}: ${expected}, found an HTML page`);
+  // Streaming compilation wants the right media type, which not every server gives.
+  return type.startsWith('application/wasm')
+    ? WebAssembly.compileStreaming(response)
+    : WebAssembly.compile(await response.arrayBuffer());
+}
+
+function starterSource({ manifest, files }: StarterFiles): Source {
+  const source: Source = {
+    where: 'the starter voice',
+    async open(path, signal) {
+      if (path === 'pack.json') return memoryFile(new TextEncoder().encode(manifest));
+      const url = files[path];
+      if (url === undefined) throw new PocketTTSError('not-found', `${label(source, path)}: no such file`);
+      return fetchFile(url(), signal);
+    },
+  };
+  return source;
+}
+
+/** Starts a worker and connects it. A browser that refuses it at once, or later, says so to the caller in the same way. */
+function startWorker(make: () => Worker, { receive, fail }: LinkEvents): Link {
+  let worker: Worker;
+  try {
+    worker = make();
+  } catch (error) {
+    throw new PocketTTSError('crashed', describe(error), { cause: error });
+  }
+  worker.onmessage = ({ data }) => {
+    receive(data as FromWorker);
+  };
+  worker.onmessageerror = fail;
+  worker.onerror = (event) => {
+    event.preventDefault();
+    // Only what its script throws has a message.
+    const said: unknown = event.message;
+    fail(new Error(typeof said === 'string' && said !== '' ? said : 'its script cannot be loaded'));
+  };
+  return {
+    post: (message, transfer) => {
+      worker.postMessage(message, transfer);
+    },
+    ref: () => undefined,
+    unref: () => undefined,
+    terminate: () => {
+      worker.terminate();
+      return Promise.resolve();
+    },
+  };
+}
+
+/** The host of a browser, with the files of the package where `assets` and the caller's URLs say. */
+export function browserHostWith(assets: Assets, { wasmUrl, workerUrl }: PackageUrls = {}): Host {
+  const make =
+    workerUrl === undefined
+      ? assets.worker
+      : () => new Worker(workerUrl, { type: 'module', name: 'pocket-tts' });
+  return {
+    wasm: once(async () => compile(wasmUrl ?? assets.wasm())),
+    starter: () => starterSource(assets.starter),
+    source: (pack) => urlSource(packUrl(pack, baseUrl())),
+    sha256() {
+      const hash = sha256.create();
       return {
-        post: (message, transfer) => {
-          worker.postMessage(message, transfer);
+        update: (bytes) => {
+          hash.update(bytes);
         },
-        ref: () => undefined,
-        unref: () => undefined,
-        terminate: () => {
-          worker.terminate();
-          return Promise.resolve();
-        },
+        hex: () => bytesToHex(hash.digest()),
       };
     },
-  },
-};
+    pause: turn,
+    isolated: () => globalThis.crossOriginIsolated,
+    workers: {
+      cores: () => navigator.hardwareConcurrency,
+      usable: () => typeof Worker !== 'undefined',
+      preferred: () => typeof document !== 'undefined',
+      start: (events) => startWorker(make, events),
+    },
+  };
+}

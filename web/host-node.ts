@@ -5,15 +5,17 @@ import { open, readFile, realpath, stat } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { isAbsolute, join, relative, resolve, sep } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import type { Transferable as NodeTransferable } from 'node:worker_threads';
 import { describe, PocketTTSError, shown, throwIfAborted } from './errors.js';
 import type { ErrorCode } from './errors.js';
-import { once, packUrl, urlSource } from './host.js';
-import type { Host, OpenFile, Source } from './host.js';
+import { fetchFile, once, packUrl, readAll, urlSource } from './host.js';
+import type { Host, Link, LinkEvents, OpenFile, PackageUrls, Source } from './host.js';
 
 const SLICE_BYTES = 1 << 20;
+/** Of an engine from a URL. */
+const WASM_LIMIT = 1 << 25;
 
 /** Why a file system call failed, without its own idea of what it was called with. */
 export function fileReason(error: unknown): string {
@@ -82,14 +84,62 @@ function packageFile(path: string): string {
   return fileURLToPath(new URL(path, import.meta.url));
 }
 
+/** Not with the arguments of this process, which may be for its main script only. */
+const WORKER = { execArgv: [], name: 'pocket-tts' };
+
+function connect(worker: Worker, { receive, fail }: LinkEvents): Link {
+  let ending = false;
+  const failed = (error: unknown): void => {
+    if (!ending) fail(error);
+  };
+  worker.on('message', receive);
+  worker.on('messageerror', failed);
+  worker.on('error', failed);
+  worker.on('exit', (code) => {
+    failed(new Error(`it ended with exit code ${code}`));
+  });
+  worker.unref();
+  return {
+    post: (message, transfer) => {
+      worker.postMessage(message, transfer as NodeTransferable[]);
+    },
+    ref: () => {
+      worker.ref();
+    },
+    unref: () => {
+      if (!ending) worker.unref();
+    },
+    terminate: async () => {
+      ending = true;
+      // Somebody may wait for the end.
+      worker.ref();
+      await worker.terminate();
+    },
+  };
+}
+
+/** What a URL or path of the caller names: a file of this machine, or a URL to fetch. */
+function placeOf(name: string, place: string | URL): URL {
+  if (typeof place === 'string' && !/^[a-z][a-z0-9+.-]+:/i.test(place)) return pathToFileURL(resolve(place));
+  const url = URL.canParse(String(place)) ? new URL(place) : undefined;
+  if (url !== undefined && /^(file|https?):$/.test(url.protocol)) return url;
+  throw new PocketTTSError('argument', `${name}: expected a path or a URL of http, https or file, found ${shown(String(place))}`);
+}
+
+async function compile(place: URL): Promise<WebAssembly.Module> {
+  if (place.protocol !== 'file:') {
+    const file = await fetchFile(place);
+    return WebAssembly.compile(await readAll(file, place.href, WASM_LIMIT, 'unsupported'));
+  }
+  const path = fileURLToPath(place);
+  const bytes = await readFile(path).catch((error: unknown) => {
+    throw fileError(error, path);
+  });
+  return WebAssembly.compile(bytes);
+}
+
 export const nodeHost: Host = {
-  wasm: once(async () => {
-    const path = packageFile('./pocket_tts.wasm');
-    const bytes = await readFile(path).catch((error: unknown) => {
-      throw fileError(error, path);
-    });
-    return WebAssembly.compile(bytes);
-  }),
+  wasm: once(() => compile(new URL('./pocket_tts.wasm', import.meta.url))),
   starter: () => folderSource(packageFile('../models/starter')),
   source(pack) {
     if (typeof pack === 'string' && !/^(https?|file):|^[a-z][a-z0-9+.-]+:\/\//i.test(pack)) {
@@ -118,41 +168,29 @@ export const nodeHost: Host = {
     };
   },
   pause: () => setImmediate(),
+  isolated: () => true,
   workers: {
     cores: availableParallelism,
     usable: () => true,
     preferred: () => false,
-    start({ receive, fail }) {
-      // Not with the arguments of this process, which may be for its main script only.
-      const worker = new Worker(new URL('./worker-node.js', import.meta.url), { execArgv: [], name: 'pocket-tts' });
-      let ending = false;
-      const failed = (error: unknown): void => {
-        if (!ending) fail(error);
-      };
-      worker.on('message', receive);
-      worker.on('messageerror', failed);
-      worker.on('error', failed);
-      worker.on('exit', (code) => {
-        failed(new Error(`it ended with exit code ${code}`));
-      });
-      worker.unref();
-      return {
-        post: (message, transfer) => {
-          worker.postMessage(message, transfer as NodeTransferable[]);
-        },
-        ref: () => {
-          worker.ref();
-        },
-        unref: () => {
-          if (!ending) worker.unref();
-        },
-        terminate: async () => {
-          ending = true;
-          // Somebody may wait for the end.
-          worker.ref();
-          await worker.terminate();
-        },
-      };
-    },
+    // Written in one piece: so bundlers know it for a worker.
+    start: (events) => connect(new Worker(new URL('./worker-node.js', import.meta.url), WORKER), events),
   },
 };
+
+/** The host with the files of the package where the caller says. */
+export function nodeHostWith({ wasmUrl, workerUrl }: PackageUrls): Host {
+  if (wasmUrl === undefined && workerUrl === undefined) return nodeHost;
+  const wasm = wasmUrl === undefined ? undefined : placeOf('wasmUrl', wasmUrl);
+  const script = workerUrl === undefined ? undefined : placeOf('workerUrl', workerUrl);
+  if (script !== undefined && script.protocol !== 'file:') {
+    throw new PocketTTSError('argument', `workerUrl: expected a file, found ${shown(script.href)}`);
+  }
+  return {
+    ...nodeHost,
+    ...(wasm === undefined ? {} : { wasm: once(() => compile(wasm)) }),
+    ...(script === undefined
+      ? {}
+      : { workers: { ...nodeHost.workers, start: (events) => connect(new Worker(script, WORKER), events) } }),
+  };
+}

@@ -66,7 +66,17 @@ export interface Host {
   sha256(): Sha256;
   /** Lets other work of the event loop run: timers, input, aborts. */
   pause(): Promise<void>;
+  /** Whether threads may share memory here. */
+  isolated(): boolean;
   readonly workers: Workers;
+}
+
+/** Files of the package that are somewhere else: options of load(). */
+export interface PackageUrls {
+  /** The engine, `pocket_tts.wasm`. Default: the file in the package, where bundlers and plain pages find it by themselves. */
+  readonly wasmUrl?: string | URL | undefined;
+  /** The script of the workers, `worker.js` (in Node: `worker-node.js`), of exactly this version. Default: as with `wasmUrl`. */
+  readonly workerUrl?: string | URL | undefined;
 }
 
 /** Runs `make` once and keeps its result; a failure is forgotten, so that the next call tries again. */
@@ -124,6 +134,15 @@ export function packUrl(pack: string | URL, base?: string): URL {
 /** What a body is read into. */
 const BODY_BYTES = 1 << 18;
 
+/** A file in memory. */
+export function memoryFile(bytes: Uint8Array): OpenFile {
+  const slices = (async function* () {
+    await Promise.resolve();
+    yield bytes;
+  })();
+  return { size: bytes.length, slices, close: () => Promise.resolve() };
+}
+
 /** A source over HTTP, for both hosts. */
 export function urlSource(prefix: URL): Source {
   const base = new URL(prefix);
@@ -133,30 +152,34 @@ export function urlSource(prefix: URL): Source {
     async open(path, signal) {
       // '?', '#' and '%' are letters of a file's name; half a surrogate pair is none in UTF-8.
       const names = path.replaceAll(/\p{Cs}/gu, '\ufffd').split('/');
-      const url = new URL(names.map(encodeURIComponent).join('/'), base);
-      let response: Response;
-      try {
-        response = await fetch(url, signal === undefined ? {} : { signal });
-      } catch (error) {
-        if (signal?.aborted) throw abortError(signal);
-        throw new PocketTTSError('network', `${url.href}: the request failed`, { cause: error });
-      }
-      if (!response.ok) {
-        throw new PocketTTSError(
-          response.status === 404 ? 'not-found' : 'network',
-          `${url.href}: HTTP status ${response.status}`,
-        );
-      }
-      // A compressed transfer announces the compressed size.
-      const length = response.headers.get('content-encoding') === null ? response.headers.get('content-length') : null;
-      const reader = response.body === null ? undefined : bodyReader(response.body);
-      return {
-        size: length === null ? undefined : Number(length),
-        slices: bodySlices(reader, url.href, signal),
-        close: async () => {
-          await reader?.cancel().catch(() => undefined);
-        },
-      };
+      return fetchFile(new URL(names.map(encodeURIComponent).join('/'), base), signal);
+    },
+  };
+}
+
+/** A file over HTTP. */
+export async function fetchFile(url: URL, signal?: AbortSignal): Promise<OpenFile> {
+  let response: Response;
+  try {
+    response = await fetch(url, signal === undefined ? {} : { signal });
+  } catch (error) {
+    if (signal?.aborted) throw abortError(signal);
+    throw new PocketTTSError('network', `${url.href}: the request failed`, { cause: error });
+  }
+  if (!response.ok) {
+    throw new PocketTTSError(
+      response.status === 404 ? 'not-found' : 'network',
+      `${url.href}: HTTP status ${response.status}`,
+    );
+  }
+  // A compressed transfer announces the compressed size.
+  const length = response.headers.get('content-encoding') === null ? response.headers.get('content-length') : null;
+  const reader = response.body === null ? undefined : bodyReader(response.body);
+  return {
+    size: length === null ? undefined : Number(length),
+    slices: bodySlices(reader, url.href, signal),
+    close: async () => {
+      await reader?.cancel().catch(() => undefined);
     },
   };
 }

@@ -1,6 +1,7 @@
 // The package in browsers (and wherever else fetch and WebAssembly are). Importing touches no global.
 import { checkOptions } from './arguments.js';
-import { browserHost } from './host-browser.js';
+import { assets } from './assets.js';
+import { browserHostWith } from './host-browser.js';
 import { LOAD_CHECKS, loadCore, PocketTTSBase } from './tts.js';
 import type { LoadOptions } from './tts.js';
 
@@ -25,15 +26,17 @@ export type {
 } from './tts.js';
 export type { Chunk, Frame, RandomStreams, SpeechOptions } from './utterance.js';
 
+const browserHost = browserHostWith(assets);
+
 /** Text to speech. `const tts = await PocketTTS.load(); const speech = await tts.generate('Hello.');` */
 export class PocketTTS extends PocketTTSBase {
   /** Loads a pack; without one, the starter voice of the package. */
   static async load(options: LoadOptions = {}): Promise<PocketTTS> {
     checkOptions(options, LOAD_CHECKS);
-    const source =
-      options.pack === undefined || options.pack === 'starter'
-        ? browserHost.starter()
-        : browserHost.source(options.pack);
-    return new PocketTTS(await loadCore(browserHost, { source }, options));
+    const { pack, wasmUrl, workerUrl } = options;
+    // Compiled once for all who use the package's own files.
+    const host = wasmUrl === undefined && workerUrl === undefined ? browserHost : browserHostWith(assets, options);
+    const source = pack === undefined || pack === 'starter' ? host.starter() : host.source(pack);
+    return new PocketTTS(await loadCore(host, { source }, options));
   }
 }

@@ -2,7 +2,7 @@
 import { checkOptions, isString } from './arguments.js';
 import type { Checks } from './arguments.js';
 import { loadConfig } from './config-node.js';
-import { nodeHost } from './host-node.js';
+import { nodeHost, nodeHostWith } from './host-node.js';
 import { LOAD_CHECKS, loadCore, PocketTTSBase } from './tts.js';
 import type { LoadOptions as CommonLoadOptions } from './tts.js';
 import { PocketTTSError } from './errors.js';
@@ -47,6 +47,6 @@ export class PocketTTS extends PocketTTSBase {
       config !== undefined
         ? await loadConfig(config)
         : { source: pack === undefined || pack === 'starter' ? nodeHost.starter() : nodeHost.source(pack) };
-    return new PocketTTS(await loadCore(nodeHost, location, options));
+    return new PocketTTS(await loadCore(nodeHostWith(options), location, options));
   }
 }

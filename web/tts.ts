@@ -22,7 +22,7 @@ import { createEngine } from './engine.js';
 import type { Engine } from './engine.js';
 import { PocketTTSError, throwIfAborted } from './errors.js';
 import { once } from './host.js';
-import type { Host } from './host.js';
+import type { Host, PackageUrls } from './host.js';
 import type { LayoutOptions } from './layout.js';
 import { loadBackend } from './loading.js';
 import { AUDIO_LIMIT, PRECISIONS, VOICE_LIMIT } from './pack.js';
@@ -39,7 +39,7 @@ import { encodeWav } from './wav.js';
 /** The content of a file. */
 export type Bytes = Uint8Array | ArrayBuffer;
 
-export interface LoadOptions extends LayoutOptions {
+export interface LoadOptions extends LayoutOptions, PackageUrls {
   /** Folder or URL prefix of a pack, or `starter`. Default: the starter voice that comes with the package; needs no network. */
   readonly pack?: string | URL | undefined;
   /** The voice of calls that name none: one of the pack's, or a voice file. Default: the pack's own choice. */
@@ -124,6 +124,8 @@ export interface Info {
   readonly reason: string;
   /** Seconds of speech made in a second, in the last text that was read as fast as it came; undefined before. */
   readonly realTimeFactor: number | undefined;
+  /** Whether threads may share memory here: always in Node, in a page with COOP and COEP headers only. Nothing needs it. */
+  readonly isolated: boolean;
 }
 
 // Missing in older browsers: there the method is simply not found by that name.
@@ -160,7 +162,7 @@ export async function loadCore(host: Host, location: PackLocation, options: Load
   const backend = await reload(options.onProgress, options.signal);
   try {
     const stretcher = once(async () => createEngine(await host.wasm()));
-    const core = { reload, backend, voice: options.voice, stretcher };
+    const core = { reload, backend, voice: options.voice, stretcher, isolated: host.isolated() };
     // A default voice that does not fit is known now, not at the first sentence.
     const name = options.voice ?? defaultVoiceName(backend);
     if (name !== undefined) await defaultVoice(backend, name, options.signal);
@@ -177,6 +179,7 @@ export interface Core {
   readonly voice: string | Bytes | undefined;
   /** An instance of the engine in this thread without a model, made when it is first asked for. */
   readonly stretcher: () => Promise<Engine>;
+  readonly isolated: boolean;
 }
 
 /** The voice that a pack names, or its only one. */
@@ -229,6 +232,11 @@ function limited(code: 'voice' | 'audio', name: string, bytes: Uint8Array, limit
   throw new PocketTTSError(code, `${name}: expected at most ${limit} bytes, found ${bytes.length}`);
 }
 
+const isUrl: Check = (name, value) => {
+  if (value instanceof URL || (typeof value === 'string' && value !== '')) return;
+  refuse(name, 'a URL', value);
+};
+
 /** The options of load() in every host. */
 export const LOAD_CHECKS: Checks<LoadOptions> = {
   pack: (name, value) => {
@@ -244,6 +252,8 @@ export const LOAD_CHECKS: Checks<LoadOptions> = {
   },
   parallel: whole(0, 16),
   worker: isBoolean,
+  wasmUrl: isUrl,
+  workerUrl: isUrl,
   signal: isSignal,
   onProgress: isFunction,
 };
@@ -283,6 +293,7 @@ export abstract class PocketTTSBase {
   readonly #voice: string | Bytes | undefined;
   readonly #stretcher: Core['stretcher'];
   #realTimeFactor: number | undefined;
+  readonly #isolated: boolean;
   #backend: Backend;
   #reloading: Promise<Backend> | undefined;
   #disposed = false;
@@ -294,6 +305,7 @@ export abstract class PocketTTSBase {
     this.#reload = core.reload;
     this.#voice = core.voice;
     this.#stretcher = core.stretcher;
+    this.#isolated = core.isolated;
     this.#backend = core.backend;
   }
 
@@ -330,6 +342,7 @@ export abstract class PocketTTSBase {
       worker: layout.kind === 'workers',
       reason: layout.reason,
       realTimeFactor: this.#realTimeFactor,
+      isolated: this.#isolated,
     };
   }
 

@@ -9,19 +9,25 @@ import { TYPES } from './common.mjs';
 
 const POLICY = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self'; worker-src 'self'";
 
-// An engine whose 20th block of decoding traps.
-const TRAPPING = `
-  import create from './real.mjs';
-  export default async (settings) => {
-    const door = await create(settings);
-    const { decode } = door.Codec.prototype;
-    let calls = 0;
-    door.Codec.prototype.decode = function (...args) {
-      if (++calls === 20) throw new WebAssembly.RuntimeError('unreachable');
-      return decode.apply(this, args);
+// A script of the package with an engine whose 20th block of decoding traps.
+function trapping(script) {
+  const text = readFileSync(script, 'utf8');
+  const changed = text.replace(/(\w+)\((?=\{\s*instantiateWasm\()/, 'trapping($1)(');
+  if (changed === text) throw new Error(`${script}: no call that starts the engine`);
+  return `${changed}
+  function trapping(create) {
+    return async (settings) => {
+      const door = await create(settings);
+      const { decode } = door.Codec.prototype;
+      let calls = 0;
+      door.Codec.prototype.decode = function (...args) {
+        if (++calls === 20) throw new WebAssembly.RuntimeError('unreachable');
+        return decode.apply(this, args);
+      };
+      return door;
     };
-    return door;
-  };`;
+  }`;
+}
 
 /** pack.json of a fixture, or undefined. */
 function fixturePack(name) {
@@ -51,11 +57,11 @@ export async function serve({ isolated = false } = {}) {
   const server = createServer((request, response) => {
     const asked = normalize(decodeURIComponent(new URL(request.url, 'http://localhost').pathname));
     const [, variant, inner] = /^\/(lacking|trapping)(\/.*)$/.exec(asked) ?? [];
-    const path = (inner ?? asked).replace(/real\.mjs$/, 'pocket_tts.mjs');
+    const path = inner ?? asked;
     const send = (status, type, body) =>
       response.writeHead(status, { 'content-type': type, 'content-security-policy': POLICY }).end(body);
-    if (variant === 'trapping' && asked.endsWith('pocket_tts.mjs')) {
-      send(200, TYPES['.mjs'], TRAPPING);
+    if (variant === 'trapping' && path.endsWith('.js')) {
+      send(200, TYPES['.js'], trapping(join(root, path)));
       return;
     }
     const [, fixture, name] = /^\/packs\/([a-z0-9_]+)\/(.+)$/.exec(path) ?? [];

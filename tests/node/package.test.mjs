@@ -21,7 +21,7 @@ test('the packed package, installed in an empty folder', (t) => {
     if (!path.includes('*')) assert.ok(existsSync(join(home, path)), path);
   }
   // What one script asks for beside it is there under that name.
-  for (const script of ['index.js', 'worker.js', 'node.js', 'worker-node.js', 'cli.js']) {
+  for (const script of ['index.js', 'inline.js', 'worker.js', 'node.js', 'worker-node.js', 'cli.js']) {
     const text = readFileSync(join(home, 'dist', script), 'utf8');
     const beside = text.matchAll(/(?:from ?|new URL\(|import ?\(?)"(\.\/[^"]+)"/g);
     for (const [, path] of beside) assert.ok(existsSync(join(home, 'dist', path)), `${script}: ${path}`);
