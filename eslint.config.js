@@ -35,6 +35,11 @@ export default tseslint.config(
     },
   },
   {
+    // Examples that are copied: what pages and extensions have.
+    files: ['tests/bundlers/*/**/*.js'],
+    languageOptions: { globals: { Blob: 'readonly', FormData: 'readonly', chrome: 'readonly' } },
+  },
+  {
     files: ['web/**/*.{ts,mts}'],
     extends: [...tseslint.configs.strictTypeChecked, ...tseslint.configs.stylisticTypeChecked],
     languageOptions: { parserOptions: { projectService: true } },

@@ -2,8 +2,8 @@
 // the engine from build/wasm beside them and the licences of what was bundled.
 import { build, transform } from 'esbuild';
 import { execFileSync } from 'node:child_process';
-import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { deflateSync, gzipSync } from 'node:zlib';
 
@@ -106,7 +106,7 @@ const results = [
   }),
 ];
 
-// The terms of what was bundled travel with it.
+// The terms of what was bundled, and of what is compiled into the engine, travel with it.
 const bundled = new Set(
   results
     .flatMap(({ metafile }) => Object.keys(metafile.inputs))
@@ -120,6 +120,12 @@ const notices = [...bundled].sort().map((name) => {
   const { version: bundledVersion } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
   return `==== ${name} ${bundledVersion}\n\n${readFileSync(licence, 'utf8').trim()}\n`;
 });
+const vendored = join(root, 'wasm', 'third_party');
+for (const path of readdirSync(vendored, { recursive: true }).sort()) {
+  if (!/^LICEN[CS]E(\.(txt|md))?$/i.test(basename(path))) continue;
+  const library = dirname(path).replace('/upstream', '').replace('/third_party', '');
+  notices.push(`==== ${library}, in pocket_tts.wasm\n\n${readFileSync(join(vendored, path), 'utf8').trim()}\n`);
+}
 writeFileSync(join(dist, 'THIRD_PARTY_LICENSES.txt'), notices.join('\n'));
 
 execFileSync(process.execPath, [join(root, 'node_modules', 'typescript', 'bin', 'tsc'), '-p', root], {

@@ -1,5 +1,5 @@
 // Loads an entry of the package with the options in this page's query, and leaves what came of it in the page.
-const query = new URLSearchParams(location.search);
+const query = new URL(document.URL).searchParams;
 
 async function main() {
   const { PocketTTS } = await import(query.get('entry'));

@@ -40,7 +40,7 @@ after(() => browser.close());
 async function visit(from, entry, options = {}) {
   const page = await browser.newPage();
   try {
-    await page.goto(`${from.url}/tests/browser/package.html?${new URLSearchParams({ entry, options: JSON.stringify(options) })}`);
+    await page.goto(`${from.url}/tests/browser/package.html?entry=${encodeURIComponent(entry)}&options=${encodeURIComponent(JSON.stringify(options))}`);
     for (let i = 0; i < 600 && (await page.title()) !== 'done'; i++) await setTimeout(100);
     const { samples, ...result } = JSON.parse(await page.textContent('pre'));
     assert.equal(result.error, undefined);

@@ -1,0 +1,5 @@
+import { Speaker } from './speaker';
+
+export default function Page() {
+  return <Speaker />;
+}
