@@ -8,14 +8,15 @@ import { readManifest } from './pack.js';
 import type { LoadModelOptions } from './pack.js';
 import { loadRemote, StartError } from './remote.js';
 import { loadRuntime } from './runtime.js';
+import { abortable } from './turns.js';
 
 export async function loadBackend(
   host: Host,
   location: PackLocation,
   options: LayoutOptions & LoadModelOptions,
 ): Promise<Backend> {
-  // Compiled while the pack is being read.
-  const wasm = host.wasm().catch((error: unknown) => {
+  // Compiled while the pack is being read. The host goes on with it after an abort: others may wait for it.
+  const wasm = abortable(host.wasm(), options.signal).catch((error: unknown) => {
     if (error instanceof PocketTTSError) throw error;
     throw new PocketTTSError('unsupported', `The WebAssembly engine cannot be compiled here: ${describe(error)}`, {
       cause: error,

@@ -96,10 +96,14 @@ test('the engine and the worker from elsewhere: a path, a file URL, HTTP', async
   copyFileSync(dist('pocket_tts.wasm'), elsewhere);
   const server = createServer((request, response) => {
     if (request.url === '/engine') response.end(readFileSync(elsewhere));
-    else response.writeHead(404).end();
+    // Nobody waits for the slow one to the end.
+    else setTimeout(() => response.writeHead(404).end(), request.url === '/slow' ? 5000 : 0);
   });
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
-  t.after(() => server.close());
+  t.after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
   const site = `http://127.0.0.1:${server.address().port}`;
 
   const own = await spoken({});
@@ -111,6 +115,10 @@ test('the engine and the worker from elsewhere: a path, a file URL, HTTP', async
   await refused(PocketTTS.load({ wasmUrl: `${site}/nothing` }), 'not-found', /nothing: HTTP status 404/);
   await refused(PocketTTS.load({ wasmUrl: join(root, 'README.md') }), 'unsupported', /engine cannot be compiled here: .*magic/);
   await refused(PocketTTS.load({ wasmUrl: 'ftp://example.test/x' }), 'argument', /^wasmUrl: expected a path or a URL of http, https or file, found "ftp:/);
+  for (const worker of [false, true]) {
+    const signal = AbortSignal.timeout(50);
+    await refused(PocketTTS.load({ wasmUrl: `${site}/slow`, worker, signal }), 'aborted');
+  }
   for (const option of ['wasmUrl', 'workerUrl']) {
     for (const value of [1, '', null, {}]) await refused(PocketTTS.load({ [option]: value }), 'argument', new RegExp(`^${option}: expected a URL`));
   }
