@@ -68,9 +68,10 @@ const browser = {
     },
   ],
 };
-/** ./inline is the browser's entry with the engine and the worker in it. */
+/** ./inline is the browser's entry with the engine, the worker and the worklet in it. */
 const inline = async () => {
   const worker = await build({ ...browser, entryPoints: ['web/worker.ts'], format: 'iife', minify: true, write: false });
+  const worklet = await transform(readFileSync(join(root, 'web', 'player-worklet.js'), 'utf8'), { minify: true });
   return build({
     ...browser,
     entryPoints: { inline: 'web/index.ts' },
@@ -78,13 +79,16 @@ const inline = async () => {
       ...browser.define,
       INLINE_WASM: JSON.stringify(deflateSync(readFileSync(join(wasm, 'pocket_tts.wasm')), { level: 9 }).toString('base64')),
       INLINE_WORKER: JSON.stringify(worker.outputFiles[0].text),
+      INLINE_WORKLET: JSON.stringify(worklet.code),
     },
     plugins: [
       ...browser.plugins,
       {
         name: 'inline',
         setup: ({ onResolve }) => {
-          onResolve({ filter: /^\.\/assets\.js$/ }, () => ({ path: join(root, 'web', 'assets-inline.ts') }));
+          onResolve({ filter: /^\.\/(assets|worklet)\.js$/ }, ({ path }) => ({
+            path: join(root, 'web', path.replace('.js', '-inline.ts')),
+          }));
         },
       },
     ],

@@ -77,6 +77,8 @@ export interface PackageUrls {
   readonly wasmUrl?: string | URL | undefined;
   /** The script of the workers, `worker.js` (in Node: `worker-node.js`), of exactly this version. Default: as with `wasmUrl`. */
   readonly workerUrl?: string | URL | undefined;
+  /** In browsers: the audio thread's part of play(), `player-worklet.js`, of exactly this version. Default: as with `wasmUrl`. */
+  readonly workletUrl?: string | URL | undefined;
 }
 
 /** Runs `make` once and keeps its result; a failure is forgotten, so that the next call tries again. */

@@ -29,7 +29,7 @@ export interface PlayOptions extends GenerateOptions {
   readonly context?: BaseAudioContext | undefined;
   /** Where the sound goes. Default: the context's destination. */
   readonly destination?: AudioNode | undefined;
-  /** Where `player-worklet.js` of this package is. Default: beside the package's own module. */
+  /** Where `player-worklet.js` of this package is. Default: what load() was told, else beside the package's own module. */
   readonly workletUrl?: string | URL | undefined;
 }
 

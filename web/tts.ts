@@ -162,7 +162,7 @@ export async function loadCore(host: Host, location: PackLocation, options: Load
   const backend = await reload(options.onProgress, options.signal);
   try {
     const stretcher = once(async () => createEngine(await host.wasm()));
-    const core = { reload, backend, voice: options.voice, stretcher, isolated: host.isolated() };
+    const core = { reload, backend, voice: options.voice, stretcher, workletUrl: options.workletUrl, isolated: host.isolated() };
     // A default voice that does not fit is known now, not at the first sentence.
     const name = options.voice ?? defaultVoiceName(backend);
     if (name !== undefined) await defaultVoice(backend, name, options.signal);
@@ -179,6 +179,7 @@ export interface Core {
   readonly voice: string | Bytes | undefined;
   /** An instance of the engine in this thread without a model, made when it is first asked for. */
   readonly stretcher: () => Promise<Engine>;
+  readonly workletUrl: string | URL | undefined;
   readonly isolated: boolean;
 }
 
@@ -254,6 +255,7 @@ export const LOAD_CHECKS: Checks<LoadOptions> = {
   worker: isBoolean,
   wasmUrl: isUrl,
   workerUrl: isUrl,
+  workletUrl: isUrl,
   signal: isSignal,
   onProgress: isFunction,
 };
@@ -276,9 +278,7 @@ const PLAY_CHECKS: Checks<PlayOptions> = {
   history: float(0, 1e9, '0 seconds or more'),
   context: isObject,
   destination: isObject,
-  workletUrl: (name, value) => {
-    if (!(value instanceof URL) && (typeof value !== 'string' || value === '')) refuse(name, 'a URL', value);
-  },
+  workletUrl: isUrl,
 };
 
 const LOAD_VOICE_CHECKS: Checks<LoadVoiceOptions> = { name: isString, signal: isSignal };
@@ -293,6 +293,7 @@ export abstract class PocketTTSBase {
   readonly #voice: string | Bytes | undefined;
   readonly #stretcher: Core['stretcher'];
   #realTimeFactor: number | undefined;
+  readonly #workletUrl: Core['workletUrl'];
   readonly #isolated: boolean;
   #backend: Backend;
   #reloading: Promise<Backend> | undefined;
@@ -305,6 +306,7 @@ export abstract class PocketTTSBase {
     this.#reload = core.reload;
     this.#voice = core.voice;
     this.#stretcher = core.stretcher;
+    this.#workletUrl = core.workletUrl;
     this.#isolated = core.isolated;
     this.#backend = core.backend;
   }
@@ -417,7 +419,7 @@ export abstract class PocketTTSBase {
   play(text: Text, options: PlayOptions = {}): Player {
     checkOptions(options, PLAY_CHECKS);
     this.#alive();
-    const { rate, volume, history, context, destination, workletUrl, ...speech } = options;
+    const { rate, volume, history, context, destination, workletUrl = this.#workletUrl, ...speech } = options;
     return play(
       {
         sampleRate: this.#backend.info.sampleRate,

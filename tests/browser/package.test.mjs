@@ -56,13 +56,14 @@ async function withSites(t, ...sites) {
   return made;
 }
 
-test('nothing is fetched before it is used; then three files of the voice, the engine and the worker, once each', async (t) => {
+test('nothing is fetched before it is used; then three files of the voice, the engine, the worker and the worklet, once each', async (t) => {
   const [home] = await withSites(t, [{ 'content-security-policy': STRICT }]);
   const result = await visit(home, '/dist/index.js');
-  assert.deepEqual([result.hash, result.worker, result.isolated], [expected.sha256, true, false]);
-  assert.deepEqual(result.before.filter((name) => /wasm|starter|worker/.test(name)), []);
+  assert.deepEqual([result.hash, result.worker, result.isolated, result.played], [expected.sha256, true, false, true]);
+  assert.deepEqual(result.before.filter((name) => /wasm|starter|worker|worklet/.test(name)), []);
   assert.deepEqual(home.asked.filter((path) => !/^\/tests\/|favicon/.test(path)).sort(), [
     '/dist/index.js',
+    '/dist/player-worklet.js',
     '/dist/pocket_tts.wasm',
     '/dist/worker.js',
     '/models/starter/model.safetensors',
@@ -71,16 +72,17 @@ test('nothing is fetched before it is used; then three files of the voice, the e
   ]);
 });
 
-test('wasmUrl and workerUrl: the files from elsewhere, and from nowhere else', async (t) => {
+test('wasmUrl, workerUrl and workletUrl: the files from elsewhere, and from nowhere else', async (t) => {
   const engine = readFileSync(join(root, 'dist', 'pocket_tts.wasm'));
   const script = readFileSync(join(root, 'dist', 'worker.js'));
+  const worklet = readFileSync(join(root, 'dist', 'player-worklet.js'));
   const [home] = await withSites(t, [
     { 'content-security-policy': STRICT },
-    { '/own/engine': ['application/octet-stream', engine], '/own/w.js': ['text/javascript', script], '/page': ['text/html', '<!doctype html><p>Home'] },
+    { '/own/p.js': ['text/javascript', worklet], '/own/engine': ['application/octet-stream', engine], '/own/w.js': ['text/javascript', script], '/page': ['text/html', '<!doctype html><p>Home'] },
   ]);
-  const result = await visit(home, '/dist/index.js', { wasmUrl: '/own/engine', workerUrl: '/own/w.js' });
-  assert.deepEqual([result.hash, result.worker], [expected.sha256, true]);
-  assert.ok(!home.asked.includes('/dist/pocket_tts.wasm') && !home.asked.includes('/dist/worker.js'));
+  const result = await visit(home, '/dist/index.js', { wasmUrl: '/own/engine', workerUrl: '/own/w.js', workletUrl: '/own/p.js' });
+  assert.deepEqual([result.hash, result.worker, result.played], [expected.sha256, true, true]);
+  assert.ok(!home.asked.includes('/dist/player-worklet.js') && !home.asked.includes('/dist/pocket_tts.wasm') && !home.asked.includes('/dist/worker.js'));
 
   const page = await visit(home, '/dist/index.js', { wasmUrl: '/page' });
   assert.equal(page.code, 'network');
@@ -99,7 +101,7 @@ test('isolated says whether the page has the headers for it', async (t) => {
 test('from another site: the inline entry has its worker, the default one speaks without and says why', async (t) => {
   const [home, cdn] = await withSites(t, [{}], [{ 'access-control-allow-origin': '*' }]);
   const inline = await visit(home, `${cdn.url}/dist/inline.js`);
-  assert.deepEqual([inline.hash, inline.worker], [expected.sha256, true]);
+  assert.deepEqual([inline.hash, inline.worker, inline.played], [expected.sha256, true, true]);
   assert.deepEqual(cdn.asked.filter((path) => path.startsWith('/dist/')), ['/dist/inline.js']);
   const plain = await visit(home, `${cdn.url}/dist/index.js`);
   assert.deepEqual([plain.hash, plain.worker], [expected.sha256, false]);

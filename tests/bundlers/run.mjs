@@ -112,17 +112,17 @@ async function speak(context, url, { worker = true } = {}) {
     await page.goto(url, { waitUntil: 'networkidle' });
     assert.deepEqual(asked.filter((name) => /\.(wasm|safetensors|model)\b/.test(name)), [], 'fetched before it is used');
     const status = page.locator('[role=status]');
-    const ended = async () => {
+    const ended = async (form) => {
       for (let i = 0; i < 600; i++) {
         const said = (await status.textContent()) ?? '';
-        if (/^(Done|Failed)/.test(said)) return said;
+        if (form.test(said) || said.startsWith('Failed')) return said;
         await setTimeout(100);
       }
       return 'it did not end';
     };
     await page.locator('[name=text]').fill(text);
-    await page.locator('button').click();
-    const said = await ended();
+    await page.locator('[name=wav]').click();
+    const said = await ended(/^Done: \d/);
     assert.match(said, worker ? /^Done: .* in a worker$/ : /^Done: .* without a worker$/, complaints.join('\n'));
     const wav = await page.evaluate(async () => {
       const bytes = new Uint8Array(await (await fetch(document.querySelector('audio').src)).arrayBuffer());
@@ -130,6 +130,9 @@ async function speak(context, url, { worker = true } = {}) {
     });
     check(Buffer.from(wav, 'latin1'));
     assert.ok(asked.some((name) => name.includes('.safetensors')), 'where the voice came from');
+    await page.locator('[name=text]').fill('Yes.');
+    await page.locator('[name=play]').click();
+    assert.equal(await ended(/^Done: played$/), 'Done: played');
     assert.deepEqual(complaints, []);
     return page;
   } catch (error) {

@@ -57,8 +57,8 @@ test('the Node entry imports without the globals of browsers', () => {
   assert.equal(out.trim(), 'function undefined');
 });
 
-test('a worker is one file, with nothing to find and no eval', () => {
-  const text = readFileSync(dist('worker.js'), 'utf8');
+test('worker and worklet are one file each, with nothing to find and no eval', () => {
+  const text = ['worker.js', 'player-worklet.js'].map((name) => readFileSync(dist(name), 'utf8')).join('\n');
   for (const word of [/^import\b/m, /\bimport\s*\(/, /import\.meta/, /\beval\s*\(/, /new Function\b/, /require\(/]) assert.doesNotMatch(text, word);
 });
 
@@ -66,7 +66,7 @@ test('the default entry makes no script out of text; the inline one carries its 
   const [index, inline] = ['index.js', 'inline.js'].map((name) => readFileSync(dist(name), 'utf8'));
   assert.doesNotMatch(index, /createObjectURL/);
   assert.match(inline, /createObjectURL/);
-  assert.doesNotMatch(inline, /pocket_tts\.wasm", import\.meta|new URL\("\.\/worker/);
+  assert.doesNotMatch(inline, /new URL\("\.\//);
 });
 
 test('every file of the starter voice is a URL of its own', () => {
@@ -119,7 +119,7 @@ test('the engine and the worker from elsewhere: a path, a file URL, HTTP', async
     const signal = AbortSignal.timeout(50);
     await refused(PocketTTS.load({ wasmUrl: `${site}/slow`, worker, signal }), 'aborted');
   }
-  for (const option of ['wasmUrl', 'workerUrl']) {
+  for (const option of ['wasmUrl', 'workerUrl', 'workletUrl']) {
     for (const value of [1, '', null, {}]) await refused(PocketTTS.load({ [option]: value }), 'argument', new RegExp(`^${option}: expected a URL`));
   }
 

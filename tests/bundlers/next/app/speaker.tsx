@@ -12,10 +12,16 @@ export function Speaker() {
   async function speak(event: FormEvent<HTMLFormElement>) {
     event.preventDefault();
     const text = String(new FormData(event.currentTarget).get('text'));
+    const button = (event.nativeEvent as SubmitEvent).submitter;
     setStatus('Working');
     try {
       // The first time, the voice is fetched and the engine is started.
       const tts = await (loading.current ??= PocketTTS.load());
+      if (button?.getAttribute('name') === 'play') {
+        await tts.play(text).finished;
+        setStatus('Done: played');
+        return;
+      }
       const speech = await tts.generate(text);
       setAudio(URL.createObjectURL(new Blob([speech.toWav()], { type: 'audio/wav' })));
       setStatus(`Done: ${speech.duration.toFixed(2)} s, ${tts.info.worker ? 'in a worker' : 'without a worker'}`);
@@ -30,7 +36,8 @@ export function Speaker() {
         <label>
           Text <input name="text" defaultValue="Hello there." size={60} />
         </label>
-        <button>Speak</button>
+        <button name="play">Play</button>
+        <button name="wav">WAV</button>
       </form>
       <p role="status">{status}</p>
       <audio controls src={audio} />
