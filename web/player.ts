@@ -454,6 +454,7 @@ class StreamPlayer implements Player {
       this.#emit('underrun', { time: second, seconds: wait(this.#moment) });
     }
     if (message.ended && track === this.#track) {
+      this.#heard = { ...this.#heard, second: this.madeTime, moving: false };
       this.#follow(true);
       this.#finish('ended');
       return;
@@ -718,7 +719,10 @@ class StreamPlayer implements Player {
     const leave = (): void => {
       this.#node?.disconnect();
       this.#gain.disconnect();
-      port?.close();
+      if (port !== undefined) {
+        port.onmessage = null;
+        port.close();
+      }
       this.#release();
     };
     this.#post({ kind: 'close' });

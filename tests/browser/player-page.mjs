@@ -62,7 +62,7 @@ const EXPERIMENTS = {
     const { samples } = await render(tts, TEXT, { seconds: speech.duration + 1, sampleRate: 48000 });
     let error = 0;
     for (let i = 0; i < speech.samples.length; i++) error += (samples[2 * i] - speech.samples[i]) ** 2;
-    return { error: Math.sqrt(error / speech.samples.length) / rms(speech.samples, 0, speech.samples.length), last: lastSound(samples) / 2, length: speech.samples.length };
+    return { relative: Math.sqrt(error / speech.samples.length) / rms(speech.samples, 0, speech.samples.length), last: lastSound(samples) / 2, length: speech.samples.length };
   },
 
   /** Changes of rate while it is heard: no click, no gap, and the sound is at the right place of the text afterwards. */

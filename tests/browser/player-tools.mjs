@@ -1,6 +1,6 @@
 // In the page: what a player plays, recorded, and looked at sample by sample.
 
-/** Everything that goes into `node`, from its own worklet: { samples, at(): seconds of the recording }. */
+/** Records everything that goes into `node`. */
 export async function record(context) {
   await context.audioWorklet.addModule('/tests/browser/recorder-worklet.js');
   const node = new self.AudioWorkletNode(context, 'recorder', { channelCount: 1, channelCountMode: 'explicit' });
@@ -9,24 +9,24 @@ export async function record(context) {
   const blocks = [];
   let ended;
   node.port.onmessage = ({ data }) => {
-    blocks.push(data);
-    ended?.();
+    blocks.push(data.samples);
+    if (data.last) ended();
   };
   return {
     node,
-    /** The recording so far; frames without input are silent. */
+    /** The recording so far. */
     async take() {
       const last = new Promise((resolve) => {
         ended = resolve;
       });
       node.port.postMessage('');
       await last;
-      const heard = blocks.filter(({ first }) => first >= 0);
-      if (heard.length === 0) return new Float32Array();
-      const begin = heard[0].first;
-      const end = heard.at(-1).first + heard.at(-1).samples.length;
-      const all = new Float32Array(end - begin);
-      for (const { first, samples } of heard) all.set(samples, first - begin);
+      const all = new Float32Array(blocks.reduce((sum, { length }) => sum + length, 0));
+      let at = 0;
+      for (const block of blocks) {
+        all.set(block, at);
+        at += block.length;
+      }
       return all;
     },
   };

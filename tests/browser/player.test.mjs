@@ -130,8 +130,8 @@ for (const isolated of [false, true]) {
       });
 
       test('a context at another sample rate: the same wave', () => {
-        const { error, last, length } = experiment('resampled');
-        assert.ok(error < 0.05, `${error}`);
+        const { relative, last, length } = experiment('resampled');
+        assert.ok(relative < 0.01, `${relative}`);
         assert.ok(last >= length - 0.3 * 24000 && last < length + 200, `${last} of ${length}`);
       });
 
@@ -187,10 +187,10 @@ describe('for long', () => {
 
   const call = (name, ...args) =>
     page.evaluate(async ([what, values]) => (await import('/tests/browser/player-rounds.mjs'))[what](...values), [name, args]);
-  const heap = async () => {
-    for (let i = 0; i < 3; i++) {
+  const heap = async (times = 3) => {
+    for (let i = 0; i < times; i++) {
       await session.send('HeapProfiler.collectGarbage');
-      await setTimeout(100);
+      await setTimeout(50);
     }
     const { usedSize, backingStorageSize = 0 } = await session.send('Runtime.getHeapUsage');
     return usedSize + backingStorageSize;
@@ -215,18 +215,21 @@ describe('for long', () => {
   }
 
   test('a long text through a fast sink: memory flat, no underrun, no gap', { timeout: 1800000 }, async () => {
-    const seconds = LONG ? 1800 : 60;
-    await call('long', 5);
-    const begin = await heap();
-    const { held, ahead, underruns, silence, sentences, heard } = await call('long', seconds);
-    const grown = (await heap()) - begin;
+    const seconds = LONG ? 1800 : 240;
+    const run = { over: false };
+    const running = call('long', seconds).finally(() => (run.over = true));
+    const sizes = [];
+    while (!run.over) sizes.push(await heap(1));
+    const { held, ahead, underruns, silence, sentences, heard } = await running;
+    // The buffer that is rendered into is there from the start; the last look may see the end.
+    const [early, late] = [sizes[Math.floor(sizes.length / 3)], sizes.at(-2)];
     assert.equal(underruns, 0);
     assert.ok(heard > seconds - 1);
     assert.ok(sentences > seconds / 10);
     assert.ok(silence < 1, `a silence of ${silence} s`);
     assert.ok(ahead < 40, `${ahead} s ahead`);
     assert.ok(Math.max(...held.slice(1)) - Math.min(...held.slice(1)) < 1 << 20, `${held}`);
-    assert.ok(grown < 4 << 20, `the heap has grown by ${grown} bytes`);
+    assert.ok(sizes.length >= 4 && late - early < 4 << 20, `the heap: ${sizes}`);
   });
 
   test('a real context at three times the speed: no underrun where speech is made faster', { timeout: 300000 }, async (t) => {

@@ -1,25 +1,24 @@
-// Records what comes in, sample by sample, and posts it in blocks.
-/* global AudioWorkletProcessor, registerProcessor, currentFrame */
+// Records what comes in, sample by sample, and posts it in blocks. Where the clock of the context jumps (Chromium's does, by one buffer
+// of its device, when its thread is late), nobody was asked for samples: there is nothing between two blocks.
+/* global AudioWorkletProcessor, registerProcessor */
 class Recorder extends AudioWorkletProcessor {
   constructor() {
     super();
     this.block = new Float32Array(4096);
     this.at = 0;
-    this.first = -1;
-    this.port.onmessage = () => this.send();
+    this.silence = new Float32Array(128);
+    this.port.onmessage = () => this.send(true);
   }
 
-  send() {
-    this.port.postMessage({ first: this.first, samples: this.block.slice(0, this.at) });
+  send(last) {
+    this.port.postMessage({ samples: this.block.slice(0, this.at), last });
     this.at = 0;
-    this.first = -1;
   }
 
   process(inputs) {
-    const input = inputs[0][0];
-    if (input === undefined) return true;
-    if (this.at + input.length > this.block.length) this.send();
-    if (this.first < 0) this.first = currentFrame;
+    // Without anything that sounds in front there is no input.
+    const input = inputs[0][0] ?? this.silence;
+    if (this.at + input.length > this.block.length) this.send(false);
     this.block.set(input, this.at);
     this.at += input.length;
     return true;
