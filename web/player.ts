@@ -607,8 +607,9 @@ class StreamPlayer implements Player {
     if (moment.ahead <= 0 && !this.#complete) return;
     const seconds = offline ? 0 : wait(moment);
     if (!this.#started && this.#firstFrame !== undefined && seconds < Infinity && !offline) {
-      const fast = moment.complete || (moment.rate ?? 0) >= moment.speed;
-      this.#startDelay ??= fast ? 0 : (performance.now() - this.#firstFrame) / 1000 + seconds;
+      // Told anew with every frame, until the sound has started: the rate is known better and better.
+      const delay = (performance.now() - this.#firstFrame) / 1000 + seconds;
+      this.#startDelay = seconds > 0 || (this.#startDelay ?? 0) > 0 ? delay : 0;
     }
     if (offline ? !this.#isFilled : seconds > 0) return;
     if (offline) this.#startDelay ??= 0;

@@ -224,7 +224,8 @@ describe('for long', () => {
     // The buffer that is rendered into is there from the start; the last look may see the end.
     const [early, late] = [sizes[Math.floor(sizes.length / 3)], sizes.at(-2)];
     assert.equal(underruns, 0);
-    assert.ok(heard > seconds - 1);
+    // What was told before the last look, a second before the end.
+    assert.ok(heard > seconds - 3, `${heard} s`);
     assert.ok(sentences > seconds / 10);
     assert.ok(silence < 1, `a silence of ${silence} s`);
     assert.ok(ahead < 40, `${ahead} s ahead`);
