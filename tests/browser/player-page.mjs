@@ -240,6 +240,11 @@ const EXPERIMENTS = {
       text: await code(tts.play('   ', { context })),
       unknown: await code(tts.play(TEXT, { context, voice: 'nobody' })),
     };
+    const other = await PocketTTS.load({ workletUrl: '/nothing-else.js' });
+    const lacking = other.play(TEXT, { context });
+    out.loaded = /nothing-else\.js: the player's worklet cannot be loaded/.test((await lacking.finished.catch((error) => error)).message);
+    out.given = await other.play('Yes.', { context, workletUrl: new URL('../../dist/player-worklet.js', import.meta.url) }).finished;
+    await other.dispose();
     const closed = tts.play(TEXT, { context });
     const closing = code(closed);
     await until(closed, 'time');

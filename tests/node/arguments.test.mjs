@@ -102,7 +102,7 @@ test('an option that is not known is an error, and the one that was meant is nam
   await refused(PocketTTS.load({ onprogress: () => {} }), 'argument', /did you mean onProgress\?/);
   // The same in browsers, where no configurations are read.
   await refused(Browser.load({ pack: '' }), 'argument', /pack: expected a folder/);
-  await refused(Browser.load({ config: 'x.yaml' }), 'argument', /only pack, voice, precision, instances, parallel, worker, signal, onProgress, found "config"/);
+  await refused(Browser.load({ config: 'x.yaml' }), 'argument', /only pack, voice, precision, workletUrl, instances, parallel, worker, signal, onProgress, found "config"/);
 });
 
 const VOICE = 'voice: expected the name of a voice, or a voice file as a Uint8Array or ArrayBuffer, found ';
