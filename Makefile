@@ -21,7 +21,7 @@ help: ## This list
 speak: web ## Speak TEXT="..." through Node and through Go (wazero): hello.wav, both hashes, speed
 	scripts/speak.sh "$$SPOKEN_TEXT"
 
-test: ## All tests: native (with sanitizers), Node, Go, Chromium, parity with the reference's goldens
+test: ## All tests: native (with sanitizers), Node, Go, browsers, parity with the reference's goldens
 	scripts/test.sh
 
 build: native wasm wasi web ## Everything that can be built

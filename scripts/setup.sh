@@ -3,7 +3,7 @@
 # Idempotent, and quick when nothing is missing.  A different version of a pinned package is an error that names both.
 #
 #   scripts/setup.sh             what `make speak` needs
-#   scripts/setup.sh --tests     also what `make test` needs (GoogleTest is always there; this adds Chromium)
+#   scripts/setup.sh --tests     also what `make test` needs (GoogleTest is always there; this adds three browsers)
 #
 # Needs git, make, Node and Go; says how to get them when they are missing.
 set -eu

@@ -39,7 +39,7 @@ section "native tests" native
 section "native tests with sanitizers" sanitized
 section "the same samples: native" node --test tests/hosts/native.test.mjs
 section "Node tests" npm test --silent
-section "Chromium" npm run --silent test:browser
+section "Chromium, Firefox, WebKit" npm run --silent test:browser
 section "bundlers and other ways to the package" npm run --silent test:bundlers
 section "Go tests" go_tests
 section "Go tests with the race detector" go_race

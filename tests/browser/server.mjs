@@ -7,7 +7,7 @@ import { extname, join, normalize } from 'node:path';
 import { root } from '../node/support.mjs';
 import { TYPES } from './common.mjs';
 
-const POLICY = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self'; worker-src 'self'";
+const POLICY = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self'; worker-src 'self'; img-src 'self'";
 
 // A script of the package with an engine whose 20th block of decoding traps.
 function trapping(script) {
