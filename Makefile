@@ -3,8 +3,9 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help speak test build native native-asan wasm wasi web guest lint parity full reference reference-starter sample evaluate retrain-check bench clean
+.PHONY: help speak test build native native-asan wasm wasi web guest lint serve parity full reference reference-starter sample evaluate retrain-check bench clean
 
+PORT ?= 8080
 TEXT ?= The quick brown fox jumps over the lazy dog.
 HOST ?= native
 # Building takes the memory of a few compilers at most.
@@ -52,6 +53,10 @@ node_modules/.ok: package-lock.json
 setup:
 	@mkdir -p build
 	scripts/setup.sh
+
+serve: web ## The demo and the reader, on this machine: [PORT=8080]
+	npm run --silent build:pages
+	node web/pages/serve.mjs --port $(PORT)
 
 lint: web ## Formatting and static analysis of C++, TypeScript and Go
 	scripts/lint.sh

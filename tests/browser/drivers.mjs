@@ -29,7 +29,10 @@ const KEYS = { ArrowLeft: '\ue012', ArrowUp: '\ue013', ArrowRight: '\ue014', Arr
 /** Polls `condition` in a page until it is truthy, and returns what it gave. */
 async function waitFor(page, condition, args) {
   for (const end = Date.now() + PATIENCE; ; ) {
-    const found = await page.evaluate(condition, ...args);
+    // A page that goes on to another takes the question with it.
+    const found = await page.evaluate(condition, ...args).catch((error) => {
+      if (Date.now() > end) throw error;
+    });
     if (found) return found;
     if (Date.now() > end) throw new Error(`${page.browser}: waited ${PATIENCE / 1000} s for ${condition}\n${(await page.complaints()).join('\n')}`);
     await sleep(50);
@@ -156,8 +159,13 @@ async function firefox() {
         evaluate: (what, ...args) => inner.evaluate(`(${what})(...${JSON.stringify(args)})`),
         click: (selector) => inner.click(selector),
         type: (selector, text) => inner.type(selector, text),
-        press: (key) => inner.keyboard.press(key),
-        upload: async (selector, path) => (await inner.$(selector)).uploadFile(path),
+        press: (key) => inner.keyboard.press(key === 'Space' ? ' ' : key),
+        async upload(selector, path) {
+          const input = await inner.$(selector);
+          await input.uploadFile(path);
+          // This ESR sets the files and tells nobody.
+          await input.evaluate((element) => element.dispatchEvent(new self.Event('change', { bubbles: true })));
+        },
         viewport: (width, height) => inner.setViewport({ width, height }),
         screenshot: (path, whole = false) => inner.screenshot({ path, fullPage: whole }),
         close: () => inner.close(),
