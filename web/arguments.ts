@@ -55,6 +55,12 @@ export const isString: Check = (name, value) => {
   if (typeof value !== 'string') refuse(name, 'a string', value);
 };
 
+/** The place or name of a pack. */
+export const isPack: Check = (name, value) => {
+  if (value instanceof URL || (typeof value === 'string' && value !== '')) return;
+  refuse(name, 'a folder, a URL or a name', value);
+};
+
 export const isBoolean: Check = (name, value) => {
   if (typeof value !== 'boolean') refuse(name, 'true or false', value);
 };

@@ -3,9 +3,10 @@
 import { PocketTTSError } from './errors.js';
 import type { Host, Source } from './host.js';
 import type { Layout } from './layout.js';
-import { openPackFile, VOICE_LIMIT } from './pack.js';
+import { openPackFile, retrying, VOICE_LIMIT } from './pack.js';
 import type { PackManifest } from './pack.js';
 import type { DoorModelInfo } from './pocket_tts.mjs';
+import type { Meter } from './progress.js';
 import type { VoiceOrigin } from './protocol.js';
 import type { Chunk, Frame, SpeechOptions } from './utterance.js';
 
@@ -97,17 +98,17 @@ export abstract class PackBackend<Handle> {
   }
 
   /** A voice of the pack by name; read once. */
-  voiceNamed(name: string): Promise<LoadedVoice> {
+  voiceNamed(name: string, meter?: Meter): Promise<LoadedVoice> {
     const known = this.#named.get(name);
     if (known !== undefined) return known;
     // Without anybody's signal: several callers may wait for it.
-    const loading = this.#readVoice(name);
+    const loading = this.#readVoice(name, meter);
     this.#named.set(name, loading);
     loading.catch(() => this.#named.delete(name));
     return loading;
   }
 
-  async #readVoice(name: string): Promise<LoadedVoice> {
+  async #readVoice(name: string, meter: Meter | undefined): Promise<LoadedVoice> {
     const entry = this.manifest.files.find((file) => file.role === 'voice' && file.name === name);
     if (entry === undefined) {
       const names = this.manifest.files.flatMap((file) =>
@@ -118,12 +119,18 @@ export abstract class PackBackend<Handle> {
         `No voice "${name}" in the pack ${this.manifest.name} (${names.length === 0 ? 'it has none' : `it has: ${names.join(', ')}`})`,
       );
     }
-    const file = await openPackFile(this.#host, this.#source, entry, VOICE_LIMIT);
-    try {
-      return await this.#addVoice({ from: { kind: 'file' }, size: file.size, slices: file.slices }, name, true);
-    } finally {
-      await file.close();
-    }
+    return retrying(this.#source, async () => {
+      const file = await openPackFile(this.#host, this.#source, entry, VOICE_LIMIT);
+      const { size, slices, phase = 'load' } = file;
+      try {
+        meter?.expect(entry.path, size);
+        const voice = await this.#addVoice({ from: { kind: 'file' }, size, slices }, name, true);
+        meter?.add(entry.path, phase, size);
+        return voice;
+      } finally {
+        await file.close();
+      }
+    });
   }
 
   /** The voice file that load() was given; loaded once. */

@@ -5,6 +5,7 @@ import { isRemote, loadConfig } from './config-node.js';
 import { convertPack } from './convert.js';
 import type { ConvertOptions } from './convert.js';
 import { nodeHost } from './host-node.js';
+import { locatePack } from './packs.js';
 
 export const CONVERT_USAGE = 'packs convert SOURCE TARGET [OPTIONS]';
 
@@ -64,9 +65,7 @@ export async function convert(
 ): Promise<void> {
   const isConfig = /\.ya?ml$/.test(source);
   if (isRemote(target)) throw new Error(`${target}: expected a folder of this machine`);
-  const location = isConfig
-    ? await loadConfig(source)
-    : { source: source === 'starter' ? nodeHost.starter() : nodeHost.source(source) };
+  const location = isConfig ? await loadConfig(source) : locatePack(nodeHost, source, {});
   const { precision, files } = await convertPack(location, target, { ...options, signal });
   for (const { path, bytes, sha256 } of files) log('INFO', `${path}: ${bytes} bytes, sha256 ${sha256}`);
   log('INFO', `Pack (${precision}) written in ${target}`);

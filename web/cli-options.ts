@@ -32,9 +32,15 @@ const FLAGS: Flags = {
   pack: {
     kind: 'string',
     value: 'PATH|URL|NAME',
-    help: 'A pack: a folder or URL prefix with pack.json, or starter (default: offline)',
+    help: 'A pack: a folder or URL prefix with pack.json, or a name: starter (default: offline), english, ...',
   },
-  language: { kind: 'string', value: 'NAME', help: 'An official model by name (this version fetches none)' },
+  language: { kind: 'string', value: 'NAME', help: 'An official model by name, fetched once and then kept (packs list)' },
+  hub: {
+    kind: 'string',
+    value: 'TEMPLATE',
+    help: 'Hub of the official models: a URL with {repository}, {revision}, {path}; several: space between them',
+  },
+  cache: { kind: 'string', value: 'auto|none', help: 'Whether downloads are kept. Default: auto, in the cache folder' },
   config: { kind: 'string', value: 'PATH', help: 'A configuration file of the reference (.yaml) with local weights' },
   checkpoint: { kind: 'string', value: 'PATH', help: 'A training checkpoint (not supported)' },
   precision: { kind: 'string', value: 'f32|q8|q4', help: "Working precision. Default: the pack's own, else q8" },
@@ -75,6 +81,8 @@ export interface Options {
   help: boolean;
   pack?: string;
   language?: string;
+  hub?: string;
+  cache?: 'auto' | 'none';
   config?: string;
   checkpoint?: string;
   precision?: Precision;
@@ -209,6 +217,12 @@ export function parseOptions(args: readonly string[]): Options {
     language: (_, v) => {
       options.language = v;
     },
+    hub: (_, v) => {
+      options.hub = v;
+    },
+    cache: (name, v) => {
+      options.cache = oneOf(name, v, ['auto', 'none']);
+    },
     config: (_, v) => {
       options.config = v;
     },
@@ -282,7 +296,7 @@ export function helpLines(flags: Flags): string[] {
 export function help(): string {
   return [
     'Usage: pocket-tts-wasm generate [OPTIONS]',
-    '       pocket-tts-wasm packs convert SOURCE TARGET [OPTIONS]',
+    '       pocket-tts-wasm packs list | pull | verify | rm | convert ...',
     '       pocket-tts-wasm --help | --version',
     '',
     'Speaks a text into a WAV file.',

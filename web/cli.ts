@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// The command line program: `generate` and `packs convert`. Nothing but WAV bytes goes to stdout; lines on stderr are
+// The command line program: `generate` and `packs`. Nothing but WAV bytes goes to stdout; lines on stderr are
 // `LEVEL: message`. Exit codes: 0 done, 1 failed, 2 usage.
 import { randomInt } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
@@ -9,6 +9,7 @@ import { addAbortSignal } from 'node:stream';
 import { decimal, help, parseOptions, UsageError } from './cli-options.js';
 import type { Options } from './cli-options.js';
 import { convert, convertHelp, CONVERT_USAGE, parseConvert } from './cli-convert.js';
+import { hubOptions, isPacksCommand, packsHelp, PACKS_USAGE, parsePacks, runPacks, templates } from './cli-packs.js';
 import { isBrokenPipe, WavOutput } from './cli-output.js';
 import { isRemote } from './config-node.js';
 import { describe, PocketTTSError } from './errors.js';
@@ -94,10 +95,6 @@ function checkOptions(options: Options): void {
     if (!(LANGUAGES as readonly string[]).includes(language)) {
       throw new Failure(`Unknown language '${language}'. Available languages: ${LANGUAGES.join(', ')}.`);
     }
-    throw new Failure(
-      `--language ${language}: its weights are not on this machine, and this version fetches none. ` +
-        `Download model.safetensors, the tokenizer and a voice of '${language}' and use --config or --pack.`,
-    );
   }
 }
 
@@ -139,6 +136,8 @@ function inFlags(error: unknown, options: Options): unknown {
   if (!(error instanceof PocketTTSError) || !['argument', 'unsupported'].includes(error.code)) return error;
   const flags: Readonly<Record<string, string>> = {
     pack: 'pack',
+    hub: 'hub',
+    cache: 'cache',
     temperature: 'temperature',
     noiseClamp: 'noise-clamp',
     eosThreshold: 'eos-threshold',
@@ -167,8 +166,14 @@ async function generate(options: Options, log: Log, signal: AbortSignal): Promis
   if (options.seed === 'random') log('INFO', `Seed: ${String(seed)}`);
 
   const started = performance.now();
+  const pack = options.language ?? options.pack;
   await using tts = await PocketTTS.load({
-    pack: options.pack,
+    ...hubOptions(templates(options.hub)),
+    pack,
+    cache: options.cache,
+    onWarning: ({ message }) => {
+      log('WARNING', message);
+    },
     config: options.config,
     precision: options.precision,
     instances: options.instances === '1' ? 1 : options.instances === '2' ? 2 : options.instances,
@@ -176,9 +181,9 @@ async function generate(options: Options, log: Log, signal: AbortSignal): Promis
     signal,
   });
   const voice = options.voice === undefined ? undefined : await resolveVoice(tts, options.voice);
-  const { pack, precision, sampleRate } = tts.info;
+  const { precision, sampleRate } = tts.info;
   const took = ((performance.now() - started) / 1000).toFixed(2);
-  log('INFO', `Pack ${pack.name} (${precision}) loaded in ${took} s, ${layout(tts.info)}`);
+  log('INFO', `Pack ${tts.info.pack.name} (${precision}) loaded in ${took} s, ${layout(tts.info)}`);
 
   const strict = process.env['KPOCKET_TTS_ERROR_WITHOUT_EOS'] === '1';
   const onWarning = (warning: Warning): void => {
@@ -236,7 +241,7 @@ function show(text: string): number {
 
 /** A command: its usage, and what it does; the result is the exit code. */
 interface Command {
-  readonly usage: string;
+  usage(args: readonly string[]): string;
   run(args: readonly string[], signal: AbortSignal): Promise<number>;
 }
 
@@ -248,7 +253,7 @@ function logUnless(quiet: boolean): Log {
 
 const COMMANDS: Readonly<Record<string, Command>> = {
   generate: {
-    usage: 'generate [OPTIONS]',
+    usage: () => 'generate [OPTIONS]',
     async run(args, signal) {
       const options = parseOptions(args);
       if (options.help) return show(help());
@@ -259,8 +264,19 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     },
   },
   packs: {
-    usage: CONVERT_USAGE,
+    usage: ([name]) => (name === 'convert' ? CONVERT_USAGE : PACKS_USAGE),
     async run(args, signal) {
+      const [name, ...rest] = args;
+      if (name === '--help' || name === '-h') return show(packsHelp());
+      if (isPacksCommand(name)) {
+        const command = parsePacks(name, rest);
+        if (command === undefined) return show(packsHelp());
+        let code = 0;
+        const print = (text: string): void => {
+          code = show(text);
+        };
+        return (await runPacks(command, print, logUnless(command.quiet), signal)) || code;
+      }
       const options = parseConvert(args);
       if (options === undefined) return show(convertHelp());
       await convert(options, logUnless(options.quiet), signal);
@@ -269,8 +285,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   },
 };
 
-function usage(message: string, command: Command | undefined): number {
-  const line = command?.usage ?? 'generate [OPTIONS]';
+function usage(message: string, line = 'generate [OPTIONS]'): number {
   toStderr(`Usage: pocket-tts-wasm ${line}\nTry 'pocket-tts-wasm --help' for help.\n\nERROR: ${message}\n`);
   return 2;
 }
@@ -279,9 +294,9 @@ async function main(args: readonly string[]): Promise<number> {
   const [name, ...rest] = args;
   if (name === '--help' || name === '-h') return show(help());
   if (name === '--version') return show(`pocket-tts-wasm ${PACKAGE_VERSION}\n`);
-  if (name === undefined) return usage('Missing command.', undefined);
+  if (name === undefined) return usage('Missing command.');
   const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
-  if (command === undefined) return usage(`No such ${name.startsWith('-') ? 'option' : 'command'}: ${name}`, undefined);
+  if (command === undefined) return usage(`No such ${name.startsWith('-') ? 'option' : 'command'}: ${name}`);
 
   const interrupted = new AbortController();
   let signalled = 0;
@@ -296,7 +311,7 @@ async function main(args: readonly string[]): Promise<number> {
   try {
     return await command.run(rest, interrupted.signal);
   } catch (error) {
-    if (error instanceof UsageError) return usage(error.message, command);
+    if (error instanceof UsageError) return usage(error.message, command.usage(rest));
     if (signalled !== 0) return signalled;
     // A reader that has heard enough is no news.
     if (!isBrokenPipe(error)) toStderr(`ERROR: ${describe(error).replaceAll(/\s*\n\s*/g, ' ')}\n`);

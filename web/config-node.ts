@@ -1,16 +1,20 @@
 // The reference's configuration files (.yaml) with local weights, read as packs.
 //
 // Relative paths: the folder of the configuration first, then the working directory (where the reference alone
-// looks). Remote paths (http, https, hf) name files that this version does not fetch.
+// looks). Paths of the model hub (hf://) are fetched and kept; other remote ones are refused.
 import { stat } from 'node:fs/promises';
 import { dirname, isAbsolute, resolve } from 'node:path';
 import { parse } from 'yaml';
 import type { Tags } from 'yaml';
-import { describe, PocketTTSError } from './errors.js';
-import { folderSource, openFile, plainFile } from './host-node.js';
+import { describe, PocketTTSError, shown } from './errors.js';
+import { folderSource, nodeHost, openFile, plainFile } from './host-node.js';
 import { readAll } from './host.js';
+import type { Source } from './host.js';
 import type { PackFile, PackFileRole } from './pack.js';
 import type { PackLocation } from './backend.js';
+import { hubRemote, parseAddress, transportOf } from './packs.js';
+import type { PackOptions } from './packs.js';
+import { remoteSource } from './remote-source.js';
 
 const CONFIG_LIMIT = 1 << 20;
 
@@ -35,12 +39,13 @@ const asPyYaml = (tags: Tags): Tags =>
     return { ...tag, test: yes ? /^(?:yes|Yes|YES|true|True|TRUE|on|On|ON)$/ : /^(?:no|No|NO|false|False|FALSE|off|Off|OFF)$/ };
   });
 
-/** Where a local file of a configuration is, and its size. */
-async function locate(path: string, field: string, folder: string): Promise<{ path: string; bytes: number }> {
+/** Where a file of a configuration is, and its size where that is known. */
+async function locate(path: string, field: string, folder: string): Promise<{ path: string; bytes?: number }> {
   if (isRemote(path)) {
+    if (parseAddress(path) !== undefined) return { path };
     throw new PocketTTSError(
       'unsupported',
-      `${field}: ${path} is not on this machine, and this version fetches no files; download it and name the local file`,
+      `${field}: expected a local path or hf://OWNER/NAME/PATH@REVISION, found ${shown(path)}; download it and name the local file`,
     );
   }
   const places = isAbsolute(path) ? [path] : [resolve(folder, path), resolve(path)];
@@ -52,7 +57,7 @@ async function locate(path: string, field: string, folder: string): Promise<{ pa
 }
 
 /** Reads a configuration and finds its files. */
-export async function loadConfig(config: string): Promise<PackLocation> {
+export async function loadConfig(config: string, options: PackOptions = {}): Promise<PackLocation> {
   if (isRemote(config)) {
     throw new PocketTTSError(
       'unsupported',
@@ -111,5 +116,16 @@ export async function loadConfig(config: string): Promise<PackLocation> {
   if (!files.some((file) => file.role.startsWith('weights'))) {
     throw new PocketTTSError('config', `${config}: weights_path: expected a path, found nothing`);
   }
-  return { source: folderSource(folder), manifest: { format: 1, name: config, config: all, files } };
+  return { source: mixedSource(folder, config, options), manifest: { format: 1, name: config, config: all, files } };
+}
+
+/** Local files, and those of the model hub. */
+function mixedSource(folder: string, config: string, options: PackOptions): Source {
+  const local = folderSource(folder);
+  const hub = remoteSource(folder, transportOf(nodeHost, options), (path) => {
+    const address = parseAddress(path);
+    if (address === undefined) throw new PocketTTSError('config', `${config}: ${path}: expected an address of the hub`);
+    return hubRemote(address, config, options);
+  });
+  return { ...hub, kept: undefined, open: (path, ...rest) => (isRemote(path) ? hub : local).open(path, ...rest) };
 }

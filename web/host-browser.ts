@@ -1,11 +1,15 @@
 // Browsers: everything by fetch. No global is touched before a call, so that importing is safe on a server.
 import { sha256 } from '@noble/hashes/sha2.js';
 import { bytesToHex } from '@noble/hashes/utils.js';
+import { sharedMemory } from './cache.js';
+import type { CacheOption, StoreMaker } from './cache.js';
 import { describe, PocketTTSError } from './errors.js';
-import { fetchFile, label, memoryFile, once, packUrl, urlSource } from './host.js';
-import type { Host, LinkEvents, Link, PackageUrls, Source } from './host.js';
+import { fetchFile, label, memoryFile, once, packUrl } from './host.js';
+import type { Host, LinkEvents, Link, PackageUrls, Source, Workers } from './host.js';
 import type { FromWorker } from './protocol.js';
+import { prefixSource } from './remote-source.js';
 import type { StarterFiles } from './starter.js';
+import { cacheApiStore, opfsStore } from './store-browser.js';
 
 /** Files of the package, or what is in their place. */
 export interface Assets {
@@ -96,16 +100,50 @@ function startWorker(make: () => Worker, { receive, fail }: LinkEvents): Link {
   };
 }
 
+function stores(cache: CacheOption, workers: Workers): readonly StoreMaker[] {
+  const opfs = (): ReturnType<StoreMaker> => opfsStore((fail) => workers.start({ receive: () => undefined, fail }));
+  const known: Partial<Record<CacheOption, readonly StoreMaker[]>> = {
+    auto: [opfs, cacheApiStore, sharedMemory],
+    opfs: [opfs, sharedMemory],
+    'cache-api': [cacheApiStore, sharedMemory],
+    memory: [sharedMemory],
+    none: [],
+  };
+  const found = known[cache];
+  if (found === undefined) throw new PocketTTSError('unsupported', `cache: there is no "${cache}" in browsers`);
+  return found;
+}
+
+async function quota(): ReturnType<Host['quota']> {
+  // Missing where the page is not secure.
+  const { storage } = navigator as { storage?: StorageManager };
+  if (storage === undefined) return {};
+  const { quota, usage } = await storage.estimate();
+  return {
+    ...(quota === undefined ? {} : { quota }),
+    ...(usage === undefined ? {} : { usage }),
+    persisted: await storage.persisted(),
+  };
+}
+
 /** The host of a browser, with the files of the package where `assets` and the caller's URLs say. */
 export function browserHostWith(assets: Assets, { wasmUrl, workerUrl }: PackageUrls = {}): Host {
   const make =
     workerUrl === undefined
       ? assets.worker
       : () => new Worker(workerUrl, { type: 'module', name: 'pocket-tts' });
+  const workers: Workers = {
+    cores: () => navigator.hardwareConcurrency,
+    usable: () => typeof Worker !== 'undefined',
+    preferred: () => typeof document !== 'undefined',
+    start: (events) => startWorker(make, events),
+  };
   return {
     wasm: once(async () => compile(wasmUrl ?? assets.wasm())),
     starter: () => starterSource(assets.starter),
-    source: (pack) => urlSource(packUrl(pack, baseUrl())),
+    source: (pack, transport) => prefixSource(packUrl(pack, baseUrl()), transport),
+    stores: (cache) => stores(cache, workers),
+    quota,
     sha256() {
       const hash = sha256.create();
       return {
@@ -117,11 +155,6 @@ export function browserHostWith(assets: Assets, { wasmUrl, workerUrl }: PackageU
     },
     pause: turn,
     isolated: () => globalThis.crossOriginIsolated,
-    workers: {
-      cores: () => navigator.hardwareConcurrency,
-      usable: () => typeof Worker !== 'undefined',
-      preferred: () => typeof document !== 'undefined',
-      start: (events) => startWorker(make, events),
-    },
+    workers,
   };
 }

@@ -10,8 +10,11 @@ import { Worker } from 'node:worker_threads';
 import type { Transferable as NodeTransferable } from 'node:worker_threads';
 import { describe, PocketTTSError, shown, throwIfAborted } from './errors.js';
 import type { ErrorCode } from './errors.js';
-import { fetchFile, once, packUrl, readAll, urlSource } from './host.js';
+import { sharedMemory } from './cache.js';
+import { fetchFile, once, packUrl, readAll } from './host.js';
 import type { Host, Link, LinkEvents, OpenFile, PackageUrls, Source } from './host.js';
+import { prefixSource } from './remote-source.js';
+import { cacheFolder, folderStore } from './store-node.js';
 
 const SLICE_BYTES = 1 << 20;
 /** Of an engine from a URL. */
@@ -141,12 +144,12 @@ async function compile(place: URL): Promise<WebAssembly.Module> {
 export const nodeHost: Host = {
   wasm: once(() => compile(new URL('./pocket_tts.wasm', import.meta.url))),
   starter: () => folderSource(packageFile('../models/starter')),
-  source(pack) {
+  source(pack, transport) {
     if (typeof pack === 'string' && !/^(https?|file):|^[a-z][a-z0-9+.-]+:\/\//i.test(pack)) {
       return folderSource(resolve(pack));
     }
     const url = packUrl(pack);
-    if (/^https?:$/.test(url.protocol)) return urlSource(url);
+    if (/^https?:$/.test(url.protocol)) return prefixSource(url, transport);
     if (url.protocol !== 'file:') {
       const expected = 'a folder or a URL of http, https or file';
       throw new PocketTTSError('unsupported', `pack: expected ${expected}, found ${shown(url.href)}`);
@@ -158,6 +161,13 @@ export const nodeHost: Host = {
       throw new PocketTTSError('argument', `pack: expected ${expected}, found ${shown(url.href)}`, { cause: error });
     }
   },
+  stores(cache) {
+    if (cache === 'none') return [];
+    if (cache === 'memory') return [sharedMemory];
+    if (cache === 'auto' || cache === 'folder') return [() => Promise.resolve(folderStore(cacheFolder())), sharedMemory];
+    throw new PocketTTSError('unsupported', `cache: there is no "${cache}" in Node`);
+  },
+  quota: () => Promise.resolve({}),
   sha256() {
     const hash = createHash('sha256');
     return {

@@ -1,8 +1,11 @@
 // What differs between Node and browsers, behind one interface: where bytes come from, hashing, the compiled module,
 // and giving way to the event loop. host-node.ts and host-browser.ts implement it.
+import type { CacheOption, StoreMaker } from './cache.js';
 import { abortError, PocketTTSError, shown } from './errors.js';
 import type { ErrorCode } from './errors.js';
-import type { Command, FromWorker } from './protocol.js';
+import type { Command, FromWorker, StoreOrder } from './protocol.js';
+import type { Found } from './store.js';
+import type { Transport } from './transfer.js';
 
 /** A file on its way in. */
 export interface OpenFile {
@@ -12,17 +15,37 @@ export interface OpenFile {
   readonly slices: AsyncIterable<Uint8Array>;
   /** Stops reading. Needed whenever `slices` was not read to its end; harmless otherwise. */
   close(): Promise<void>;
+  /** Where it comes from. Default: `load`. */
+  readonly phase?: LoadPhase;
+  /** Reading it to its end compares it with what was expected. */
+  readonly verified?: true;
+}
+
+/** `download`: from the network. `load`: from the cache, a folder or the package. */
+export type LoadPhase = 'download' | 'load';
+
+/** What is known of a file before it is opened. */
+export interface Expected {
+  readonly bytes?: number;
+  readonly sha256?: string;
 }
 
 /** A place that files are read from by relative path: a folder or a URL prefix. */
 export interface Source {
   /** For messages: the folder or prefix. */
   readonly where: string;
-  open(path: string, signal?: AbortSignal): Promise<OpenFile>;
+  open(path: string, signal?: AbortSignal, expected?: Expected): Promise<OpenFile>;
+  /**
+   * After a failure: whether damaged bytes of a cache were in it. They are gone then; it is worth another try, with new
+   * ones.
+   */
+  recheck?(): Promise<boolean>;
+  /** Of what comes over the network: what the cache has of a file. */
+  kept?: ((path: string, expected?: Expected) => Promise<Found>) | undefined;
 }
 
 /** A file of a source, for messages. */
-export function label(source: Source, path: string): string {
+export function label(source: Pick<Source, 'where'>, path: string): string {
   return /^([/\\]|[a-z]:)/i.test(path) ? path : `${source.where}: ${path}`;
 }
 
@@ -33,7 +56,7 @@ export interface Sha256 {
 
 /** A worker that was started. */
 export interface Link {
-  post(message: Command, transfer: Transferable[]): void;
+  post(message: Command | StoreOrder, transfer: Transferable[]): void;
   /** Keeps the process alive, or lets it end. */
   ref(): void;
   unref(): void;
@@ -62,7 +85,11 @@ export interface Host {
   /** The starter voice that is part of the package. */
   starter(): Source;
   /** The folder or URL prefix of a pack. */
-  source(pack: string | URL): Source;
+  source(pack: string | URL, transport: Transport): Source;
+  /** Stores for what is asked for, the best first. Refuses what cannot be had here. */
+  stores(cache: CacheOption): readonly StoreMaker[];
+  /** In browsers: what they tell of their storage. */
+  quota(): Promise<{ readonly quota?: number; readonly usage?: number; readonly persisted?: boolean }>;
   sha256(): Sha256;
   /** Lets other work of the event loop run: timers, input, aborts. */
   pause(): Promise<void>;
@@ -134,7 +161,7 @@ export function packUrl(pack: string | URL, base?: string): URL {
 }
 
 /** What a body is read into. */
-const BODY_BYTES = 1 << 18;
+export const BODY_BYTES = 1 << 18;
 
 /** A file in memory. */
 export function memoryFile(bytes: Uint8Array): OpenFile {
@@ -145,7 +172,7 @@ export function memoryFile(bytes: Uint8Array): OpenFile {
   return { size: bytes.length, slices, close: () => Promise.resolve() };
 }
 
-/** A source over HTTP, for both hosts. */
+/** A source over HTTP, for files of the package: not kept, and not tried again. */
 export function urlSource(prefix: URL): Source {
   const base = new URL(prefix);
   if (!base.pathname.endsWith('/')) base.pathname += '/';
@@ -187,12 +214,12 @@ export async function fetchFile(url: URL, signal?: AbortSignal): Promise<OpenFil
 }
 
 /** Reads a body with one buffer, again and again: what lies about until it is collected would be most of a file. */
-interface BodyReader {
+export interface BodyReader {
   read(buffer: ArrayBuffer): Promise<{ done: boolean; value?: Uint8Array<ArrayBuffer> | undefined }>;
   cancel(): Promise<void>;
 }
 
-function bodyReader(body: ReadableStream<Uint8Array<ArrayBuffer>>): BodyReader {
+export function bodyReader(body: ReadableStream<Uint8Array<ArrayBuffer>>): BodyReader {
   try {
     const reader = body.getReader({ mode: 'byob' });
     return { read: (buffer) => reader.read(new Uint8Array(buffer)), cancel: () => reader.cancel() };

@@ -1,15 +1,22 @@
 // The package in browsers (and wherever else fetch and WebAssembly are). Importing touches no global.
 import { checkOptions } from './arguments.js';
 import { assets } from './assets.js';
+import { CACHE_CHECKS, CACHED_CHECKS, cacheInfo, clearCache, CLEAR_CHECKS, isCached } from './cache-info.js';
+import type { CachedOptions, CacheInfo, CacheOptions, ClearOptions } from './cache-info.js';
 import { browserHostWith } from './host-browser.js';
+import { locatePack } from './packs.js';
 import { LOAD_CHECKS, loadCore, PocketTTSBase } from './tts.js';
 import type { LoadOptions } from './tts.js';
 
 export { PocketTTSError } from './errors.js';
 export type { ErrorCode } from './errors.js';
-export type { LoadProgress, PackFile, PackManifest, Precision } from './pack.js';
+export type { CachedOptions, CacheFile, CacheInfo, CacheOptions, ClearOptions } from './cache-info.js';
+export type { CacheOption, LoadWarning } from './cache.js';
+export type { PackFile, PackManifest, Precision } from './pack.js';
+export type { PackOptions } from './packs.js';
 export type { Text } from './pieces.js';
 export type { Player, PlayerEvents, PlayerState, PlayOptions } from './player.js';
+export type { LoadProgress } from './progress.js';
 export { Voice } from './tts.js';
 export type {
   Bytes,
@@ -33,10 +40,27 @@ export class PocketTTS extends PocketTTSBase {
   /** Loads a pack; without one, the starter voice of the package. */
   static async load(options: LoadOptions = {}): Promise<PocketTTS> {
     checkOptions(options, LOAD_CHECKS);
-    const { pack, wasmUrl, workerUrl } = options;
+    const { wasmUrl, workerUrl } = options;
     // Compiled once for all who use the package's own files.
     const host = wasmUrl === undefined && workerUrl === undefined ? browserHost : browserHostWith(assets, options);
-    const source = pack === undefined || pack === 'starter' ? host.starter() : host.source(pack);
-    return new PocketTTS(await loadCore(host, { source }, options));
+    return new PocketTTS(await loadCore(host, locatePack(host, options.pack, options), options));
+  }
+
+  /** Whether a pack can be loaded without the network: the starter voice always. */
+  static async isCached(options: CachedOptions = {}): Promise<boolean> {
+    checkOptions(options, CACHED_CHECKS);
+    return isCached(browserHost, options);
+  }
+
+  /** What is kept of downloads, and where. */
+  static async cacheInfo(options: CacheOptions = {}): Promise<CacheInfo> {
+    checkOptions(options, CACHE_CHECKS);
+    return cacheInfo(browserHost, options);
+  }
+
+  /** Removes what is kept, of one pack or all, and tells how many bytes that were. */
+  static async clearCache(options: ClearOptions = {}): Promise<number> {
+    checkOptions(options, CLEAR_CHECKS);
+    return clearCache(browserHost, options);
   }
 }

@@ -4,7 +4,7 @@ import { describe, PocketTTSError } from './errors.js';
 import type { Host } from './host.js';
 import { chooseLayout, here } from './layout.js';
 import type { Layout, LayoutOptions } from './layout.js';
-import { readManifest } from './pack.js';
+import { defaultVoiceName, readManifest, retrying } from './pack.js';
 import type { LoadModelOptions } from './pack.js';
 import { loadRemote, StartError } from './remote.js';
 import { loadRuntime } from './runtime.js';
@@ -13,7 +13,7 @@ import { abortable } from './turns.js';
 export async function loadBackend(
   host: Host,
   location: PackLocation,
-  options: LayoutOptions & LoadModelOptions,
+  options: LayoutOptions & LoadModelOptions & { readonly voice?: unknown },
 ): Promise<Backend> {
   // Compiled while the pack is being read. The host goes on with it after an abort: others may wait for it.
   const wasm = abortable(host.wasm(), options.signal).catch((error: unknown) => {
@@ -25,10 +25,17 @@ export async function loadBackend(
   wasm.catch(() => undefined);
   const manifest = location.manifest ?? (await readManifest(location.source, options.signal));
   const layout = chooseLayout(options, manifest, host.workers);
+  // The voice that comes after the model counts from the beginning.
+  const wanted = options.voice ?? defaultVoiceName(manifest);
+  const voice = manifest.files.find(({ role, name }) => role === 'voice' && name === wanted);
   const load = (chosen: Layout): Promise<Backend> =>
-    chosen.kind === 'here'
-      ? loadRuntime(host, wasm, location, manifest, chosen, options)
-      : loadRemote(host, wasm, location, manifest, chosen, options);
+    retrying<Backend>(location.source, () => {
+      options.meter?.restart();
+      if (voice?.bytes !== undefined) options.meter?.expect(voice.path, voice.bytes);
+      return chosen.kind === 'here'
+        ? loadRuntime(host, wasm, location, manifest, chosen, options)
+        : loadRemote(host, wasm, location, manifest, chosen, options);
+    });
   try {
     return await load(layout);
   } catch (error) {

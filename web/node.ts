@@ -1,17 +1,24 @@
 // The package in Node: packs from folders as well as URLs, and the reference's configuration files.
 import { checkOptions, isString } from './arguments.js';
+import { CACHE_CHECKS, CACHED_CHECKS, cacheInfo, clearCache, CLEAR_CHECKS, isCached } from './cache-info.js';
+import type { CachedOptions, CacheInfo, CacheOptions, ClearOptions } from './cache-info.js';
 import type { Checks } from './arguments.js';
 import { loadConfig } from './config-node.js';
 import { nodeHost, nodeHostWith } from './host-node.js';
+import { locatePack } from './packs.js';
 import { LOAD_CHECKS, loadCore, PocketTTSBase } from './tts.js';
 import type { LoadOptions as CommonLoadOptions } from './tts.js';
 import { PocketTTSError } from './errors.js';
 
 export { PocketTTSError } from './errors.js';
 export type { ErrorCode } from './errors.js';
-export type { LoadProgress, PackFile, PackManifest, Precision } from './pack.js';
+export type { CachedOptions, CacheFile, CacheInfo, CacheOptions, ClearOptions } from './cache-info.js';
+export type { CacheOption, LoadWarning } from './cache.js';
+export type { PackFile, PackManifest, Precision } from './pack.js';
+export type { PackOptions } from './packs.js';
 export type { Text } from './pieces.js';
 export type { Player, PlayerEvents, PlayerState, PlayOptions } from './player.js';
+export type { LoadProgress } from './progress.js';
 export { Voice } from './tts.js';
 export type {
   Bytes,
@@ -43,10 +50,25 @@ export class PocketTTS extends PocketTTSBase {
     if (pack !== undefined && config !== undefined) {
       throw new PocketTTSError('argument', 'Cannot load both a pack and a config, please choose one or the other');
     }
-    const location =
-      config !== undefined
-        ? await loadConfig(config)
-        : { source: pack === undefined || pack === 'starter' ? nodeHost.starter() : nodeHost.source(pack) };
+    const location = config === undefined ? locatePack(nodeHost, pack, options) : await loadConfig(config, options);
     return new PocketTTS(await loadCore(nodeHostWith(options), location, options));
+  }
+
+  /** Whether a pack can be loaded without the network: the starter voice and folders always. */
+  static async isCached(options: CachedOptions = {}): Promise<boolean> {
+    checkOptions(options, CACHED_CHECKS);
+    return isCached(nodeHost, options);
+  }
+
+  /** What is kept of downloads, and where. */
+  static async cacheInfo(options: CacheOptions = {}): Promise<CacheInfo> {
+    checkOptions(options, CACHE_CHECKS);
+    return cacheInfo(nodeHost, options);
+  }
+
+  /** Removes what is kept, of one pack or all, and tells how many bytes that were. */
+  static async clearCache(options: ClearOptions = {}): Promise<number> {
+    checkOptions(options, CLEAR_CHECKS);
+    return clearCache(nodeHost, options);
   }
 }

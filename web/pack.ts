@@ -4,6 +4,7 @@ import { describe, PocketTTSError, shown, throwIfAborted } from './errors.js';
 import type { ModelSink } from './builder.js';
 import { label, readAll } from './host.js';
 import type { Host, OpenFile, Source } from './host.js';
+import type { Meter } from './progress.js';
 
 /** Working precision: f32, or integer weights of about 8 bits, or of 4 bits in the language model's transformer. */
 export type Precision = 'f32' | 'q8' | 'q4';
@@ -42,15 +43,9 @@ export interface PackManifest {
   readonly cloning?: { readonly available: boolean; readonly reason?: string };
 }
 
-/** Reports the loading of a pack. `loaded` and `total` are bytes of all its files. */
-export interface LoadProgress {
-  readonly file: string;
-  readonly loaded: number;
-  /** Undefined when a file's size is not known before it is read. */
-  readonly total: number | undefined;
-}
-
-const MANIFEST_LIMIT = 1 << 20;
+/** The manifest of a pack, and its bytes at most. */
+export const MANIFEST = 'pack.json';
+export const MANIFEST_LIMIT = 1 << 20;
 const TOKENIZER_LIMIT = 64 << 20;
 /** Bytes of a voice file, and of a recording. */
 export const VOICE_LIMIT = 64 << 20;
@@ -200,7 +195,7 @@ function repeatedKey(text: string): string | undefined {
 
 /** Reads pack.json of a source. */
 export async function readManifest(source: Source, signal?: AbortSignal): Promise<PackManifest> {
-  const where = 'pack.json';
+  const where = MANIFEST;
   const bytes = await readAll(await source.open(where, signal), `${source.where}: ${where}`, MANIFEST_LIMIT);
   let text: string;
   try {
@@ -231,25 +226,25 @@ export async function readManifest(source: Source, signal?: AbortSignal): Promis
 /** The slices of a file, with its size and hash checked against the manifest at the end. */
 async function* checked(host: Host, source: Source, entry: PackFile, file: OpenFile): AsyncGenerator<Uint8Array> {
   const name = label(source, entry.path);
-  const hash = entry.sha256 === undefined ? undefined : host.sha256();
+  const hash = entry.sha256 === undefined || file.verified ? undefined : host.sha256();
   for await (const slice of entry.bytes === undefined ? file.slices : counted(file.slices, entry.bytes, name)) {
     hash?.update(slice);
     yield slice;
   }
   const found = hash?.hex();
-  if (found !== entry.sha256) {
-    throw new PocketTTSError('pack', `${name}: expected sha256 ${entry.sha256 ?? 'none'}, found ${found ?? 'none'}`);
+  if (found !== undefined && found !== entry.sha256) {
+    throw new PocketTTSError('pack', `${name}: expected sha256 ${entry.sha256 ?? 'none'}, found ${found}`);
   }
 }
 
 /** A file of a pack; reading it to its end checks it. */
 export async function openChecked(host: Host, source: Source, entry: PackFile, signal?: AbortSignal): Promise<OpenFile> {
-  const file = await source.open(entry.path, signal);
+  const file = await source.open(entry.path, signal, entry);
   if (entry.bytes !== undefined && file.size !== undefined && file.size !== entry.bytes) {
     await file.close();
     throw new PocketTTSError('pack', `${label(source, entry.path)}: expected ${entry.bytes} bytes, found ${file.size}`);
   }
-  return { size: entry.bytes ?? file.size, slices: checked(host, source, entry, file), close: () => file.close() };
+  return { ...file, size: entry.bytes ?? file.size, slices: checked(host, source, entry, file), close: () => file.close() };
 }
 
 /** A small file of a pack, checked while it is read, with its size: exactly so many bytes come. */
@@ -303,6 +298,18 @@ function configBytes(manifest: PackManifest, source: Source): Uint8Array {
   }
 }
 
+/** Does `work`, and does it again when a damaged copy of the cache made it fail, which is gone then. */
+export async function retrying<T>(source: Source, work: () => Promise<T>): Promise<T> {
+  for (let tries = 0; ; tries++) {
+    try {
+      return await work();
+    } catch (error) {
+      const ours = error instanceof PocketTTSError && error.code !== 'aborted' && error.code !== 'disposed';
+      if (!ours || tries === 3 || !(await source.recheck?.())) throw error;
+    }
+  }
+}
+
 /** What was asked for, else what the pack says of itself, else q8. */
 export function workingPrecision(
   options: { readonly precision?: Precision | undefined },
@@ -314,7 +321,27 @@ export function workingPrecision(
 export interface LoadModelOptions {
   readonly precision?: Precision | undefined;
   readonly signal?: AbortSignal | undefined;
-  readonly onProgress?: ((progress: LoadProgress) => void) | undefined;
+  readonly meter?: Meter | undefined;
+}
+
+/**
+ * The files of a model in the order of reading. The tokenizer is small and goes first: a text model that does not fit is
+ * known before the long read. Beside a bundle an encoder comes last; the engine would take it for a whole Mimi. Nobody asks
+ * one that is not to be used.
+ */
+export function modelFiles({ files, cloning }: PackManifest): readonly PackFile[] {
+  const isEncoder = ({ role }: PackFile): boolean => role === 'weights-encoder';
+  return [
+    ...files.filter(({ role }) => role === 'tokenizer'),
+    ...files.filter((file) => file.role.startsWith('weights') && !isEncoder(file)),
+    ...(cloning?.available === false ? [] : files.filter(isEncoder)),
+  ];
+}
+
+/** The voice that a pack names, or its only one. */
+export function defaultVoiceName({ default_voice, files }: PackManifest): string | undefined {
+  const voices = files.filter((file) => file.role === 'voice');
+  return default_voice ?? (voices.length === 1 ? voices[0]?.name : undefined);
 }
 
 /**
@@ -328,24 +355,9 @@ export async function feedModel(
   manifest: PackManifest,
   options: LoadModelOptions,
 ): Promise<void> {
-  const { signal } = options;
-  const used = manifest.files.filter((file) => file.role === 'tokenizer' || file.role.startsWith('weights'));
-  // Beside a bundle an encoder comes last; the engine would take it for a whole Mimi. Nobody asks one that is not to be used.
-  const isEncoder = (file: PackFile): boolean => file.role === 'weights-encoder';
-  const encoders = manifest.cloning?.available === false ? [] : used.filter(isEncoder);
-  const entries = [...used.filter((file) => !isEncoder(file)), ...encoders];
-  const sizes = entries.map((file) => file.bytes);
-  const total = sizes.every((bytes) => bytes !== undefined) ? sizes.reduce((sum, bytes) => sum + bytes, 0) : undefined;
-  let loaded = 0;
-  const progress = (file: string, bytes: number): void => {
-    loaded += bytes;
-    options.onProgress?.({ file, loaded, total });
-  };
-  // The tokenizer is small and goes first: a text model that does not fit is known before the long read.
-  const [tokenizer, first, ...rest] = [
-    ...entries.filter((file) => file.role === 'tokenizer'),
-    ...entries.filter((file) => file.role !== 'tokenizer'),
-  ];
+  const { signal, meter } = options;
+  const [tokenizer, first, ...rest] = modelFiles(manifest);
+  for (const { path, bytes } of modelFiles(manifest)) meter?.expect(path, bytes);
   const config = configBytes(manifest, source);
   const opening = [tokenizer, first].map((entry) => entry && openChecked(host, source, entry, signal));
   const [openTokenizer, openFirst] = opening;
@@ -355,15 +367,17 @@ export async function feedModel(
     await sink.openPack(config, workingPrecision(options, manifest), `${source.where}: configuration`);
     if (tokenizer !== undefined && openTokenizer !== undefined) {
       const name = label(source, tokenizer.path);
-      const bytes = await readAll(await openTokenizer, name, TOKENIZER_LIMIT);
+      const { phase = 'load', ...file } = await openTokenizer;
+      const bytes = await readAll(file, name, TOKENIZER_LIMIT);
       const kind = tokenizer.kind ?? (tokenizer.path.endsWith('.json') ? 'json' : 'sentencepiece');
       await sink.tokenizer(bytes, kind === 'json', name);
-      progress(tokenizer.path, bytes.length);
+      meter?.expect(tokenizer.path, bytes.length);
+      meter?.add(tokenizer.path, phase, bytes.length);
     }
     for (const entry of first === undefined ? [] : [first, ...rest]) {
       const file = entry === first ? openFirst : openChecked(host, source, entry, signal);
       if (file === undefined) continue;
-      await feedFile(await file, sink, entry, label(source, entry.path), signal, progress);
+      await feedFile(await file, sink, entry, label(source, entry.path), signal, meter);
     }
   } finally {
     for (const promise of opening) await promise?.then((file) => file.close()).catch(() => undefined);
@@ -376,8 +390,9 @@ async function feedFile(
   entry: PackFile,
   name: string,
   signal: AbortSignal | undefined,
-  progress: (file: string, bytes: number) => void,
+  meter: Meter | undefined,
 ): Promise<void> {
+  meter?.expect(entry.path, file.size);
   try {
     let begun = false;
     for await (const slice of file.slices) {
@@ -389,7 +404,7 @@ async function feedFile(
         begun = true;
       }
       await sink.feed(slice, name);
-      progress(entry.path, slice.length);
+      meter?.add(entry.path, file.phase ?? 'load', slice.length);
     }
     // An empty file has no slices; the engine says what it thinks of it.
     if (!begun) await sink.file(entry.role, 0, name);

@@ -101,6 +101,11 @@ export type Call = {
 export type Order = {
   [N in OrderName]: { readonly kind: 'order'; readonly op: N; readonly args: Orders[N] };
 }[OrderName];
+/** In browsers: a worker that keeps a download instead of speaking (store-worker.ts). */
+export interface StoreOrder {
+  readonly kind: 'store';
+  readonly port: MessagePort;
+}
 export type Command = Call | Order;
 
 /** Bytes of one engine instance. */

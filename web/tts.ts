@@ -10,6 +10,7 @@ import {
   isBoolean,
   isFloat32Array,
   isFunction,
+  isPack,
   isSignal,
   isString,
   oneOf,
@@ -25,12 +26,16 @@ import { once } from './host.js';
 import type { Host, PackageUrls } from './host.js';
 import type { LayoutOptions } from './layout.js';
 import { loadBackend } from './loading.js';
-import { AUDIO_LIMIT, PRECISIONS, VOICE_LIMIT } from './pack.js';
-import type { LoadProgress, Precision } from './pack.js';
+import { AUDIO_LIMIT, defaultVoiceName, PRECISIONS, VOICE_LIMIT } from './pack.js';
+import type { Precision } from './pack.js';
+import type { PackOptions } from './packs.js';
+import { PACK_CHECKS } from './packs.js';
 import { PieceReader, wholeText } from './pieces.js';
 import type { Text } from './pieces.js';
 import { play } from './player.js';
 import type { Player, PlayOptions } from './player.js';
+import { Meter } from './progress.js';
+import type { LoadProgress } from './progress.js';
 import { abortable } from './turns.js';
 import { chunkSeed, DEFAULT_SEED, SPEECH_CHECKS } from './utterance.js';
 import type { Chunk, Frame, MutableChunk, SpeechOptions } from './utterance.js';
@@ -39,8 +44,11 @@ import { encodeWav } from './wav.js';
 /** The content of a file. */
 export type Bytes = Uint8Array | ArrayBuffer;
 
-export interface LoadOptions extends LayoutOptions, PackageUrls {
-  /** Folder or URL prefix of a pack, or `starter`. Default: the starter voice that comes with the package; needs no network. */
+export interface LoadOptions extends LayoutOptions, PackageUrls, PackOptions {
+  /**
+   * Folder or URL prefix of a pack, or a name: `starter`, or an official pack such as `english`, whose files come from the
+   * model hub once and then from the cache. Default: the starter voice that comes with the package; needs no network.
+   */
   readonly pack?: string | URL | undefined;
   /** The voice of calls that name none: one of the pack's, or a voice file. Default: the pack's own choice. */
   readonly voice?: string | Bytes | undefined;
@@ -157,15 +165,18 @@ export interface Recording {
 export async function loadCore(host: Host, location: PackLocation, options: LoadOptions): Promise<Core> {
   throwIfAborted(options.signal);
   const { precision, instances, parallel, worker } = options;
-  const reload = (progress?: LoadOptions['onProgress'], signal?: AbortSignal): Promise<Backend> =>
-    loadBackend(host, location, { instances, parallel, worker, precision, signal, onProgress: progress });
-  const backend = await reload(options.onProgress, options.signal);
+  const reload = (meter?: Meter, signal?: AbortSignal): Promise<Backend> =>
+    loadBackend(host, location, { instances, parallel, worker, precision, signal, meter, voice: options.voice });
+  const meter = new Meter(options.onProgress);
+  const backend = await reload(meter, options.signal);
   try {
     const stretcher = once(async () => createEngine(await host.wasm()));
     const core = { reload, backend, voice: options.voice, stretcher, workletUrl: options.workletUrl, isolated: host.isolated() };
     // A default voice that does not fit is known now, not at the first sentence.
-    const name = options.voice ?? defaultVoiceName(backend);
-    if (name !== undefined) await defaultVoice(backend, name, options.signal);
+    const name = options.voice ?? defaultVoiceName(backend.manifest);
+    if (name !== undefined) await defaultVoice(backend, name, options.signal, meter);
+    meter.end();
+    throwIfAborted(options.signal);
     return core;
   } catch (error) {
     await backend.close();
@@ -174,7 +185,7 @@ export async function loadCore(host: Host, location: PackLocation, options: Load
 }
 
 export interface Core {
-  readonly reload: (progress?: LoadOptions['onProgress'], signal?: AbortSignal) => Promise<Backend>;
+  readonly reload: (meter?: Meter, signal?: AbortSignal) => Promise<Backend>;
   readonly backend: Backend;
   readonly voice: string | Bytes | undefined;
   /** An instance of the engine in this thread without a model, made when it is first asked for. */
@@ -183,15 +194,13 @@ export interface Core {
   readonly isolated: boolean;
 }
 
-/** The voice that a pack names, or its only one. */
-function defaultVoiceName(backend: Backend): string | undefined {
-  const { default_voice, files } = backend.manifest;
-  const voices = files.filter((file) => file.role === 'voice');
-  return default_voice ?? (voices.length === 1 ? voices[0]?.name : undefined);
-}
-
-async function defaultVoice(backend: Backend, voice: string | Bytes, signal?: AbortSignal): Promise<LoadedVoice> {
-  if (typeof voice === 'string') return abortable(backend.voiceNamed(voice), signal);
+async function defaultVoice(
+  backend: Backend,
+  voice: string | Bytes,
+  signal?: AbortSignal,
+  meter?: Meter,
+): Promise<LoadedVoice> {
+  if (typeof voice === 'string') return abortable(backend.voiceNamed(voice, meter), signal);
   return abortable(backend.voiceGiven(voiceFile('voice', voice)), signal);
 }
 
@@ -240,10 +249,7 @@ const isUrl: Check = (name, value) => {
 
 /** The options of load() in every host. */
 export const LOAD_CHECKS: Checks<LoadOptions> = {
-  pack: (name, value) => {
-    if (value instanceof URL || (typeof value === 'string' && value !== '')) return;
-    refuse(name, 'a folder, a URL or "starter"', value);
-  },
+  pack: isPack,
   voice: (name, value) => {
     if (typeof value !== 'string') voiceFile(name, value);
   },
@@ -258,6 +264,7 @@ export const LOAD_CHECKS: Checks<LoadOptions> = {
   workletUrl: isUrl,
   signal: isSignal,
   onProgress: isFunction,
+  ...PACK_CHECKS,
 };
 
 const GENERATE_CHECKS: Checks<GenerateOptions> = {
@@ -622,7 +629,7 @@ export abstract class PocketTTSBase {
         throw new PocketTTSError('disposed', `The voice ${voice.name} was disposed of`);
       throw new PocketTTSError('voice', `The voice ${voice.name} belongs to another engine; load it into this one`);
     }
-    const wanted = voice ?? this.#voice ?? defaultVoiceName(backend);
+    const wanted = voice ?? this.#voice ?? defaultVoiceName(backend.manifest);
     if (wanted === undefined) {
       throw new PocketTTSError(
         'argument',

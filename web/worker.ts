@@ -1,6 +1,7 @@
 // A worker of the package in browsers: started by host-browser.ts, answers to it alone.
 import { Server } from './serve.js';
-import type { Command } from './protocol.js';
+import type { Command, StoreOrder } from './protocol.js';
+import { serveStore } from './store-worker.js';
 
 interface Scope {
   postMessage(message: unknown, transfer: Transferable[]): void;
@@ -24,5 +25,7 @@ const server = new Server({
     }),
 });
 scope.onmessage = ({ data }) => {
-  void server.handle(data as Command);
+  const command = data as Command | StoreOrder;
+  if (command.kind === 'store') serveStore(command.port);
+  else void server.handle(command);
 };

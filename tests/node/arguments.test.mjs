@@ -102,13 +102,13 @@ test('an option that is not known is an error, and the one that was meant is nam
   await refused(PocketTTS.load({ onprogress: () => {} }), 'argument', /did you mean onProgress\?/);
   // The same in browsers, where no configurations are read.
   await refused(Browser.load({ pack: '' }), 'argument', /pack: expected a folder/);
-  await refused(Browser.load({ config: 'x.yaml' }), 'argument', /only pack, voice, precision, workletUrl, instances, parallel, worker, signal, onProgress, found "config"/);
+  await refused(Browser.load({ config: 'x.yaml' }), 'argument', /only pack, voice, precision, instances, parallel, worker, wasmUrl, workerUrl, workletUrl, signal, onProgress, cache, hub, token, onWarning, found "config"/);
 });
 
 const VOICE = 'voice: expected the name of a voice, or a voice file as a Uint8Array or ArrayBuffer, found ';
 
 test('options of load', async () => {
-  const pack = 'pack: expected a folder, a URL or "starter", found ';
+  const pack = 'pack: expected a folder, a URL or a name, found ';
   for (const [options, message, code = 'argument'] of [
     [null, 'options: expected an object, found null'],
     [{ pack: 5 }, `${pack}5`],

@@ -172,7 +172,8 @@ test('configuration: unknown fields, wrong types, impossible shapes, no YAML', a
       'not-found',
       /weights_path.*elsewhere/,
     ],
-    [text.replace('weights_path: model.safetensors', 'weights_path: hf://a/b/c.safetensors'), 'unsupported', /hf:/],
+    [text.replace('weights_path: model.safetensors', 'weights_path: https://example.invalid/c.safetensors'), 'unsupported', /expected a local path or hf:.*found "https:.*download it/],
+    [text.replace('weights_path: model.safetensors', 'weights_path: hf://a/../c.safetensors'), 'unsupported', /found "hf:/],
     [text.replace('weights_path: model.safetensors', ''), 'config', /weights_path/],
   ];
   for (const [yaml, code, message] of cases) await refused(load(t, { 'config.yaml': yaml }), code, message);

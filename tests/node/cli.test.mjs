@@ -206,7 +206,8 @@ test('failures are exit 1 with one line', async (t) => {
   truncateSync(hugeSound, (256 << 20) + 1);
   const cases = [
     [['--language', 'klingon'], /Available languages: .*english_2026-10.*spanish_24l/],
-    [['--language', 'english'], /weights are not on this machine/],
+    [['--language', 'english', '--hub', 'http://127.0.0.1:1/{path}'], /english: .*127\.0\.0\.1:1\/languages\/english\S+: the request failed|languages\/english\/\S+: the request failed/],
+    [['--language', 'english', '--hub', 'nowhere'], /^ERROR: --hub: expected a URL/m],
     [
       ['--language', 'french', '--config', 'x.yaml'],
       /^ERROR: ValueError: Cannot specify both config and language, please choose one or the other\.$/m,

@@ -311,17 +311,17 @@ test('a pack over HTTP, and servers that misbehave', async (t) => {
   // Whatever a name looks like to a URL, it is asked for as it stands.
   for (const name of ['%2e%2e/%2e%2e/secret', 'a?b#c', '100%', 'ä \ud800']) {
     misbehave = name;
-    await refused(PocketTTS.load({ pack }), 'not-found', /404/);
+    await refused(PocketTTS.load({ pack, cache: 'none' }), 'not-found', /404/);
     assert.ok(asked.has(name.replace('\ud800', '\ufffd')), name);
   }
   misbehave = 'missing';
-  await refused(PocketTTS.load({ pack }), 'not-found', /404/);
+  await refused(PocketTTS.load({ pack, cache: 'none' }), 'not-found', /404/);
   misbehave = 'broken';
-  await refused(PocketTTS.load({ pack }), 'network', /500/);
+  await refused(PocketTTS.load({ pack, cache: 'none' }), 'network', /500/);
   misbehave = 'cut';
-  await refused(PocketTTS.load({ pack }), 'network', /broke off/);
+  await refused(PocketTTS.load({ pack, cache: 'none' }), 'network', /broke off/);
   misbehave = 'short';
-  await refused(PocketTTS.load({ pack }), 'pack', new RegExp(`expected ${BYTES} bytes, found 100000`));
+  await refused(PocketTTS.load({ pack, cache: 'none' }), 'pack', new RegExp(`expected ${BYTES} bytes, found 100000`));
   server.close();
   await refused(PocketTTS.load({ pack: 'http://127.0.0.1:1/voice' }), 'network');
 });

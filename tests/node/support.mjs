@@ -12,6 +12,22 @@ export const root = fileURLToPath(new URL('../..', import.meta.url));
 export const starter = join(root, 'models', 'starter');
 export const cli = join(root, 'dist', 'cli.js');
 
+// Nothing of a test goes into the cache of whoever runs it.
+const cache = mkdtempSync(join(tmpdir(), 'pocket-tts-cache-'));
+process.env.POCKET_TTS_CACHE = cache;
+process.on('exit', () => rmSync(cache, { recursive: true, force: true }));
+
+/** An empty cache for a test; its folder. */
+export function freshCache(t) {
+  const before = process.env.POCKET_TTS_CACHE;
+  const folder = join(temporary(t), 'cache');
+  process.env.POCKET_TTS_CACHE = folder;
+  t.after(() => {
+    process.env.POCKET_TTS_CACHE = before;
+  });
+  return folder;
+}
+
 /** Files of one fixture of tests/golden. */
 export function fixture(name) {
   const folder = join(root, 'tests', 'golden', 'fixtures', name);
