@@ -157,7 +157,10 @@ function official(pack: (typeof packs)[number], transport: Transport, options: P
       return await weights.open(path, signal);
     } catch (error) {
 
-      if (!(error instanceof StatusError) || ![401, 403, 404].includes(error.status)) throw error;
+      if (!(error instanceof PocketTTSError) || error.code === 'aborted') throw error;
+      const refused = error instanceof StatusError && [401, 403, 404].includes(error.status);
+      // Without a network, what is there is better than nothing.
+      if (!refused && (await source.kept?.(path, expected))?.file === undefined) throw error;
       options.onWarning?.({ code: 'no-cloning', message: `${error.message}; loading the weights without voice cloning` });
       return source.open(path, signal, expected);
     }

@@ -162,6 +162,10 @@ test('the gated weights: with a token, which is sent in a header to the first hu
     server.requests('model.safetensors').map(({ path }) => path.startsWith(GATED)),
     [true, false],
   );
+  // And offline what is there.
+  const offline = await PocketTTS.load({ ...options, hub: [], token, onWarning: (warning) => warnings.push(warning) });
+  await offline.dispose();
+  assert.deepEqual(warnings.map(({ code }) => code), ['no-cloning', 'no-cloning']);
   // A mirror never sees it.
   await PocketTTS.clearCache();
   server.forget();
