@@ -185,7 +185,7 @@ test('every model of the fixtures speaks, in both precisions', async () => {
 test('arguments of the wrong kind are named', async () => {
   const tts = await loadFixture('lsd6');
   for (const text of [5, null, undefined, {}, new ArrayBuffer(3), [1]]) {
-    await refused(tts.generate(text), 'argument', /text: expected a string or a Uint8Array, found/);
+    await refused(tts.generate(text), 'argument', /text: expected (a string, a Uint8Array, or an iterable of strings|strings), found/);
   }
   await refused(tts.generate('Hi.', null), 'argument', /options: expected an object, found null/);
   await tts.generate('Hi.');
