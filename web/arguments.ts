@@ -55,11 +55,16 @@ export const isString: Check = (name, value) => {
   if (typeof value !== 'string') refuse(name, 'a string', value);
 };
 
-/** The place or name of a pack. */
-export const isPack: Check = (name, value) => {
-  if (value instanceof URL || (typeof value === 'string' && value !== '')) return;
-  refuse(name, 'a folder, a URL or a name', value);
-};
+/** A URL, or a string that names a place. */
+const place =
+  (expected: string): Check =>
+  (name, value) => {
+    if (value instanceof URL || (typeof value === 'string' && value !== '')) return;
+    refuse(name, expected, value);
+  };
+
+export const isPack = place('a folder, a URL or a name');
+export const isUrl = place('a URL');
 
 export const isBoolean: Check = (name, value) => {
   if (typeof value !== 'boolean') refuse(name, 'true or false', value);

@@ -1,5 +1,5 @@
 // The functions of the cache: isCached(), cacheInfo(), clearCache(), the same in both hosts.
-import { isPack, isString } from './arguments.js';
+import { checkOptions, isPack, isString } from './arguments.js';
 import type { Checks } from './arguments.js';
 import type { PackLocation } from './backend.js';
 import { Cache, sharedMemory } from './cache.js';
@@ -9,7 +9,7 @@ import type { Host, OpenFile } from './host.js';
 import { defaultVoiceName, MANIFEST, modelFiles, readManifest } from './pack.js';
 import type { PackFile, PackManifest } from './pack.js';
 import { locatePack, PACK_CHECKS } from './packs.js';
-import type { Found, Store, StoreKind } from './store.js';
+import type { Found, Store, StoreKind, StoreMeta } from './store.js';
 
 /** A file in the cache. */
 export interface CacheFile {
@@ -60,9 +60,9 @@ export interface CachedOptions extends CacheOptions {
   readonly voice?: string | undefined;
 }
 
-export const CACHE_CHECKS: Checks<CacheOptions> = { cache: PACK_CHECKS.cache };
-export const CLEAR_CHECKS: Checks<ClearOptions> = { ...CACHE_CHECKS, pack: isString };
-export const CACHED_CHECKS: Checks<CachedOptions> = { ...CACHE_CHECKS, pack: isPack, voice: isString };
+const CACHE_CHECKS: Checks<CacheOptions> = { cache: PACK_CHECKS.cache };
+const CLEAR_CHECKS: Checks<ClearOptions> = { ...CACHE_CHECKS, pack: isString };
+const CACHED_CHECKS: Checks<CachedOptions> = { ...CACHE_CHECKS, pack: isPack, voice: isString };
 
 /** The stores that may hold something, memory last. */
 async function stores(host: Host, cache: CacheOption): Promise<readonly Store[]> {
@@ -72,7 +72,9 @@ async function stores(host: Host, cache: CacheOption): Promise<readonly Store[]>
   return first === undefined ? [] : first === memory ? [memory] : [first, memory];
 }
 
-export async function cacheInfo(host: Host, { cache = 'auto' }: CacheOptions): Promise<CacheInfo> {
+export async function cacheInfo(host: Host, options: CacheOptions): Promise<CacheInfo> {
+  checkOptions(options, CACHE_CHECKS);
+  const { cache = 'auto' } = options;
   const all = await stores(host, cache);
   const kept = (await Promise.all(all.map((store) => store.list()))).flat();
   const files = kept.map(({ meta, size, complete }): CacheFile => ({
@@ -93,12 +95,19 @@ export async function cacheInfo(host: Host, { cache = 'auto' }: CacheOptions): P
   };
 }
 
+/** Whether a file was fetched for a pack: its name, or its URL with or without a slash at the end. */
+export function isOfPack(meta: StoreMeta, pack: string): boolean {
+  return meta.pack === pack || meta.pack === `${pack}/`;
+}
+
 /** Removes what is kept; the result is the number of bytes. What another page is fetching just now stays. */
-export async function clearCache(host: Host, { cache = 'auto', pack }: ClearOptions): Promise<number> {
+export async function clearCache(host: Host, options: ClearOptions): Promise<number> {
+  checkOptions(options, CLEAR_CHECKS);
+  const { cache = 'auto', pack } = options;
   let bytes = 0;
   for (const store of await stores(host, cache)) {
     for (const { key, meta, size } of await store.list()) {
-      if (pack !== undefined && meta.pack !== pack && meta.pack !== `${pack}/`) continue;
+      if (pack !== undefined && !isOfPack(meta, pack)) continue;
       const removed = await store.remove(key).then(
         () => true,
         () => false,
@@ -151,6 +160,7 @@ export async function packState({ source, manifest }: PackLocation, voice?: stri
 
 /** Whether load() of a pack needs no network. */
 export async function isCached(host: Host, options: CachedOptions): Promise<boolean> {
+  checkOptions(options, CACHED_CHECKS);
   const location = locatePack(host, options.pack, options);
   if (location.source.kept === undefined) return true;
   const state = await packState(location, options.voice);

@@ -161,29 +161,15 @@ export function packUrl(pack: string | URL, base?: string): URL {
 }
 
 /** What a body is read into. */
-export const BODY_BYTES = 1 << 18;
+const BODY_BYTES = 1 << 18;
 
 /** A file in memory. */
-export function memoryFile(bytes: Uint8Array): OpenFile {
+export function memoryFile(bytes: Uint8Array, phase: LoadPhase = 'load'): OpenFile & { readonly size: number } {
+  // eslint-disable-next-line @typescript-eslint/require-await -- what reads it waits
   const slices = (async function* () {
-    await Promise.resolve();
     yield bytes;
   })();
-  return { size: bytes.length, slices, close: () => Promise.resolve() };
-}
-
-/** A source over HTTP, for files of the package: not kept, and not tried again. */
-export function urlSource(prefix: URL): Source {
-  const base = new URL(prefix);
-  if (!base.pathname.endsWith('/')) base.pathname += '/';
-  return {
-    where: base.href,
-    async open(path, signal) {
-      // '?', '#' and '%' are letters of a file's name; half a surrogate pair is none in UTF-8.
-      const names = path.replaceAll(/\p{Cs}/gu, '\ufffd').split('/');
-      return fetchFile(new URL(names.map(encodeURIComponent).join('/'), base), signal);
-    },
-  };
+  return { size: bytes.length, phase, slices, close: () => Promise.resolve() };
 }
 
 /** A file over HTTP. */
@@ -229,18 +215,28 @@ export function bodyReader(body: ReadableStream<Uint8Array<ArrayBuffer>>): BodyR
   }
 }
 
-async function* bodySlices(
+/** The transfer ended too early. */
+export class Cut extends PocketTTSError {}
+
+/** The slices of a body; one that ends before `size` bytes was cut. */
+export async function* bodySlices(
   reader: BodyReader | undefined,
   name: string,
   signal: AbortSignal | undefined,
+  size?: number,
 ): AsyncGenerator<Uint8Array> {
+  let total = 0;
   for (let buffer = new ArrayBuffer(BODY_BYTES); ; ) {
     const result = await reader?.read(buffer).catch((error: unknown) => {
       if (signal?.aborted) throw abortError(signal);
-      throw new PocketTTSError('network', `${name}: the transfer broke off`, { cause: error });
+      throw new Cut('network', `${name}: the transfer broke off`, { cause: error });
     });
-    if (result?.value === undefined || result.done) return;
+    if (result?.value === undefined || result.done) break;
+    total += result.value.length;
     yield result.value;
     buffer = result.value.buffer;
+  }
+  if (size !== undefined && total < size) {
+    throw new Cut('network', `${name}: the transfer broke off: expected ${size} bytes, found ${total}`);
   }
 }

@@ -1,7 +1,7 @@
 // The package in browsers (and wherever else fetch and WebAssembly are). Importing touches no global.
 import { checkOptions } from './arguments.js';
 import { assets } from './assets.js';
-import { CACHE_CHECKS, CACHED_CHECKS, cacheInfo, clearCache, CLEAR_CHECKS, isCached } from './cache-info.js';
+import { cacheInfo, clearCache, isCached } from './cache-info.js';
 import type { CachedOptions, CacheInfo, CacheOptions, ClearOptions } from './cache-info.js';
 import { browserHostWith } from './host-browser.js';
 import { locatePack } from './packs.js';
@@ -48,19 +48,16 @@ export class PocketTTS extends PocketTTSBase {
 
   /** Whether a pack can be loaded without the network: the starter voice always. */
   static async isCached(options: CachedOptions = {}): Promise<boolean> {
-    checkOptions(options, CACHED_CHECKS);
     return isCached(browserHost, options);
   }
 
   /** What is kept of downloads, and where. */
   static async cacheInfo(options: CacheOptions = {}): Promise<CacheInfo> {
-    checkOptions(options, CACHE_CHECKS);
     return cacheInfo(browserHost, options);
   }
 
   /** Removes what is kept, of one pack or all, and tells how many bytes that were. */
   static async clearCache(options: ClearOptions = {}): Promise<number> {
-    checkOptions(options, CLEAR_CHECKS);
     return clearCache(browserHost, options);
   }
 }

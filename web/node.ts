@@ -1,6 +1,6 @@
 // The package in Node: packs from folders as well as URLs, and the reference's configuration files.
 import { checkOptions, isString } from './arguments.js';
-import { CACHE_CHECKS, CACHED_CHECKS, cacheInfo, clearCache, CLEAR_CHECKS, isCached } from './cache-info.js';
+import { cacheInfo, clearCache, isCached } from './cache-info.js';
 import type { CachedOptions, CacheInfo, CacheOptions, ClearOptions } from './cache-info.js';
 import type { Checks } from './arguments.js';
 import { loadConfig } from './config-node.js';
@@ -56,19 +56,16 @@ export class PocketTTS extends PocketTTSBase {
 
   /** Whether a pack can be loaded without the network: the starter voice and folders always. */
   static async isCached(options: CachedOptions = {}): Promise<boolean> {
-    checkOptions(options, CACHED_CHECKS);
     return isCached(nodeHost, options);
   }
 
   /** What is kept of downloads, and where. */
   static async cacheInfo(options: CacheOptions = {}): Promise<CacheInfo> {
-    checkOptions(options, CACHE_CHECKS);
     return cacheInfo(nodeHost, options);
   }
 
   /** Removes what is kept, of one pack or all, and tells how many bytes that were. */
   static async clearCache(options: ClearOptions = {}): Promise<number> {
-    checkOptions(options, CLEAR_CHECKS);
     return clearCache(nodeHost, options);
   }
 }

@@ -2,7 +2,7 @@
 // Sizes and sha256 are checked on the way; nothing is spoken with a file that is not the one that was named.
 import { describe, PocketTTSError, shown, throwIfAborted } from './errors.js';
 import type { ModelSink } from './builder.js';
-import { label, readAll } from './host.js';
+import { label, memoryFile, readAll } from './host.js';
 import type { Host, OpenFile, Source } from './host.js';
 import type { Meter } from './progress.js';
 
@@ -260,14 +260,9 @@ export async function openPackFile(
   if (size === undefined || size > limit) {
     // Refuses what is too large; else it is small enough to be counted.
     const bytes = await readAll(file, name, limit);
-    return { size: bytes.length, slices: only(bytes), close: () => Promise.resolve() };
+    return memoryFile(bytes);
   }
   return { ...file, size, slices: counted(file.slices, size, name) };
-}
-
-// eslint-disable-next-line @typescript-eslint/require-await -- what reads it waits
-async function* only(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  yield bytes;
 }
 
 /** Slices that are `size` bytes together, and no others. */

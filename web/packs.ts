@@ -156,7 +156,6 @@ function official(pack: (typeof packs)[number], transport: Transport, options: P
     try {
       return await weights.open(path, signal);
     } catch (error) {
-
       if (!(error instanceof PocketTTSError) || error.code === 'aborted') throw error;
       const refused = error instanceof StatusError && [401, 403, 404].includes(error.status);
       // Without a network, what is there is better than nothing.

@@ -1,7 +1,7 @@
 // Sources whose files come over HTTP, through the cache: packs at a URL prefix, and files of the model hub by revision.
 import { PocketTTSError } from './errors.js';
-import { label, readAll } from './host.js';
-import type { LoadPhase, OpenFile, Source } from './host.js';
+import { label, memoryFile, readAll } from './host.js';
+import type { Source } from './host.js';
 import { MANIFEST, MANIFEST_LIMIT } from './pack.js';
 import { StatusError, Transfer } from './transfer.js';
 import type { Remote, Transport } from './transfer.js';
@@ -66,27 +66,15 @@ export function prefixSource(prefix: URL, transport: Transport): Source {
       const unreachable = error instanceof PocketTTSError && error.code === 'network' && !(error instanceof StatusError);
       const kept = unreachable ? await cache.recall(identity) : undefined;
       if (kept === undefined) throw error;
-      return inMemory(kept, 'load');
+      return memoryFile(kept);
     }
     // What is no manifest must not replace one.
     if (isJson(bytes)) await cache.remember(identity, base.href, bytes);
-    return inMemory(bytes, 'download');
+    return memoryFile(bytes, 'download');
   };
   const kept: Source['kept'] = async (path, expected) =>
     path === MANIFEST ? cache.find(cache.key(new URL(path, base).href)) : (files.kept?.(path, expected) ?? {});
   return { ...files, open, kept };
-}
-
-function inMemory(bytes: Uint8Array, phase: LoadPhase): OpenFile {
-  return {
-    size: bytes.length,
-    phase,
-    // eslint-disable-next-line @typescript-eslint/require-await -- what reads it waits
-    slices: (async function* () {
-      yield bytes;
-    })(),
-    close: () => Promise.resolve(),
-  };
 }
 
 function isJson(bytes: Uint8Array): boolean {

@@ -5,8 +5,8 @@
 //   end     the hash is right: the part becomes the file. Wrong: it is removed, and nothing is spoken with it
 import type { Cache } from './cache.js';
 import { abortError, describe, PocketTTSError, throwIfAborted } from './errors.js';
-import { BODY_BYTES, bodyReader } from './host.js';
-import type { BodyReader, Expected, OpenFile, Sha256 } from './host.js';
+import { bodyReader, bodySlices, Cut } from './host.js';
+import type { Expected, OpenFile, Sha256 } from './host.js';
 import type { Store, StoredFile, StoreMeta, Writer } from './store.js';
 import { abortable } from './turns.js';
 
@@ -166,32 +166,6 @@ function htmlError(where: string): PocketTTSError {
 /** Whether bytes begin like a page. No file of a pack does. */
 function looksLikeHtml(bytes: Uint8Array): boolean {
   return /^\ufeff?\s*<(!doctype html|html)[\s>]/i.test(new TextDecoder().decode(bytes.subarray(0, 64)));
-}
-
-/** The transfer ended too early. */
-class Cut extends PocketTTSError {}
-
-/** The slices of a body; one that ends before `size` bytes was cut. */
-async function* bodySlices(
-  reader: BodyReader | undefined,
-  name: string,
-  signal: AbortSignal | undefined,
-  size: number | undefined,
-): AsyncGenerator<Uint8Array> {
-  let total = 0;
-  for (let buffer = new ArrayBuffer(BODY_BYTES); ; ) {
-    const result = await reader?.read(buffer).catch((error: unknown) => {
-      if (signal?.aborted) throw abortError(signal);
-      throw new Cut('network', `${name}: the transfer broke off`, { cause: error });
-    });
-    if (result?.value === undefined || result.done) break;
-    total += result.value.length;
-    yield result.value;
-    buffer = result.value.buffer;
-  }
-  if (size !== undefined && total < size) {
-    throw new Cut('network', `${name}: the transfer broke off: expected ${size} bytes, found ${total}`);
-  }
 }
 
 /** The first address that answers. */

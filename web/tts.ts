@@ -13,6 +13,7 @@ import {
   isPack,
   isSignal,
   isString,
+  isUrl,
   oneOf,
   refuse,
   whole,
@@ -241,11 +242,6 @@ function limited(code: 'voice' | 'audio', name: string, bytes: Uint8Array, limit
   if (bytes.length <= limit) return bytes;
   throw new PocketTTSError(code, `${name}: expected at most ${limit} bytes, found ${bytes.length}`);
 }
-
-const isUrl: Check = (name, value) => {
-  if (value instanceof URL || (typeof value === 'string' && value !== '')) return;
-  refuse(name, 'a URL', value);
-};
 
 /** The options of load() in every host. */
 export const LOAD_CHECKS: Checks<LoadOptions> = {
