@@ -210,6 +210,23 @@ TEST_F(IntegerProductTest, FourBitWeights) {
   }
 }
 
+// Rows longer than what tiles have room for.
+TEST_F(IntegerProductTest, LongRows) {
+  const size_t m = 5, n = 6, k = 16 * 1024 + 1024, segment = kSegment12;
+  std::vector<int16_t> a(m * k);
+  for (int16_t& v : a) v = static_cast<int16_t>(integer(1000));
+  std::vector<Group12> panels(panel_start<Group12>(8, k));
+  for (Group12& group : panels) fill(group, kWeightMax12);
+  const std::vector<float> scales = floats(m), w_scales = floats(n);
+  const IntegerRows input{a.data(), scales.data(), k, k, segment, segment, 1};
+  std::vector<float> expected(m * n), y(m * n), packed(m * n);
+  scalar::gemm_i12(input, m, panels.data(), w_scales.data(), n, {}, expected.data(), n);
+  simd128::gemm_integer<false>(input, m, panels.data(), w_scales.data(), n, {}, y.data(), n);
+  simd128::gemm_integer<true>(input, m, panels.data(), w_scales.data(), n, {}, packed.data(), n);
+  expect_same_bits(y, expected, "product");
+  expect_same_bits(packed, expected, "product for hosts that check bounds");
+}
+
 // More rows than a block holds, with weights that stay resident and with weights that do not.
 TEST_F(IntegerProductTest, BlocksOfRows) {
   for (const size_t n : {size_t{12}, size_t{400}}) {
