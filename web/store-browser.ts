@@ -121,6 +121,10 @@ class PartWriter implements Writer {
   }
 }
 
+/** How often a small file is asked for, and milliseconds between: a second in all, and writing it takes a few of them. */
+const READ_TRIES = 50;
+const READ_PAUSE_MS = 20;
+
 /** Rejects where there is no OPFS, or none that can be used. */
 export async function opfsStore(start: StartWorker): Promise<Store> {
   // `move` finishes a file.
@@ -131,8 +135,20 @@ export async function opfsStore(start: StartWorker): Promise<Store> {
   await folder();
   const open = async (name: string): Promise<File | undefined> =>
     unlessMissing((async () => (await (await folder()).getFileHandle(name)).getFile())());
+  // A file that a worker is writing just now cannot be read (NotReadableError): asked again, it is there.
+  const textOf = async (name: string): Promise<string | undefined> => {
+    for (let tries = 1; ; tries++) {
+      const file = await open(name);
+      try {
+        return await file?.text();
+      } catch (error) {
+        if (tries === READ_TRIES) throw storeError(error);
+        await new Promise((resolve) => setTimeout(resolve, READ_PAUSE_MS));
+      }
+    }
+  };
   const stored = async (key: string, name: string): Promise<StoredFile | undefined> => {
-    const [file, text] = await Promise.all([open(name), open(`${key}.json`).then((found) => found?.text())]);
+    const [file, text] = await Promise.all([open(name), textOf(`${key}.json`)]);
     const meta = text === undefined ? undefined : parseMeta(text);
     return file === undefined || meta === undefined ? undefined : { meta, size: file.size, read: () => streamed(file) };
   };

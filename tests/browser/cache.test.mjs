@@ -145,11 +145,12 @@ for (const cache of ['opfs', 'cache-api']) {
     assert.equal((await info(page, { cache })).store, cache);
   });
 
-  test(`${cache}: a page that is killed leaves its part to the next one`, async () => {
+  test(`${cache}: a page that is killed leaves its part to the next one`, async (t) => {
     const share = cache === 'opfs' ? 0.37 : 0.8;
     const least = cache === 'opfs' ? CUT : 4 << 20;
     server.behave(MODEL, ['stall', share]);
     const doomed = await open();
+    t.after(() => doomed.close());
     const lost = speak(doomed, { pack, cache }).catch(() => 'lost');
     await arrived(page, least, { cache });
     const crash = await context.newCDPSession(doomed);
@@ -203,11 +204,47 @@ async function damage(cache) {
   }
 }
 
-test('two tabs at once: one fetches, the other waits for it', async () => {
+test('opfs: while another page writes what is known of a file, it can be asked for', async () => {
+  await speak(page, { pack });
+  const complaints = await page.evaluate(async (source) => {
+    const writer = new globalThis.Worker(globalThis.URL.createObjectURL(new globalThis.Blob([`(${source})()`])));
+    const ended = new Promise((resolve, reject) => {
+      writer.onmessage = resolve;
+      writer.onerror = ({ message }) => reject(new Error(message));
+    });
+    let writing = true;
+    void ended.finally(() => (writing = false)).catch(() => undefined);
+    const refused = [];
+    while (writing) await globalThis.api.cacheInfo().catch((error) => refused.push(String(error)));
+    await ended;
+    writer.terminate();
+    return refused;
+  }, String(rewrite));
+  assert.deepEqual(complaints, []);
+});
+
+/** In a worker: writes a file of the store anew, many times, as the store's own worker does. */
+async function rewrite() {
+  const folder = await (await globalThis.navigator.storage.getDirectory()).getDirectoryHandle('pocket-tts-wasm');
+  let handle;
+  for await (const [name, found] of folder) if (name.endsWith('.json')) handle = found;
+  for (let i = 0; i < 300; i++) {
+    const access = await handle.createSyncAccessHandle();
+    const bytes = new Uint8Array(access.getSize());
+    access.read(bytes, { at: 0 });
+    access.truncate(0);
+    access.write(bytes, { at: 0 });
+    access.flush();
+    access.close();
+  }
+  globalThis.postMessage('done');
+}
+
+test('two tabs at once: one fetches, the other waits for it', async (t) => {
   server.always(MODEL, 'slow');
   const other = await open();
+  t.after(() => other.close());
   const spoken = await Promise.all([page, other].map((tab) => speak(tab, { pack })));
-  await other.close();
   assert.deepEqual(spoken.map(({ hash }) => hash), [expected, expected]);
   assert.equal(server.sent(MODEL), BYTES);
 });
@@ -246,14 +283,9 @@ test('abort in the middle of a download: the connection is closed, the part stay
   });
   const loading = speak(page, { pack });
   await arrived(page, CUT);
-  const waited = await page.evaluate(async () => {
-    const began = performance.now();
-    globalThis.stop.abort();
-    await globalThis.speak({}).catch(() => undefined);
-    return performance.now() - began;
-  });
+  await page.evaluate(() => globalThis.stop.abort());
+  // Nothing else would end it: the server says no more.
   assert.match((await loading).error, /^AbortError aborted: /);
-  assert.ok(waited < 1000);
   await page.evaluate(() => delete globalThis.stop);
   for (let i = 0; i < 200 && server.requests(MODEL).some(({ closed }) => !closed); i++) await setTimeout(10);
   assert.ok(server.requests(MODEL).every(({ closed }) => closed));
@@ -262,8 +294,9 @@ test('abort in the middle of a download: the connection is closed, the part stay
   assert.deepEqual(ranges(), [`bytes=${CUT}-`]);
 });
 
-test('without the file of its workers: the Cache API instead of OPFS', async () => {
+test('without the file of its workers: the Cache API instead of OPFS', async (t) => {
   const lacking = await context.newPage();
+  t.after(() => lacking.close());
   await lacking.route('**/worker.js', (route) => route.fulfill({ status: 404 }));
   await lacking.goto(site.url);
   const { store, warnings } = await lacking.evaluate(async (from) => {
@@ -273,7 +306,6 @@ test('without the file of its workers: the Cache API instead of OPFS', async () 
     await tts.dispose();
     return { store: await PocketTTS.cacheInfo({ cache: 'cache-api' }), warnings: all };
   }, pack);
-  await lacking.close();
   assert.deepEqual(warnings.map(({ code }) => code), ['cache']);
   assert.match(warnings[0].message, /^OPFS: cannot be used \(.*\); the Cache API is used instead$/);
   assert.ok(store.bytes > BYTES);
