@@ -24,19 +24,44 @@ export const BROWSERS = (process.env.BROWSERS ?? 'chromium,firefox,webkit').spli
 
 /** How long a page may take for one thing, in milliseconds: generous, nothing here is timed. */
 const PATIENCE = 120_000;
+/** How long a browser may take for one command. */
+const COMMAND = 60_000;
 const KEYS = { ArrowLeft: '\ue012', ArrowUp: '\ue013', ArrowRight: '\ue014', ArrowDown: '\ue015', Enter: '\ue007', Escape: '\ue00c', Tab: '\ue004', Space: ' ' };
 
 /** Polls `condition` in a page until it is truthy, and returns what it gave. */
 async function waitFor(page, condition, args) {
   for (const end = Date.now() + PATIENCE; ; ) {
-    // A page that goes on to another takes the question with it.
-    const found = await page.evaluate(condition, ...args).catch((error) => {
+    // A page that goes on to another takes the question with it, and now and then nobody says so.
+    const found = await Promise.race([page.evaluate(condition, ...args), sleep(5000)]).catch((error) => {
       if (Date.now() > end) throw error;
     });
     if (found) return found;
     if (Date.now() > end) throw new Error(`${page.browser}: waited ${PATIENCE / 1000} s for ${condition}\n${(await page.complaints()).join('\n')}`);
     await sleep(50);
   }
+}
+
+/** The same page, each of whose commands ends in time, or fails by its name. */
+function limited(page) {
+  const named = ([name, command]) => [
+    name,
+    async (...args) => {
+      const late = new AbortController();
+      const limit = sleep(COMMAND, undefined, { signal: late.signal }).then(() => {
+        throw new Error(`${page.browser}: ${name}(${args.join(', ').slice(0, 200)}) did not end in ${COMMAND / 1000} s`);
+      });
+      try {
+        return await Promise.race([command(...args), limit]);
+      } finally {
+        limit.catch(() => undefined);
+        late.abort();
+      }
+    },
+  ];
+  const commands = Object.entries(page).filter(([, value]) => typeof value === 'function');
+  const same = { ...page, ...Object.fromEntries(commands.map(named)) };
+  same.waitFor = (condition, ...args) => waitFor(same, condition, args);
+  return same;
 }
 
 function program(name, variable, fallbacks) {
@@ -77,6 +102,29 @@ async function nullSink(folder) {
   return { env: { ...env, PULSE_SERVER: `unix:${socket}` }, stop: server.stop };
 }
 
+/** A page of Playwright or Puppeteer, which share most names; `own` is what they do not. */
+async function opened(browser, inner, url, own) {
+  const complaints = [];
+  inner.on('console', (message) => {
+    if (['error', 'warn', 'warning'].includes(message.type())) complaints.push(message.text());
+  });
+  inner.on('pageerror', (error) => complaints.push(String(error)));
+  const page = limited({
+    browser,
+    complaints: () => Promise.resolve(complaints),
+    inner,
+    goto: (to) => inner.goto(to),
+    reload: () => inner.reload(),
+    evaluate: (what, ...args) => inner.evaluate(`(${what})(...${JSON.stringify(args)})`),
+    click: (selector) => inner.click(selector),
+    screenshot: (path, whole = false) => inner.screenshot({ path, fullPage: whole }),
+    close: () => inner.close(),
+    ...own,
+  });
+  await page.goto(url);
+  return page;
+}
+
 async function chromium() {
   const { chromium: driver } = await import('playwright-core');
   const folder = mkdtempSync(join(tmpdir(), 'chromium-'));
@@ -89,30 +137,13 @@ async function chromium() {
     context,
     async open(url) {
       const inner = await context.newPage();
-      const complaints = [];
-      inner.on('console', (message) => {
-        if (['error', 'warning'].includes(message.type())) complaints.push(message.text());
-      });
-      inner.on('pageerror', (error) => complaints.push(String(error)));
-      await inner.goto(url);
-      const page = {
-        browser: 'chromium',
-        complaints: () => Promise.resolve(complaints),
-        inner,
-        goto: (to) => inner.goto(to),
-        reload: () => inner.reload(),
-        evaluate: (what, ...args) => inner.evaluate(`(${what})(...${JSON.stringify(args)})`),
-        click: (selector) => inner.click(selector),
+      return opened('chromium', inner, url, {
         type: (selector, text) => inner.locator(selector).pressSequentially(text),
         press: (key) => inner.keyboard.press(key),
         upload: (selector, path) => inner.setInputFiles(selector, path),
         viewport: (width, height) => inner.setViewportSize({ width, height }),
         scheme: (colorScheme) => inner.emulateMedia({ colorScheme }),
-        screenshot: (path, whole = false) => inner.screenshot({ path, fullPage: whole }),
-        close: () => inner.close(),
-      };
-      page.waitFor = (condition, ...args) => waitFor(page, condition, args);
-      return page;
+      });
     },
     async close() {
       await context.close();
@@ -132,7 +163,7 @@ async function firefox() {
       executablePath: program('Firefox', 'FIREFOX', ['/usr/bin/firefox-esr', '/usr/bin/firefox']),
       headless: true,
       env: sink.env,
-      protocolTimeout: PATIENCE * 2,
+      protocolTimeout: COMMAND,
       defaultViewport: { width: 1280, height: 800 },
       // Sound without a click, as the other two have it here.
       extraPrefsFirefox: { 'media.autoplay.default': 0 },
@@ -144,20 +175,7 @@ async function firefox() {
   return {
     async open(url) {
       const inner = await browser.newPage();
-      const complaints = [];
-      inner.on('console', (message) => {
-        if (['error', 'warn', 'warning'].includes(message.type())) complaints.push(message.text());
-      });
-      inner.on('pageerror', (error) => complaints.push(String(error)));
-      await inner.goto(url);
-      const page = {
-        browser: 'firefox',
-        complaints: () => Promise.resolve(complaints),
-        inner,
-        goto: (to) => inner.goto(to),
-        reload: () => inner.reload(),
-        evaluate: (what, ...args) => inner.evaluate(`(${what})(...${JSON.stringify(args)})`),
-        click: (selector) => inner.click(selector),
+      return opened('firefox', inner, url, {
         type: (selector, text) => inner.type(selector, text),
         press: (key) => inner.keyboard.press(key === 'Space' ? ' ' : key),
         async upload(selector, path) {
@@ -167,11 +185,7 @@ async function firefox() {
           await input.evaluate((element) => element.dispatchEvent(new self.Event('change', { bubbles: true })));
         },
         viewport: (width, height) => inner.setViewport({ width, height }),
-        screenshot: (path, whole = false) => inner.screenshot({ path, fullPage: whole }),
-        close: () => inner.close(),
-      };
-      page.waitFor = (condition, ...args) => waitFor(page, condition, args);
-      return page;
+      });
     },
     async close() {
       await browser.close();
@@ -258,7 +272,7 @@ async function webkit() {
             binary: miniBrowser(),
             args: ['--automation', '--autoplay-policy=allow'],
           },
-          timeouts: { script: PATIENCE, pageLoad: PATIENCE },
+          timeouts: { script: COMMAND, pageLoad: COMMAND },
         },
       },
     });
@@ -283,7 +297,7 @@ async function webkit() {
           await here(path, body);
           await page.evaluate(LISTEN);
         };
-        const page = {
+        const page = limited({
           browser: 'webkit',
           complaints: async () => {
             await collect();
@@ -330,8 +344,7 @@ async function webkit() {
               first = true;
             } else await call('DELETE', `${session}/window`);
           },
-        };
-        page.waitFor = (condition, ...args) => waitFor(page, condition, args);
+        });
         await page.goto(url);
         return page;
       },
