@@ -161,7 +161,7 @@ export function packUrl(pack: string | URL, base?: string): URL {
 }
 
 /** What a body is read into. */
-const BODY_BYTES = 1 << 18;
+const BODY_BYTES = 1 << 19;
 
 /** A file in memory. */
 export function memoryFile(bytes: Uint8Array, phase: LoadPhase = 'load'): OpenFile & { readonly size: number } {
@@ -218,6 +218,16 @@ export function bodyReader(body: ReadableStream<Uint8Array<ArrayBuffer>>): BodyR
 /** The transfer ended too early. */
 export class Cut extends PocketTTSError {}
 
+/** What a reader gives, in one buffer: each slice is good until the next one is asked for. */
+export async function* readSlices(reader: BodyReader): AsyncGenerator<Uint8Array> {
+  for (let buffer = new ArrayBuffer(BODY_BYTES); ; ) {
+    const { value, done } = await reader.read(buffer);
+    if (value === undefined || done) return;
+    yield value;
+    buffer = value.buffer;
+  }
+}
+
 /** The slices of a body; one that ends before `size` bytes was cut. */
 export async function* bodySlices(
   reader: BodyReader | undefined,
@@ -226,15 +236,14 @@ export async function* bodySlices(
   size?: number,
 ): AsyncGenerator<Uint8Array> {
   let total = 0;
-  for (let buffer = new ArrayBuffer(BODY_BYTES); ; ) {
-    const result = await reader?.read(buffer).catch((error: unknown) => {
-      if (signal?.aborted) throw abortError(signal);
-      throw new Cut('network', `${name}: the transfer broke off`, { cause: error });
-    });
-    if (result?.value === undefined || result.done) break;
-    total += result.value.length;
-    yield result.value;
-    buffer = result.value.buffer;
+  try {
+    for await (const slice of reader === undefined ? [] : readSlices(reader)) {
+      total += slice.length;
+      yield slice;
+    }
+  } catch (error) {
+    if (signal?.aborted) throw abortError(signal);
+    throw new Cut('network', `${name}: the transfer broke off`, { cause: error });
   }
   if (size !== undefined && total < size) {
     throw new Cut('network', `${name}: the transfer broke off: expected ${size} bytes, found ${total}`);

@@ -29,7 +29,7 @@ import type { Chunk, Frame, MutableChunk, SpeechOptions } from './utterance.js';
 
 /** What carries a file to a worker. */
 const BUFFER_BYTES = 1 << 18;
-const BUFFERS = 3;
+const BUFFERS = 2;
 /** Frames made ahead of the reader (1.3 s). Credits go back in batches. */
 const FRAMES_AHEAD = 16;
 const CREDIT_BATCH = 4;

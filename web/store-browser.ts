@@ -2,6 +2,7 @@
 //
 // OPFS is written through sync access handles, which live in workers only: what createWritable() takes is not there before
 // it is closed, so that a tab that is closed would lose its part. Reading needs no worker and no exclusive handle.
+import { bodyReader, readSlices } from './host.js';
 import type { Link } from './host.js';
 import { localLocks, parseMeta, storeError, StoreError, webLocks } from './store.js';
 import type { Found, Kept, Store, StoredFile, StoreMeta, Writer } from './store.js';
@@ -33,15 +34,12 @@ async function unlessMissing<T>(work: Promise<T>): Promise<T | undefined> {
 
 async function* streamed(blob: Blob | Response): AsyncGenerator<Uint8Array> {
   const stream = blob instanceof Blob ? blob.stream() : blob.body;
-  const reader = stream?.getReader();
+  if (stream === null) return;
+  const reader = bodyReader(stream);
   try {
-    for (;;) {
-      const result = await reader?.read();
-      if (result?.value === undefined) return;
-      yield result.value;
-    }
+    yield* readSlices(reader);
   } finally {
-    await reader?.cancel().catch(() => undefined);
+    await reader.cancel().catch(() => undefined);
   }
 }
 
