@@ -5,8 +5,10 @@
 // Every round visits every row once (A, B, C, A, B, C, ...), each in a fresh process that runs one job:
 //
 //   load        process start (browsers: navigation) to the first sound; even rounds first push the pack's files out of
-//               the page cache, odd ones find them there. Compiled code is cached, except in the row's very first start
+//               the page cache, odd ones find them there. Compiled code is cached, and in browsers our packs are, as after
+//               a first visit; "first start" is that visit
 //   first audio `firsts` times: a text of 50 tokens, to its first 80 ms of sound; voice loaded, engine warm
+//   warm-up     `warm` frames; where code is compiled while it runs, a second at least
 //   speed       `speaks` times: a text of 96 frames (7.7 s; no end is ever found), voice loaded; sound / wall time
 //   peak        resident memory (VmHWM) of the process so far; of browsers, of the page's process
 //   parts       median ms of a FlowLM step with its flow net, and of decoding one frame, one instance, one by one
@@ -40,6 +42,7 @@ const { values: flags } = parseArgs({
     build: { type: 'string', default: join(root, 'build', 'bench') },
     dist: { type: 'string', default: join(root, 'dist') },
     warm: { type: 'string', default: '12' },
+    'warm-ms': { type: 'string', default: '1000' },
     firsts: { type: 'string', default: '3' },
     speaks: { type: 'string', default: '2' },
     parts: { type: 'string', default: '40' },
@@ -97,7 +100,7 @@ function jobOf(row, extra) {
   const pack = join(build, 'packs', folder);
   const bench = JSON.parse(readFileSync(join(build, 'packs', row.pack, 'bench.json'), 'utf8'));
   const counts = Object.fromEntries(['warm', 'firsts', 'speaks', 'parts'].map((name) => [name, Number(flags[name])]));
-  const job = { ...row, ...counts, bench, pack, packFolder: folder, ...extra };
+  const job = { ...row, ...counts, warmMs: Number(flags['warm-ms']), bench, pack, packFolder: folder, ...extra };
   if (row.chunks !== undefined) {
     // Sentences of the spoken text, each a chunk of its own.
     job.bench = { ...bench, text: Array(row.chunks).fill(sentence(bench.text)).join(' '), frames: row.chunks * bench.frames };
@@ -147,11 +150,12 @@ function describeMachine() {
 
 // ---- running --------------------------------------------------------------------------------------------------------
 
-/** Pushes the files of a folder out of the page cache. */
+/** Pushes the large files of a folder out of the page cache. */
 function forget(folder) {
+  if (!existsSync(folder)) return;
   for (const entry of readdirSync(folder, { withFileTypes: true, recursive: true })) {
-    if (!entry.isFile()) continue;
-    execFileSync('dd', [`if=${join(entry.parentPath ?? entry.path, entry.name)}`, 'iflag=nocache', 'count=0', 'status=none']);
+    const path = join(entry.parentPath ?? entry.path, entry.name);
+    if (entry.isFile() && statSync(path).size > 1e5) execFileSync('dd', [`if=${path}`, 'iflag=nocache', 'count=0', 'status=none']);
   }
 }
 
@@ -179,6 +183,18 @@ function runProgram(row, job) {
   });
 }
 
+/** What a browser keeps from one start to the next: compiled code, and packs. */
+const profileOf = (row) => join(build, 'profiles', row.host);
+
+const visited = new Set();
+/** Has a browser keep the pack of one of our rows: a first visit, which is not measured. */
+async function visitFirst(row) {
+  const key = `${row.host} ${packFolder(row)}`;
+  if (row.engine !== OURS || !BROWSERS.includes(row.host) || visited.has(key)) return;
+  visited.add(key);
+  await visit(row, jobOf(row, { warm: 1, warmMs: 0, firsts: 0, speaks: 0, parts: 0 }));
+}
+
 async function visit(row, job) {
   if (!BROWSERS.includes(row.host)) return runProgram(row, job);
   const mounts = {
@@ -187,7 +203,7 @@ async function visit(row, job) {
     packs: join(build, 'packs'),
     ort: join(modules, 'node_modules', 'onnxruntime-web', 'dist'),
   };
-  return runInBrowser(job, { mounts, profile: join(build, 'profiles', row.host), modules }).catch((error) => {
+  return runInBrowser(job, { mounts, profile: profileOf(row), modules }).catch((error) => {
     throw new Error(`${nameOf(row)}: ${error.message}`, { cause: error });
   });
 }
@@ -232,7 +248,7 @@ async function firstStarts(rows, results) {
     const kept = { chromium: 'profiles/chromium', firefox: 'profiles/firefox', wazero: 'cache/wazero' }[row.host];
     if (kept === undefined) continue;
     rmSync(join(build, kept), { recursive: true, force: true });
-    const result = await visit(row, jobOf(row, { warm: 2, firsts: 0, speaks: 0, parts: 0 }));
+    const result = await visit(row, jobOf(row, { warm: 2, warmMs: 0, firsts: 0, speaks: 0, parts: 0 }));
     results.get(row).load_first_ms = result.load_ms;
     console.error(`${nameOf(row)}: first start ${(result.load_ms / 1000).toFixed(2)} s`);
   }
@@ -312,7 +328,8 @@ async function main() {
       if (found.failed !== undefined) continue;
       const job = jobOf(row, {});
       const cold = round % 2 === 0;
-      if (cold) forget(job.pack);
+      await visitFirst(row);
+      if (cold) for (const folder of [job.pack, profileOf(row)]) forget(folder);
       const begin = performance.now();
       let result;
       try {

@@ -65,7 +65,7 @@ async function serve(mounts, measured, finished) {
       ...headers,
       'content-type': TYPES[extname(file)] ?? 'application/octet-stream',
       'content-length': size,
-      // Weights are read from the server each time; code is kept while it is the same, with what was compiled of it.
+      // Code is kept while it is the same, with what was compiled of it; weights by who asks for them, or not.
       'cache-control': /\.(mjs|js|wasm)$/.test(file) ? 'no-cache' : 'no-store',
       etag,
     });

@@ -31,9 +31,11 @@ export async function measureOurs(job, host) {
 
   // The first sound after loading, and the warm-up.
   let frames = 0;
-  for await (const frame of tts.stream(bench.text, options)) {
-    if (frame.frame === 0) await host.first();
-    if (++frames === job.warm) break;
+  for (const end = host.now() + job.warmMs; frames < job.warm || host.now() < end; ) {
+    for await (const frame of tts.stream(bench.text, options)) {
+      if (frames === 0 && frame.frame === 0) await host.first();
+      if (++frames >= job.warm && host.now() >= end) break;
+    }
   }
   if (job.grow !== undefined) {
     const growth = await measureGrowth(job, tts, host);
