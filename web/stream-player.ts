@@ -4,7 +4,7 @@
 //
 // Seeking and a new speed begin another track (tracks.ts). Nothing here runs by the clock: the reports of the audio thread and the
 // frames of the engine do.
-import { isOffline, loadWorklet, pageContext, resumeContext, useContext } from './audio.js';
+import { isOffline, loadWorklet, outputLatency, pageContext, resumeContext, useContext } from './audio.js';
 import type { Report } from './audio.js';
 import { abortError, describe, PocketTTSError } from './errors.js';
 import type { Player, PlayerEvents, PlayerState, PlayOptions, Speaker } from './player.js';
@@ -95,9 +95,8 @@ class StreamPlayer implements Player {
 
   get currentTime(): number {
     // What was rendered is heard after the way to the loudspeaker.
-    const latency = 'outputLatency' in this.#context ? (this.#context as AudioContext).outputLatency : 0;
     const { moving, speed } = this.#tracks.heard;
-    const late = moving && Number.isFinite(latency) ? latency * speed : 0;
+    const late = moving ? outputLatency(this.#context) * speed : 0;
     return Math.max(0, this.#tracks.position - late);
   }
 
