@@ -11,7 +11,8 @@ import { FOLDER } from './store-worker.js';
 
 function persist(): Promise<void> {
   // Nobody waits for the answer: some browsers ask their user.
-  void navigator.storage.persist().catch(() => undefined);
+  // Missing where the page is not secure, and in WebKitGTK under automation.
+  void (navigator as { storage?: StorageManager }).storage?.persist().catch(() => undefined);
   return Promise.resolve();
 }
 
