@@ -16,8 +16,8 @@ export interface Report {
   readonly moving: boolean;
 }
 
-/** Seconds of sound that lie in the audio thread: what a busy page may take. */
-const RING_SECONDS = 4;
+/** Seconds of sound that lie in the audio thread: what a busy page may take. Where a rendering cannot be held: all of it. */
+export const RING_SECONDS = 4;
 
 /** Kept by the page, as everybody else's: browsers allow but a few. */
 let own: AudioContext | undefined;
@@ -46,6 +46,11 @@ export function pageContext(sampleRate: number): AudioContext {
 
 export function isOffline(context: BaseAudioContext): context is OfflineAudioContext {
   return 'startRendering' in context;
+}
+
+/** Firefox renders without a stop. */
+export function canHold(context: OfflineAudioContext): boolean {
+  return 'suspend' in context;
 }
 
 /** Lets sound out. Settles when it may be heard, which without a gesture may be never. */
@@ -129,10 +134,15 @@ export class TrackSink {
   readonly #state: Int32Array | undefined;
   #read = 0;
 
-  constructor(port: MessagePort, sampleRate: number, track: { epoch: number; from: number; speed: number; now: boolean; fade: boolean }) {
+  constructor(
+    port: MessagePort,
+    sampleRate: number,
+    seconds: number,
+    track: { epoch: number; from: number; speed: number; now: boolean; fade: boolean },
+  ) {
     this.epoch = track.epoch;
     this.#port = port;
-    this.#capacity = Math.ceil(RING_SECONDS * sampleRate);
+    this.#capacity = Math.ceil(seconds * sampleRate);
     let shared: Shared | undefined;
     if (canShare()) {
       shared = { samples: new SharedArrayBuffer(4 * this.#capacity), state: new SharedArrayBuffer(12) };

@@ -11,7 +11,8 @@ export interface PlayOptions extends GenerateOptions {
   readonly history?: number | undefined;
   /**
    * A context of the caller's, at any sample rate. Default: one that all players of the page share. With an
-   * OfflineAudioContext wait for `ready` before startRendering(): rendering then waits for the speech, and has no gaps.
+   * OfflineAudioContext wait for `ready` before startRendering(): rendering then waits for the speech, and has no gaps. (Firefox
+   * cannot hold a rendering: there `ready` waits for all that it will need.)
    */
   readonly context?: BaseAudioContext | undefined;
   /** Where the sound goes. Default: the context's destination. */

@@ -4,7 +4,7 @@
 //
 // Seeking and a new speed begin another track (tracks.ts). Nothing here runs by the clock: the reports of the audio thread and the
 // frames of the engine do.
-import { isOffline, loadWorklet, outputLatency, pageContext, resumeContext, useContext } from './audio.js';
+import { canHold, isOffline, loadWorklet, outputLatency, pageContext, resumeContext, RING_SECONDS, useContext } from './audio.js';
 import type { Report } from './audio.js';
 import { abortError, describe, PocketTTSError } from './errors.js';
 import type { Player, PlayerEvents, PlayerState, PlayOptions, Speaker } from './player.js';
@@ -18,8 +18,12 @@ import type { SpeechStream } from './tts.js';
 const AHEAD = 20;
 /** Sound made in one go: the page stays awake while a ring fills. */
 const BUDGET_SECONDS = 0.4;
-/** Of rendering offline between two looks at what was made. */
+/** Seconds of rendering offline between two looks at what was made. */
 const OFFLINE_STEP = 1;
+/** Seconds of sound beyond what will be rendered: the last samples of a ring are kept for a ramp down. */
+const MARGIN = 0.5;
+/** For the last report of a rendering to arrive. */
+const CLOSED_MS = 1000;
 const DEFAULT_HISTORY = 120;
 
 interface Mark {
@@ -50,6 +54,8 @@ class StreamPlayer implements Player {
   #wakers: (() => void)[] = [];
   #stream: SpeechStream | undefined;
   #rate: number;
+  /** Seconds of sound that are in the audio thread before a rendering begins or goes on. */
+  #reach = OFFLINE_STEP + MARGIN;
   #going = false;
   #started = false;
   #paused = false;
@@ -73,7 +79,8 @@ class StreamPlayer implements Player {
     // In the caller's gesture: this is why play() is no async function.
     this.#context = options.context ?? pageContext(speaker.sampleRate);
     this.#release = useContext(this.#context);
-    this.#tracks = new Tracks(this.#context, speaker.sampleRate, this.#takes, speaker.stretcher);
+    if (isOffline(this.#context) && !canHold(this.#context)) this.#reach = this.#context.length / this.#context.sampleRate + MARGIN;
+    this.#tracks = new Tracks(this.#context, speaker.sampleRate, this.#takes, speaker.stretcher, Math.max(RING_SECONDS, this.#reach + MARGIN));
     resumeContext(this.#context).catch(() => undefined);
     this.#context.addEventListener('statechange', this.#onContext);
     this.#gain = new GainNode(this.#context, { gain: options.volume ?? 1 });
@@ -229,7 +236,12 @@ class StreamPlayer implements Player {
   readonly #onContext = (): void => {
     const state: string = this.#context.state;
     if (state === 'closed') {
-      this.#fail(new PocketTTSError('state', 'The AudioContext of the player was closed'));
+      const closed = (): void => {
+        this.#fail(new PocketTTSError('state', 'The AudioContext of the player was closed'));
+      };
+      // At the end of a rendering; what the audio thread has said before may still be on its way.
+      if (isOffline(this.#context)) setTimeout(closed, CLOSED_MS);
+      else closed();
     } else if (state === 'suspended' && this.#interrupted && !this.#paused) {
       resumeContext(this.#context).catch(() => undefined);
     }
@@ -301,7 +313,7 @@ class StreamPlayer implements Player {
     this.#advance();
     if (isOffline(this.#context)) {
       await this.#filled();
-      if (!this.#isOver()) this.#drive(this.#context, OFFLINE_STEP);
+      if (!this.#isOver() && canHold(this.#context)) this.#drive(this.#context, OFFLINE_STEP);
     }
   }
   /** Where a seek before the first track went. */
@@ -433,7 +445,7 @@ class StreamPlayer implements Player {
   // ---- rendering faster than it sounds ----------------------------------------------------------------------------
 
   get #isFilled(): boolean {
-    return this.#tracks.isFilled(OFFLINE_STEP + 0.5);
+    return this.#tracks.isFilled(this.#reach);
   }
 
   async #filled(): Promise<void> {

@@ -43,6 +43,7 @@ export class Tracks {
   readonly #context: BaseAudioContext;
   readonly #sampleRate: number;
   readonly #takes: Takes;
+  readonly #ring: number;
   readonly #makeStretcher: () => Promise<Engine>;
   readonly #tracks = new Map<number, Track>();
   readonly #syncs = new Map<number, () => void>();
@@ -53,11 +54,12 @@ export class Tracks {
   #epoch = 0;
   #heard: Heard = { second: 0, time: 0, speed: 1, moving: false };
 
-  /** `sampleRate`: of what is in `takes`. */
-  constructor(context: BaseAudioContext, sampleRate: number, takes: Takes, stretcher: () => Promise<Engine>) {
+  /** `sampleRate`: of what is in `takes`; `ring`: seconds of sound that have room in the audio thread. */
+  constructor(context: BaseAudioContext, sampleRate: number, takes: Takes, stretcher: () => Promise<Engine>, ring: number) {
     this.#context = context;
     this.#sampleRate = sampleRate;
     this.#takes = takes;
+    this.#ring = ring;
     this.#makeStretcher = stretcher;
   }
 
@@ -179,7 +181,7 @@ export class Tracks {
     const second = at / sampleRate;
     this.#newest?.stretcher?.close();
     const epoch = ++this.#epoch;
-    const sink = new TrackSink(node.port, this.#context.sampleRate, { epoch, from: second, speed, now, fade: second > 0 });
+    const sink = new TrackSink(node.port, this.#context.sampleRate, this.#ring, { epoch, from: second, speed, now, fade: second > 0 });
     const engine = this.#stretchEngine;
     const track: Track = {
       from: second,

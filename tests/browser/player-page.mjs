@@ -1,6 +1,6 @@
-// Plays texts into contexts that record, and leaves what it measured in the page.
+// Plays texts into contexts that record: experiments, which the test asks for by name, and what they measured.
 import { PocketTTS } from '../../dist/index.js';
-import { clicks, differences, firstSound, gaps, lastSound, naturalBend, pause, record, render, rms, until } from './player-tools.mjs';
+import { clicks, differences, firstSound, gaps, lastSound, medianPitch, naturalBend, pause, record, render, rms, until } from './player-tools.mjs';
 
 const TEXT = 'We were away a year ago. Now we are all alone, in an old yellow room! Who will know?';
 const PIECES = TEXT.split(/(?<=[.!?] )/);
@@ -14,8 +14,8 @@ const EXPERIMENTS = {
   async exact() {
     const speech = await tts.generate(TEXT);
     const { samples, player, events } = await render(tts, TEXT, { seconds: speech.duration + 1 });
-    const { state, currentTime, duration, madeTime, startDelay, realTimeFactor } = player;
     await player.finished;
+    const { state, currentTime, duration, madeTime, startDelay, realTimeFactor } = player;
     return {
       differences: differences(samples, speech.samples),
       after: lastSound(samples) < speech.samples.length,
@@ -29,7 +29,8 @@ const EXPERIMENTS = {
 
   async sentences() {
     const speech = await tts.generate(pieces());
-    const { samples, events } = await render(tts, pieces(), { seconds: speech.duration + 1 });
+    const { samples, events, player } = await render(tts, pieces(), { seconds: speech.duration + 1 });
+    await player.finished;
     return {
       differences: differences(samples, speech.samples),
       heard: events.filter(([name]) => name === 'sentence').map(([, { begin, end }]) => TEXT.slice(begin, end)),
@@ -43,7 +44,8 @@ const EXPERIMENTS = {
     const natural = naturalBend(speech.samples);
     const out = {};
     for (const rate of [0.5, 2, 4]) {
-      const { samples, events } = await render(tts, TEXT, { seconds: speech.duration / rate + 1, rate });
+      const { samples, events, player } = await render(tts, TEXT, { seconds: speech.duration / rate + 1, rate });
+      await player.finished;
       const length = Math.floor(speech.samples.length / rate + 0.5);
       out[rate] = {
         length,
@@ -63,6 +65,74 @@ const EXPERIMENTS = {
     let error = 0;
     for (let i = 0; i < speech.samples.length; i++) error += (samples[2 * i] - speech.samples[i]) ** 2;
     return { relative: Math.sqrt(error / speech.samples.length) / rms(speech.samples, 0, speech.samples.length), last: lastSound(samples) / 2, length: speech.samples.length };
+  },
+
+  /**
+   * A new speed, and the old one again, asked for at exact places of a rendering that is held there: where in the sound each begins, how
+   * fast the text goes on in between, and at what pitch. At speed 1 the sound is the samples of the text, so the places are exact.
+   */
+  async paced() {
+    const speech = await tts.generate(TEXT);
+    const Node = self.AudioWorkletNode;
+    let node;
+    self.AudioWorkletNode = class extends Node {
+      constructor(...args) {
+        super(...args);
+        node = this;
+      }
+    };
+    // What the audio thread has posted is here, what was posted to it is there.
+    const synced = () =>
+      new Promise((resolve) => {
+        const listen = ({ data }) => {
+          if (data.id !== 'paced') return;
+          node.port.removeEventListener('message', listen);
+          resolve();
+        };
+        node.port.addEventListener('message', listen);
+        node.port.postMessage({ kind: 'sync', id: 'paced' });
+      });
+    const opened = (rate) =>
+      new Promise((resolve) => {
+        node.port.postMessage = (message, transfer) => {
+          self.MessagePort.prototype.postMessage.call(node.port, message, transfer);
+          if (message.kind !== 'open' || message.speed !== rate) return;
+          delete node.port.postMessage;
+          // Its first samples go in the same turn.
+          setTimeout(resolve);
+        };
+      });
+    // What the player makes at a new speed at once lasts to the second, where it holds the rendering itself.
+    const asked = [1.7, 2.7];
+    const { samples, player } = await render(tts, TEXT, {
+      seconds: speech.duration + 1,
+      during: (playing, context) => {
+        for (const [i, rate] of [2, 1].entries()) {
+          void context.suspend(asked[i]).then(async () => {
+            await synced();
+            const track = opened(rate);
+            playing.rate = rate;
+            await track;
+            await synced();
+            await context.resume();
+          });
+        }
+      },
+    });
+    self.AudioWorkletNode = Node;
+    await player.finished;
+    const begin = samples.findIndex((x, i) => x !== speech.samples[i]);
+    const moved = lastSound(speech.samples) - lastSound(samples);
+    let end = lastSound(samples);
+    while (samples[end] === speech.samples[end + moved]) end--;
+    end++;
+    const text = [begin, end + moved];
+    return {
+      heard: [begin / 24000 - asked[0], end / 24000 - asked[1]],
+      seconds: (end - begin) / 24000,
+      pace: (text[1] - text[0]) / (end - begin),
+      pitch: medianPitch(samples, begin, end) / medianPitch(speech.samples, ...text),
+    };
   },
 
   /** Changes of rate while it is heard: no click, no gap, and the sound is at the right place of the text afterwards. */
@@ -147,6 +217,8 @@ const EXPERIMENTS = {
     const player = tts.play(slow(), { context, destination: recorder.node });
     const states = [];
     player.on('state', ({ state }) => states.push(state));
+    let underruns = 0;
+    player.on('underrun', () => underruns++);
     const underrun = await until(player, 'underrun');
     const state = player.state;
     await pause(0.3);
@@ -162,6 +234,7 @@ const EXPERIMENTS = {
     const near = 1920;
     return {
       underrun,
+      underruns,
       state,
       states,
       gap: end - begin,
@@ -204,6 +277,74 @@ const EXPERIMENTS = {
     stopped.seek(0);
     await context.close();
     return { states, paused, still, back: back.currentTime, sentences: heardSentences, end: player.state, stopped: stopped.state, bend: naturalBend(heard), errors: [wrong(() => (player.rate = 5)), wrong(() => (player.volume = -1)), wrong(() => player.seek(-1)), wrong(() => tts.play(TEXT, { rate: 9 })), wrong(() => tts.play(TEXT, { speed: 1 }))] };
+  },
+
+  /**
+   * Safari takes a context away (a call, another app) and gives it back suspended; `interrupted` is what its state says meanwhile. No
+   * engine that runs here says so by itself: this context of the page's own does, and is really suspended meanwhile.
+   */
+  async interrupted() {
+    class Interruptible extends self.AudioContext {
+      get state() {
+        return this.taken ? 'interrupted' : super.state;
+      }
+
+      async take() {
+        this.taken = true;
+        const told = new Promise((resolve) => this.addEventListener('statechange', resolve, { once: true }));
+        await Promise.all([this.suspend(), told]);
+      }
+
+      give() {
+        this.taken = false;
+        this.dispatchEvent(new self.Event('statechange'));
+      }
+    }
+    const context = new Interruptible({ sampleRate: 24000 });
+    const player = tts.play(TEXT, { context });
+    await until(player, 'time', ({ currentTime }) => currentTime > 0.3);
+    await context.take();
+    await pause(0.2);
+    const stopped = player.currentTime;
+    await pause(0.2);
+    const still = player.currentTime;
+    context.give();
+    const { currentTime: back } = await until(player, 'time', ({ currentTime }) => currentTime > still + 0.3);
+    // Nobody wants to hear what was paused, nor what the page itself has suspended.
+    player.pause();
+    await context.take();
+    context.give();
+    await pause(0.2);
+    const paused = context.state;
+    await player.resume();
+    const resumed = context.state;
+    const told = new Promise((resolve) => context.addEventListener('statechange', resolve, { once: true }));
+    await Promise.all([context.suspend(), told]);
+    await pause(0.2);
+    const suspended = context.state;
+    await player.resume();
+    await until(player, 'time', ({ currentTime }) => currentTime > back + 0.3);
+    player.stop();
+    await player.finished;
+    await context.close();
+    return { stopped, still, back, paused, resumed, suspended, state: player.state };
+  },
+
+  /** Firefox must not be asked for the latency of its device (web/audio.ts). */
+  async latency() {
+    const { prototype } = self.AudioContext;
+    const { get, ...rest } = Object.getOwnPropertyDescriptor(prototype, 'outputLatency');
+    let asked = 0;
+    Object.defineProperty(prototype, 'outputLatency', {
+      ...rest,
+      get() {
+        asked++;
+        return get.call(this);
+      },
+    });
+    await tts.play('Yes.').finished;
+    Object.defineProperty(prototype, 'outputLatency', { ...rest, get });
+    return asked;
   },
 
   async aborted() {
@@ -285,23 +426,14 @@ function wrong(call) {
   }
 }
 
-async function main() {
-  const unhandled = [];
-  self.addEventListener('unhandledrejection', ({ reason }) => unhandled.push(String(reason)));
-  tts = await PocketTTS.load();
-  const only = new URL(document.URL).searchParams.get('only')?.split(',');
-  const result = { isolated: self.crossOriginIsolated };
-  for (const [name, experiment] of Object.entries(EXPERIMENTS)) {
-    if (only !== undefined && !only.includes(name)) continue;
-    document.querySelector('pre').textContent = `in ${name}`;
-    const early = pause(60).then(() => ({ error: 'a minute has passed' }));
-    result[name] = await Promise.race([experiment(), early]).catch((error) => ({ error: error.stack ?? String(error) }));
-  }
+const unhandled = [];
+self.addEventListener('unhandledrejection', ({ reason }) => unhandled.push(String(reason)));
+tts = await PocketTTS.load();
+self.experiment = (name) => EXPERIMENTS[name]();
+/** Rejections that nobody has handled, when all is over. */
+self.finish = async () => {
   await tts.dispose();
   await pause(0.1);
-  return { ...result, unhandled };
-}
-
-const result = await main().catch((error) => ({ error: error.stack ?? String(error) }));
-document.querySelector('pre').textContent = JSON.stringify(result);
+  return unhandled;
+};
 document.title = 'done';

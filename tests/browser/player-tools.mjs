@@ -32,14 +32,14 @@ export async function record(context) {
   };
 }
 
-/** Renders what a player plays. `during`: called once with the player before the rendering. */
+/** Renders what a player plays. `during`: called once with the player and the context before the rendering. */
 export async function render(tts, text, { seconds, rate = 1, sampleRate = 24000, during, ...options }) {
   const context = new self.OfflineAudioContext(1, Math.ceil(seconds * sampleRate), sampleRate);
   const player = tts.play(text, { context, rate, ...options });
   const events = [];
   for (const name of ['sentence', 'underrun', 'state', 'ended', 'error']) player.on(name, (detail) => events.push([name, detail]));
   await player.ready;
-  during?.(player);
+  during?.(player, context);
   const buffer = await context.startRendering();
   return { samples: buffer.getChannelData(0), player, events };
 }
@@ -91,6 +91,26 @@ export function rms(samples, from, to) {
   let sum = 0;
   for (let i = from; i < to; i++) sum += samples[i] * samples[i];
   return Math.sqrt(sum / (to - from));
+}
+
+/** The pitch of voiced speech in hertz: the median over frames of the lag at which each is most like itself. */
+export function medianPitch(samples, from, to) {
+  const lags = [];
+  for (let at = from; at + 1200 <= to; at += 240) {
+    let best = [0, 0];
+    for (let lag = 60; lag <= 400; lag++) {
+      let [product, one, other] = [0, 1e-9, 1e-9];
+      for (let i = at; i < at + 800; i++) {
+        product += samples[i] * samples[i + lag];
+        one += samples[i] ** 2;
+        other += samples[i + lag] ** 2;
+      }
+      const alike = product / Math.sqrt(one * other);
+      if (alike > best[0]) best = [alike, lag];
+    }
+    if (best[0] > 0.7) lags.push(best[1]);
+  }
+  return 24000 / lags.sort((a, b) => a - b)[lags.length >> 1];
 }
 
 export function until(player, name, test = () => true) {
