@@ -1,8 +1,9 @@
 // What differs between Node and browsers, behind one interface: where bytes come from, hashing, the compiled module,
 // and giving way to the event loop. host-node.ts and host-browser.ts implement it.
 import type { CacheOption, StoreMaker } from './cache.js';
-import { abortError, PocketTTSError, shown } from './errors.js';
+import { PocketTTSError, shown } from './errors.js';
 import type { ErrorCode } from './errors.js';
+import { Cut, IDLE_TIMEOUT, IdleWatch } from './idle.js';
 import type { Command, FromWorker, StoreOrder } from './protocol.js';
 import type { Found } from './store.js';
 import type { Transport } from './transfer.js';
@@ -174,13 +175,12 @@ export function memoryFile(bytes: Uint8Array, phase: LoadPhase = 'load'): OpenFi
 
 /** A file over HTTP. */
 export async function fetchFile(url: URL, signal?: AbortSignal): Promise<OpenFile> {
-  let response: Response;
-  try {
-    response = await fetch(url, signal === undefined ? {} : { signal });
-  } catch (error) {
-    if (signal?.aborted) throw abortError(signal);
-    throw new PocketTTSError('network', `${url.href}: the request failed`, { cause: error });
-  }
+  const watch = new IdleWatch(IDLE_TIMEOUT, signal);
+  const response = await watch.wait(
+    () => fetch(url, { signal: watch.signal }),
+    `${url.href}: no answer`,
+    (cause) => new PocketTTSError('network', `${url.href}: the request failed`, { cause }),
+  );
   if (!response.ok) {
     throw new PocketTTSError(
       response.status === 404 ? 'not-found' : 'network',
@@ -192,7 +192,7 @@ export async function fetchFile(url: URL, signal?: AbortSignal): Promise<OpenFil
   const reader = response.body === null ? undefined : bodyReader(response.body);
   return {
     size: length === null ? undefined : Number(length),
-    slices: bodySlices(reader, url.href, signal),
+    slices: bodySlices(reader, url.href, watch),
     close: async () => {
       await reader?.cancel().catch(() => undefined);
     },
@@ -215,11 +215,8 @@ export function bodyReader(body: ReadableStream<Uint8Array<ArrayBuffer>>): BodyR
   }
 }
 
-/** The transfer ended too early. */
-export class Cut extends PocketTTSError {}
-
 /** What a reader gives, in one buffer: each slice is good until the next one is asked for. */
-export async function* readSlices(reader: BodyReader): AsyncGenerator<Uint8Array> {
+export async function* readSlices(reader: Pick<BodyReader, 'read'>): AsyncGenerator<Uint8Array> {
   for (let buffer = new ArrayBuffer(BODY_BYTES); ; ) {
     const { value, done } = await reader.read(buffer);
     if (value === undefined || done) return;
@@ -232,18 +229,23 @@ export async function* readSlices(reader: BodyReader): AsyncGenerator<Uint8Array
 export async function* bodySlices(
   reader: BodyReader | undefined,
   name: string,
-  signal: AbortSignal | undefined,
+  watch: IdleWatch,
   size?: number,
 ): AsyncGenerator<Uint8Array> {
   let total = 0;
-  try {
-    for await (const slice of reader === undefined ? [] : readSlices(reader)) {
+  if (reader !== undefined) {
+    const watched: Pick<BodyReader, 'read'> = {
+      read: (buffer) =>
+        watch.wait(
+          async () => reader.read(buffer),
+          `${name}: the transfer stands still: no byte`,
+          (cause) => new Cut('network', `${name}: the transfer broke off`, { cause }),
+        ),
+    };
+    for await (const slice of readSlices(watched)) {
       total += slice.length;
       yield slice;
     }
-  } catch (error) {
-    if (signal?.aborted) throw abortError(signal);
-    throw new Cut('network', `${name}: the transfer broke off`, { cause: error });
   }
   if (size !== undefined && total < size) {
     throw new Cut('network', `${name}: the transfer broke off: expected ${size} bytes, found ${total}`);

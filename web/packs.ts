@@ -3,13 +3,14 @@
 // A file of the hub is hf://OWNER/NAME/PATH@REVISION, in packs.json as in the reference's configurations. A hub is a URL
 // template; several are tried in order.
 import { hub as defaultHub, packs, repositories, voice_files, voices } from '../models/packs.json';
-import { isFunction, isString, oneOf, refuse } from './arguments.js';
+import { float, isFunction, isString, oneOf, refuse } from './arguments.js';
 import type { Checks } from './arguments.js';
 import type { PackLocation } from './backend.js';
 import { Cache } from './cache.js';
 import type { CacheOption, LoadWarning } from './cache.js';
 import { PocketTTSError, shown } from './errors.js';
 import type { Host, Sha256, Source } from './host.js';
+import { IDLE_TIMEOUT } from './idle.js';
 import type { PackFile } from './pack.js';
 import { encodePath, remoteSource } from './remote-source.js';
 import { StatusError } from './transfer.js';
@@ -29,13 +30,18 @@ export interface PackOptions {
    * recordings. Sent to the first hub only, in a header.
    */
   readonly token?: string | undefined;
+  /**
+   * Seconds without an answer or a byte after which a connection counts as cut: the rest is asked for again, then of the next
+   * hub, then it is a `network` error. Default: 30.
+   */
+  readonly idleTimeout?: number | undefined;
   readonly onWarning?: ((warning: LoadWarning) => void) | undefined;
 }
 
 const CACHES: readonly CacheOption[] = ['auto', 'none', 'opfs', 'cache-api', 'folder', 'memory'];
 
 export const PACK_CHECKS: Checks<PackOptions> = {
-  cache: oneOf(CACHES, 'unsupported'),
+  cache: oneOf(CACHES),
   hub: (name, value) => {
     const templates: unknown[] = Array.isArray(value) ? value : [value];
     for (const template of templates) {
@@ -47,6 +53,7 @@ export const PACK_CHECKS: Checks<PackOptions> = {
     // Not shown: it is a secret.
     if (typeof value !== 'string' || !/^[!-~]+$/.test(value)) refuse(name, 'a token of printable letters', undefined);
   },
+  idleTimeout: float(0.001, 86_400, '0.001 to 86400 seconds'),
   onWarning: isFunction,
 };
 
@@ -108,10 +115,11 @@ export function hubRemote(address: Address, pack: string, options: PackOptions):
 
 /** What downloads of these options go through. */
 export function transportOf(host: Host, options: PackOptions): Transport {
-  const { cache = 'auto', onWarning } = options;
+  const { cache = 'auto', idleTimeout = IDLE_TIMEOUT, onWarning } = options;
   const sha256 = (): Sha256 => host.sha256();
   return {
     sha256,
+    idleTimeout,
     cache: cache === 'none' ? undefined : new Cache(host.stores(cache), sha256, onWarning),
     onMirror: (message) => onWarning?.({ code: 'mirror', message }),
   };

@@ -4,9 +4,10 @@
 //   slices  the kept bytes, then those that come, hashed; each goes to the cache and on to the engine
 //   end     the hash is right: the part becomes the file. Wrong: it is removed, and nothing is spoken with it
 import type { Cache } from './cache.js';
-import { abortError, describe, PocketTTSError, throwIfAborted } from './errors.js';
-import { bodyReader, bodySlices, Cut } from './host.js';
+import { describe, PocketTTSError, throwIfAborted } from './errors.js';
+import { bodyReader, bodySlices } from './host.js';
 import type { Expected, OpenFile, Sha256 } from './host.js';
+import { Cut, IdleWatch, Stalled } from './idle.js';
 import type { Store, StoredFile, StoreMeta, Writer } from './store.js';
 import { abortable } from './turns.js';
 
@@ -28,6 +29,8 @@ export interface Remote {
 export interface Transport {
   readonly cache: Cache | undefined;
   readonly sha256: () => Sha256;
+  /** Seconds without a byte after which a connection counts as cut. */
+  readonly idleTimeout: number;
   /** A mirror failed and the next one is asked. */
   readonly onMirror?: ((message: string) => void) | undefined;
 }
@@ -43,8 +46,12 @@ export class StatusError extends PocketTTSError {
   }
 }
 
-/** Reconnections in a row that bring nothing, and the wait before the first; it doubles. */
+/**
+ * Reconnections in a row that bring nothing, and the wait before the first; it doubles. After a connection that stood still
+ * there are half as many: each of them may cost the whole limit.
+ */
 const RECONNECTIONS = 4;
+const STALL_COUNTS = 2;
 const RECONNECT_MS = 200;
 /** From here on a file is worth asking that the browser keep it. */
 const PERSIST_BYTES = 16 << 20;
@@ -93,6 +100,7 @@ function sameOrigin(url: URL): boolean {
 
 /** Opens the rest of a file from `from` on, or all of it where the server has no right answer to that. */
 async function connect(
+  transport: Transport,
   remote: Remote,
   url: URL,
   from: number,
@@ -108,17 +116,12 @@ async function connect(
     // To other origins it would cost a preflight that servers need not answer; the answer's validators are compared below.
     if (validator !== undefined && sameOrigin(url)) headers['If-Range'] = validator;
   }
-  let response: Response;
-  try {
-    response = await fetch(url, {
-      headers,
-      ...(remote.mode === undefined ? {} : { cache: remote.mode }),
-      ...(signal === undefined ? {} : { signal }),
-    });
-  } catch (error) {
-    if (signal?.aborted) throw abortError(signal);
-    throw new PocketTTSError('network', `${shown}: the request failed (${describe(error)})`, { cause: error });
-  }
+  const watch = new IdleWatch(transport.idleTimeout, signal);
+  const response = await watch.wait(
+    () => fetch(url, { headers, signal: watch.signal, ...(remote.mode === undefined ? {} : { cache: remote.mode }) }),
+    `${shown}: no answer`,
+    (cause) => new PocketTTSError('network', `${shown}: the request failed (${describe(cause)})`, { cause }),
+  );
   const { status } = response;
   const reader = response.body === null ? undefined : bodyReader(response.body);
   const cancel = async (): Promise<void> => {
@@ -135,12 +138,12 @@ async function connect(
       (known.bytes !== undefined && known.bytes !== total) ||
       differ(known.etag, etag) ||
       differ(known.lastModified, lastModified);
-    if (!differs) return { ...answer, from, total, slices: bodySlices(reader, shown, signal, total - from) };
+    if (!differs) return { ...answer, from, total, slices: bodySlices(reader, shown, watch, total - from) };
     if (status !== 200) {
       await cancel();
       if (status >= 500) throw new StatusError(shown, status, remote.hint?.(status));
       // A wrong 206, a 416, or whatever else: once more, and all of it.
-      return connect(remote, url, 0, {}, signal);
+      return connect(transport, remote, url, 0, {}, signal);
     }
   }
   if (status !== 200) {
@@ -153,7 +156,7 @@ async function connect(
   }
   // A compressed transfer announces the compressed size.
   const total = length === null || encoded ? undefined : Number(length);
-  return { ...answer, from: 0, total, slices: bodySlices(reader, shown, signal, total) };
+  return { ...answer, from: 0, total, slices: bodySlices(reader, shown, watch, total) };
 }
 
 function htmlError(where: string): PocketTTSError {
@@ -170,7 +173,7 @@ function looksLikeHtml(bytes: Uint8Array): boolean {
 
 /** The first address that answers. */
 async function connectAny(
-  { onMirror }: Transport,
+  transport: Transport,
   remote: Remote,
   part: StoredFile | undefined,
   expected: Expected,
@@ -182,7 +185,7 @@ async function connectAny(
       // Another address may have other bytes, unless a hash says what they have to be.
       const same = part !== undefined && (part.meta.url === shownUrl(url) || part.meta.sha256 !== undefined);
       const meta = part?.meta.url === shownUrl(url) ? part.meta : {};
-      const connection = await connect(remote, url, same ? part.size : 0, meta, signal);
+      const connection = await connect(transport, remote, url, same ? part.size : 0, meta, signal);
       const { total = expected.bytes } = connection;
       if (expected.bytes === undefined || total === expected.bytes) return connection;
       await connection.cancel();
@@ -190,7 +193,7 @@ async function connectAny(
     } catch (error) {
       if (!(error instanceof PocketTTSError) || error.code === 'aborted') throw error;
       failures.push(error);
-      if (i + 1 < remote.urls.length) onMirror?.(`${error.message}; asking the next hub`);
+      if (i + 1 < remote.urls.length) transport.onMirror?.(`${error.message}; asking the next hub`);
     }
   }
   const [first] = failures;
@@ -216,6 +219,8 @@ export class Transfer {
   #kept: StoredFile | undefined;
   #keptIn: Store | undefined;
   #connection: Connection | undefined;
+  /** Connections in a row that brought nothing. */
+  #failures = 0;
   #writing: { readonly store: Store; readonly writer: Writer } | undefined;
   /** What the part will be called, as long as nothing has been written. */
   #planned: StoreMeta | undefined;
@@ -371,10 +376,11 @@ export class Transfer {
 
   /** What comes from the network, over as many connections as it takes; bytes that were there before are left out. */
   async *#received(first: Connection): AsyncGenerator<Uint8Array> {
+    // What the rest has to go with.
+    let origin = first;
     let connection = first;
     // Not known: a body that ends is one that is complete.
     const size = first.total ?? this.#expected.bytes;
-    let failures = 0;
     for (;;) {
       let skip = this.#at - connection.from;
       try {
@@ -382,34 +388,33 @@ export class Transfer {
           const rest = slice.subarray(Math.min(skip, slice.length));
           skip -= slice.length - rest.length;
           if (rest.length === 0) continue;
-          failures = 0;
+          this.#failures = 0;
           yield rest;
         }
         if (size === undefined || this.#at >= size) return;
         throw new Cut('network', `${this.#name}: the transfer broke off: expected ${size} bytes, found ${this.#at}`);
       } catch (error) {
-        connection = await this.#reconnect(first, error, () => failures++);
+        connection = await this.#reconnect(origin, size, error);
+        if (connection.url !== origin.url) origin = connection;
+        this.#connection = connection;
       }
     }
   }
 
-  /** Waits and asks for the rest, as long as that is worth a try. */
-  async #reconnect(first: Connection, cut: unknown, failed: () => number): Promise<Connection> {
+  /** Waits and asks for the rest, as long as that is worth a try; then the next hub. */
+  async #reconnect(origin: Connection, bytes: number | undefined, cut: unknown): Promise<Connection> {
+    const { url, etag, lastModified } = origin;
     let error = cut;
     for (;;) {
       // Whoever reads this went away, or the server said no.
       if (!(error instanceof Cut) && !retryable(error)) throw error;
-      const failures = failed();
-      if (failures >= RECONNECTIONS || !first.resumable) throw error;
-      await pause(RECONNECT_MS * 2 ** failures, this.#signal);
+      if (this.#failures >= RECONNECTIONS || !origin.resumable) return this.#elsewhere(origin, bytes, error as PocketTTSError);
+      const wait = RECONNECT_MS * 2 ** this.#failures;
+      this.#failures += error instanceof Stalled ? STALL_COUNTS : 1;
+      await pause(wait, this.#signal);
       try {
-        const bytes = first.total ?? this.#expected.bytes;
-        const { url, etag, lastModified } = first;
-        const next = await connect(this.#remote, url, this.#at, { etag, lastModified, bytes }, this.#signal);
-        if (!differ(etag, next.etag) && !differ(lastModified, next.lastModified) && (next.total ?? bytes) === bytes) {
-          this.#connection = next;
-          return next;
-        }
+        const next = await connect(this.#transport, this.#remote, url, this.#at, { etag, lastModified, bytes }, this.#signal);
+        if (!differ(etag, next.etag) && !differ(lastModified, next.lastModified) && (next.total ?? bytes) === bytes) return next;
         await next.cancel();
         await this.#discard();
         throw new PocketTTSError('pack', `${this.#name}: the file changed while it was being fetched; load again`);
@@ -417,6 +422,31 @@ export class Transfer {
         error = again;
       }
     }
+  }
+
+  /** The rest from another hub: of those that follow, the first that has the same file for certain. */
+  async #elsewhere(origin: Connection, bytes: number | undefined, cut: PocketTTSError): Promise<Connection> {
+    const { urls } = this.#remote;
+    const failures = [cut];
+    for (const url of urls.slice(urls.indexOf(origin.url) + 1)) {
+      this.#transport.onMirror?.(`${failures.at(-1)?.message ?? ''}; asking the next hub for the rest`);
+      try {
+        const next = await connect(this.#transport, this.#remote, url, this.#at, { bytes }, this.#signal);
+        // What has been used cannot be taken back: a hash has to say that the two are one file, or a strong validator.
+        const named = origin.etag?.startsWith('"') === true && next.etag === origin.etag;
+        if ((this.#expected.sha256 !== undefined || named) && bytes !== undefined && next.total === bytes) {
+          this.#failures = 0;
+          return next;
+        }
+        await next.cancel();
+        failures.push(new PocketTTSError('network', `${shownUrl(url)}: nothing says that it is the same file`));
+      } catch (error) {
+        if (!(error instanceof PocketTTSError) || error.code === 'aborted') throw error;
+        failures.push(error);
+      }
+    }
+    if (failures.length === 1) throw cut;
+    throw new PocketTTSError('network', failures.map(({ message }) => message).join('; '), { cause: cut });
   }
 
   /** To the cache. One that cannot take more is left, for memory if it fits. */

@@ -249,7 +249,7 @@ export const LOAD_CHECKS: Checks<LoadOptions> = {
   voice: (name, value) => {
     if (typeof value !== 'string') voiceFile(name, value);
   },
-  precision: oneOf(PRECISIONS, 'unsupported'),
+  precision: oneOf(PRECISIONS),
   instances: (name, value) => {
     if (value !== 'auto' && value !== 1 && value !== 2) refuse(name, '"auto", 1 or 2', value);
   },

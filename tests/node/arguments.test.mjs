@@ -102,7 +102,7 @@ test('an option that is not known is an error, and the one that was meant is nam
   await refused(PocketTTS.load({ onprogress: () => {} }), 'argument', /did you mean onProgress\?/);
   // The same in browsers, where no configurations are read.
   await refused(Browser.load({ pack: '' }), 'argument', /pack: expected a folder/);
-  await refused(Browser.load({ config: 'x.yaml' }), 'argument', /only pack, voice, precision, instances, parallel, worker, wasmUrl, workerUrl, workletUrl, signal, onProgress, cache, hub, token, onWarning, found "config"/);
+  await refused(Browser.load({ config: 'x.yaml' }), 'argument', /only pack, voice, precision, instances, parallel, worker, wasmUrl, workerUrl, workletUrl, signal, onProgress, cache, hub, token, idleTimeout, onWarning, found "config"/);
 });
 
 const VOICE = 'voice: expected the name of a voice, or a voice file as a Uint8Array or ArrayBuffer, found ';
@@ -132,7 +132,9 @@ test('options of load', async () => {
     [{ onProgress: 5 }, 'onProgress: expected a function, found 5'],
     [{ signal: 5 }, 'signal: expected an AbortSignal, found 5'],
     [{ precision: 5 }, 'precision: expected "f32" or "q8" or "q4", found 5'],
-    [{ precision: 'q5' }, 'precision: expected "f32" or "q8" or "q4", found "q5"', 'unsupported'],
+    [{ precision: 'q5' }, 'precision: expected "f32" or "q8" or "q4", found "q5"'],
+    [{ idleTimeout: 0 }, 'idleTimeout: expected 0.001 to 86400 seconds, found 0'],
+    [{ idleTimeout: '30' }, 'idleTimeout: expected a number, found "30"'],
     [{ pack: 'x', config: 'y.yaml' }, 'Cannot load both a pack and a config, please choose one or the other'],
     ...WRONG.map(([voice, found]) => [{ voice }, VOICE + found]),
   ]) {
