@@ -1,13 +1,14 @@
 // One loaded pack, wherever its engine runs: in this thread (runtime.ts) or in workers (remote.ts). Replaced as a whole
 // after a crash. Keeps the voices; a subclass knows what an engine's voice is.
-import { PocketTTSError } from './errors.js';
+import { PocketTTSError, throwIfAborted } from './errors.js';
 import type { Host, Source } from './host.js';
 import type { Layout } from './layout.js';
-import { openPackFile, retrying, VOICE_LIMIT } from './pack.js';
+import { encoderFiles, openPackFile, retrying, VOICE_LIMIT } from './pack.js';
 import type { PackManifest } from './pack.js';
 import type { DoorModelInfo } from './pocket_tts.mjs';
 import type { Meter } from './progress.js';
 import type { VoiceOrigin } from './protocol.js';
+import { Queue } from './turns.js';
 import type { Chunk, Frame, SpeechOptions } from './utterance.js';
 
 /** A pack before it is loaded: where it is, and its manifest where that is not a pack.json there. */
@@ -63,15 +64,17 @@ export abstract class PackBackend<Handle> {
   /** True after a trap: no call succeeds any more. */
   abstract readonly crashed: boolean;
   readonly #host: Host;
-  readonly #source: Source;
+  protected readonly source: Source;
   readonly #named = new Map<string, Promise<LoadedVoice>>();
   readonly #open = new Map<LoadedVoice, Handle>();
+  readonly #cloning = new Queue();
+  #endCloning: (() => void) | undefined;
   #given: Promise<LoadedVoice> | undefined;
   #closed = false;
 
   protected constructor(host: Host, source: Source, manifest: PackManifest) {
     this.#host = host;
-    this.#source = source;
+    this.source = source;
     this.manifest = manifest;
   }
 
@@ -84,6 +87,11 @@ export abstract class PackBackend<Handle> {
   ): Promise<Speaking>;
 
   protected abstract makeVoice(source: VoiceSource, name: string): Promise<{ handle: Handle; positions: number }>;
+  /**
+   * A voice file out of audio, by an instance of its own that has the encoder and is gone afterwards: a loaded model takes no
+   * more weights.
+   */
+  protected abstract cloneApart(source: VoiceSource, name: string, signal: AbortSignal): Promise<Uint8Array>;
   protected abstract releaseVoice(handle: Handle): void;
   protected abstract exportHandle(handle: Handle, name: string): Promise<Uint8Array<ArrayBuffer>>;
   /** Frees what the subclass holds, once. */
@@ -119,8 +127,8 @@ export abstract class PackBackend<Handle> {
         `No voice "${name}" in the pack ${this.manifest.name} (${names.length === 0 ? 'it has none' : `it has: ${names.join(', ')}`})`,
       );
     }
-    return retrying(this.#source, async () => {
-      const file = await openPackFile(this.#host, this.#source, entry, VOICE_LIMIT);
+    return retrying(this.source, async () => {
+      const file = await openPackFile(this.#host, this.source, entry, VOICE_LIMIT);
       const { size, slices, phase = 'load' } = file;
       try {
         meter?.expect(entry.path, size);
@@ -140,36 +148,59 @@ export abstract class PackBackend<Handle> {
   }
 
   /** A voice file (safetensors). */
-  voiceFromFile(bytes: Uint8Array, name: string): Promise<LoadedVoice> {
-    return this.#addVoice(inMemory({ kind: 'file' }, bytes), name, false);
+  voiceFromFile(bytes: Uint8Array, name: string, signal?: AbortSignal): Promise<LoadedVoice> {
+    return this.#addVoice(inMemory({ kind: 'file' }, bytes), name, false, signal);
   }
 
   /** A voice out of a WAV file. */
-  voiceFromWav(bytes: Uint8Array, name: string, maxSeconds: number): Promise<LoadedVoice> {
-    return this.#cloneVoice(inMemory({ kind: 'wav', maxSeconds }, bytes), name);
+  voiceFromWav(bytes: Uint8Array, name: string, maxSeconds: number, signal?: AbortSignal): Promise<LoadedVoice> {
+    return this.#cloneVoice(inMemory({ kind: 'wav', maxSeconds }, bytes), name, signal);
   }
 
   /** A voice out of mono samples. */
-  voiceFromPcm(samples: Float32Array, sampleRate: number, name: string): Promise<LoadedVoice> {
+  voiceFromPcm(samples: Float32Array, sampleRate: number, name: string, signal?: AbortSignal): Promise<LoadedVoice> {
     const bytes = new Uint8Array(samples.buffer, samples.byteOffset, samples.byteLength);
-    return this.#cloneVoice(inMemory({ kind: 'pcm', sampleRate }, bytes), name);
+    return this.#cloneVoice(inMemory({ kind: 'pcm', sampleRate }, bytes), name, signal);
   }
 
   /** The pack's own word on cloning goes before the engine's: it can say why. */
-  async #cloneVoice(source: VoiceSource, name: string): Promise<LoadedVoice> {
+  async #cloneVoice(source: VoiceSource, name: string, signal: AbortSignal | undefined): Promise<LoadedVoice> {
     const cloning = this.manifest.cloning;
     if (cloning?.available === false) {
       const reason = cloning.reason === undefined ? '' : `: ${cloning.reason}`;
       throw new PocketTTSError('cloning', `The pack ${this.manifest.name} cannot make voices from audio${reason}`);
     }
-    return this.#addVoice(source, name, false);
+    if (encoderFiles(this.manifest).length === 0) return this.#addVoice(source, name, false, signal);
+    // One at a time: each holds the language model once more while it works.
+    const leave = await this.#cloning.enter(signal);
+    const stop = new AbortController();
+    const end = (): void => {
+      stop.abort(signal?.reason);
+    };
+    signal?.addEventListener('abort', end, { once: true });
+    this.#endCloning = end;
+    try {
+      throwIfAborted(signal);
+      if (this.#closed) throw this.disposed;
+      const file = await retrying(this.source, () => this.cloneApart(source, name, stop.signal));
+      throwIfAborted(signal);
+      return await this.#addVoice(inMemory({ kind: 'file' }, file), name, false, signal);
+    } catch (error) {
+      throw this.#closed ? this.disposed : error;
+    } finally {
+      signal?.removeEventListener('abort', end);
+      this.#endCloning = undefined;
+      leave();
+    }
   }
 
-  async #addVoice(source: VoiceSource, name: string, shared: boolean): Promise<LoadedVoice> {
+  /** The signal is not waited for here: its owner was told, and nobody will dispose of what came too late. */
+  async #addVoice(source: VoiceSource, name: string, shared: boolean, signal?: AbortSignal): Promise<LoadedVoice> {
     if (this.#closed) throw this.disposed;
     const { handle, positions } = await this.makeVoice(source, name);
-    if (this.closed) {
+    if (this.closed || signal?.aborted) {
       this.releaseVoice(handle);
+      throwIfAborted(signal);
       throw this.disposed;
     }
     const voice = { backend: this as Backend, name, positions, shared };
@@ -205,6 +236,7 @@ export abstract class PackBackend<Handle> {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
+    this.#endCloning?.();
     for (const handle of this.#open.values()) this.releaseVoice(handle);
     this.#open.clear();
     this.#named.clear();

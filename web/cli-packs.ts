@@ -5,7 +5,7 @@ import { cacheInfo, clearCache, isOfPack, packState } from './cache-info.js';
 import { Cache } from './cache.js';
 import { PocketTTSError } from './errors.js';
 import { nodeHost } from './host-node.js';
-import { MANIFEST, modelFiles, openChecked, readManifest, retrying } from './pack.js';
+import { encoderFiles, MANIFEST, modelFiles, openChecked, readManifest, retrying } from './pack.js';
 import type { PackFile } from './pack.js';
 import { locatePack, PACK_NAMES } from './packs.js';
 import type { PackOptions } from './packs.js';
@@ -159,7 +159,7 @@ async function pull(name: string, voice: string | undefined, options: PackOption
   if (chosen.length === 0 && voice !== undefined) {
     throw new PocketTTSError('not-found', `No voice "${voice}" in the pack ${manifest.name} (it has: ${voices.map((file) => file.name).join(', ')})`);
   }
-  const files = [...modelFiles(manifest), ...chosen];
+  const files = [...modelFiles(manifest), ...encoderFiles(manifest), ...chosen];
   let second = 0;
   const meter = new Meter(({ loaded, total, bytesPerSecond }) => {
     // A line every few seconds, for logs as well as for people.

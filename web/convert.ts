@@ -168,7 +168,7 @@ async function load(
   const duties = { speaks: true, decodes: true, clones: clones && manifest.cloning?.available !== false };
   const builder = new ModelBuilder(engine, duties);
   try {
-    await feedModel(nodeHost, Promise.resolve(builder), source, manifest, { precision, signal });
+    await feedModel(nodeHost, Promise.resolve(builder), source, manifest, { precision, signal, encoder: duties.clones });
     return builder.finish(source.where);
   } finally {
     builder.close();

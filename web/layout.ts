@@ -37,6 +37,9 @@ export interface Layout {
 /** Whole models, and the whole of what an instance can do. */
 export const EVERYTHING: Duties = { speaks: true, decodes: true, clones: true };
 
+/** Makes voices out of audio, for others to speak with. */
+export const CLONER: Duties = { speaks: true, decodes: false, clones: true };
+
 const HALVES: readonly Duties[] = [
   { speaks: true, decodes: false, clones: true },
   { speaks: false, decodes: true, clones: false },

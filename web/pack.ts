@@ -317,20 +317,29 @@ export interface LoadModelOptions {
   readonly precision?: Precision | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly meter?: Meter | undefined;
+  /** Reads the encoder too, where it is a file of its own. Speaking does not need it. */
+  readonly encoder?: boolean | undefined;
 }
 
+const isEncoder = ({ role }: PackFile): boolean => role === 'weights-encoder';
+
 /**
- * The files of a model in the order of reading. The tokenizer is small and goes first: a text model that does not fit is
- * known before the long read. Beside a bundle an encoder comes last; the engine would take it for a whole Mimi. Nobody asks
- * one that is not to be used.
+ * The files that speak, in the order of reading. The tokenizer is small and goes first: a text model that does not fit is
+ * known before the long read.
  */
-export function modelFiles({ files, cloning }: PackManifest): readonly PackFile[] {
-  const isEncoder = ({ role }: PackFile): boolean => role === 'weights-encoder';
+export function modelFiles({ files }: PackManifest): readonly PackFile[] {
   return [
     ...files.filter(({ role }) => role === 'tokenizer'),
     ...files.filter((file) => file.role.startsWith('weights') && !isEncoder(file)),
-    ...(cloning?.available === false ? [] : files.filter(isEncoder)),
   ];
+}
+
+/**
+ * What makes voices out of audio, where it is not in the file of the other weights. It is read behind them: the engine would
+ * take it for a whole Mimi. Nobody asks one that is not to be used.
+ */
+export function encoderFiles({ files, cloning }: PackManifest): readonly PackFile[] {
+  return cloning?.available === false ? [] : files.filter(isEncoder);
 }
 
 /** The voice that a pack names, or its only one. */
@@ -351,8 +360,9 @@ export async function feedModel(
   options: LoadModelOptions,
 ): Promise<void> {
   const { signal, meter } = options;
-  const [tokenizer, first, ...rest] = modelFiles(manifest);
-  for (const { path, bytes } of modelFiles(manifest)) meter?.expect(path, bytes);
+  const files = [...modelFiles(manifest), ...(options.encoder === true ? encoderFiles(manifest) : [])];
+  const [tokenizer, first, ...rest] = files;
+  for (const { path, bytes } of files) meter?.expect(path, bytes);
   const config = configBytes(manifest, source);
   const opening = [tokenizer, first].map((entry) => entry && openChecked(host, source, entry, signal));
   const [openTokenizer, openFirst] = opening;

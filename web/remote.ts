@@ -5,8 +5,9 @@ import type { BackendState, LoadedVoice, PackLocation, Speaking, VoiceSource } f
 import type { ModelSink } from './builder.js';
 import { describe, PocketTTSError, throwIfAborted } from './errors.js';
 import type { Host, Link } from './host.js';
+import { CLONER } from './layout.js';
 import type { Layout } from './layout.js';
-import { feedModel } from './pack.js';
+import { feedModel, PRECISIONS } from './pack.js';
 import type { LoadModelOptions, PackFileRole, PackManifest, Precision } from './pack.js';
 import type { DoorModelInfo, DoorOptions } from './pocket_tts.mjs';
 import { fromWire } from './protocol.js';
@@ -213,6 +214,23 @@ class RemoteSink implements ModelSink {
   }
 }
 
+/** Makes a voice in some workers, under a number; its positions. */
+async function feedVoice(
+  remotes: readonly Remote[],
+  voice: number,
+  { from, size, slices }: VoiceSource,
+  name: string,
+): Promise<number> {
+  const feeds = remotes.map(
+    (remote) =>
+      new Feed((buffer, length) => remote.call('voiceBytes', { voice, total: size, buffer, length }, [buffer.buffer])),
+  );
+  for await (const slice of slices) await Promise.all(feeds.map((feed) => feed.write(slice)));
+  await Promise.all(feeds.map((feed) => feed.flush()));
+  const [positions = 0] = await Promise.all(remotes.map((remote) => remote.call('voice', { voice, from, name })));
+  return positions;
+}
+
 /** Workers that could not be started at all: another layout may do. */
 export class StartError extends PocketTTSError {}
 
@@ -352,31 +370,50 @@ export class RemoteBackend extends PackBackend<number> {
     const voice = ++numbers;
     const [first, ...others] = this.#speakers;
     if (first === undefined) throw this.disposed;
-    const load = async (remotes: readonly Remote[], { from, size, slices }: VoiceSource): Promise<number> => {
-      const feeds = remotes.map(
-        (remote) =>
-          new Feed((buffer, length) =>
-            remote.call('voiceBytes', { voice, total: size, buffer, length }, [buffer.buffer]),
-          ),
-      );
-      for await (const slice of slices) await Promise.all(feeds.map((feed) => feed.write(slice)));
-      await Promise.all(feeds.map((feed) => feed.flush()));
-      const [positions = 0] = await Promise.all(remotes.map((remote) => remote.call('voice', { voice, from, name })));
-      return positions;
-    };
     try {
-      if (source.from.kind === 'file') return { handle: voice, positions: await load(this.#speakers, source) };
+      if (source.from.kind === 'file') {
+        return { handle: voice, positions: await feedVoice(this.#speakers, voice, source, name) };
+      }
       // The others get what the first one made: audio is listened to once.
-      const positions = await load([first], source);
+      const positions = await feedVoice([first], voice, source, name);
       if (others.length > 0) {
         const made = await first.call('exportVoice', { voice, name });
-        await load(others, { from: { kind: 'file' }, size: made.length, slices: [made] });
+        await feedVoice(others, voice, { from: { kind: 'file' }, size: made.length, slices: [made] }, name);
       }
       return { handle: voice, positions };
     } catch (error) {
       this.releaseVoice(voice);
       throw error;
     }
+  }
+
+  protected async cloneApart(source: VoiceSource, name: string, signal: AbortSignal): Promise<Uint8Array> {
+    const remote = new Remote(
+      this.#host,
+      CLONER,
+      () => undefined,
+      (error) => void remote.end(error),
+    );
+    try {
+      return await abortable(this.#cloneBy(remote, source, name, signal), signal);
+    } finally {
+      // Whatever it is doing: an abort need not wait for it.
+      await remote.end(this.disposed);
+    }
+  }
+
+  async #cloneBy(remote: Remote, source: VoiceSource, name: string, signal: AbortSignal): Promise<Uint8Array> {
+    const sink = new RemoteSink([remote]);
+    const starting = this.#host.wasm().then(async (module) => {
+      await remote.call('start', { module, duties: CLONER, pipe: undefined });
+      return sink;
+    });
+    const options = { precision: PRECISIONS[this.info.precision], signal, encoder: true };
+    await feedModel(this.#host, starting, this.source, this.manifest, options);
+    await sink.finish(this.source.where);
+    const voice = ++numbers;
+    await feedVoice([remote], voice, source, name);
+    return remote.call('exportVoice', { voice, name });
   }
 
   protected releaseVoice(voice: number): void {

@@ -6,9 +6,9 @@ import { createEngine } from './engine.js';
 import type { DoorModel, DoorModelInfo, DoorOptions, DoorVoice, Engine } from './engine.js';
 import { throwIfAborted } from './errors.js';
 import type { Host } from './host.js';
-import { EVERYTHING } from './layout.js';
+import { CLONER, EVERYTHING } from './layout.js';
 import type { Layout } from './layout.js';
-import { feedModel } from './pack.js';
+import { feedModel, PRECISIONS } from './pack.js';
 import type { LoadModelOptions, PackManifest } from './pack.js';
 import { Queue } from './turns.js';
 import { openUtterance } from './utterance.js';
@@ -121,6 +121,30 @@ export class Runtime extends PackBackend<DoorVoice> {
       return makeVoice(this.engine, this.model, bytes, source.from, name);
     } finally {
       bytes.release();
+    }
+  }
+
+  protected async cloneApart(source: VoiceSource, name: string, signal: AbortSignal): Promise<Uint8Array> {
+    const engine = await createEngine(await this.#host.wasm());
+    const builder = new ModelBuilder(engine, CLONER);
+    let model: DoorModel | undefined;
+    let handle: DoorVoice | undefined;
+    try {
+      const options = { precision: PRECISIONS[this.info.precision], signal, encoder: true };
+      await feedModel(this.#host, Promise.resolve(builder), this.source, this.manifest, options);
+      throwIfAborted(signal);
+      model = builder.finish(this.source.where);
+      const bytes = new VoiceBytes(engine, source.size);
+      try {
+        for await (const slice of source.slices) bytes.add(slice);
+        ({ handle } = makeVoice(engine, model, bytes, source.from, name));
+      } finally {
+        bytes.release();
+      }
+      return exportVoice(engine, handle, name);
+    } finally {
+      builder.close();
+      for (const object of [handle, model]) engine.release(object);
     }
   }
 

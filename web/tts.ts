@@ -27,7 +27,7 @@ import { once } from './host.js';
 import type { Host, PackageUrls } from './host.js';
 import type { LayoutOptions } from './layout.js';
 import { loadBackend } from './loading.js';
-import { AUDIO_LIMIT, defaultVoiceName, PRECISIONS, VOICE_LIMIT } from './pack.js';
+import { AUDIO_LIMIT, defaultVoiceName, encoderFiles, PRECISIONS, VOICE_LIMIT } from './pack.js';
 import type { Precision } from './pack.js';
 import type { PackOptions } from './packs.js';
 import { PACK_CHECKS } from './packs.js';
@@ -337,7 +337,7 @@ export abstract class PocketTTSBase {
       precision: PRECISIONS[info.precision] ?? 'f32',
       sampleRate: info.sampleRate,
       samplesPerFrame: info.samplesPerFrame,
-      canClone: info.canClone !== 0 && cloning?.available !== false,
+      canClone: (info.canClone !== 0 && cloning?.available !== false) || encoderFiles(manifest).length > 0,
       weightBytes: info.weightBytes,
       allocatedBytes: state.allocatedBytes,
       memoryBytes: state.memoryBytes,
@@ -537,12 +537,18 @@ export abstract class PocketTTSBase {
     const file = typeof voice === 'string' ? undefined : voiceFile('voice', voice);
     const backend = await this.#current(options.signal);
     if (file !== undefined) {
-      return new Voice(await abortable(backend.voiceFromFile(file, options.name ?? 'file'), options.signal));
+      return new Voice(await abortable(backend.voiceFromFile(file, options.name ?? 'file', options.signal), options.signal));
     }
     return new Voice(await abortable(backend.voiceNamed(voice as string), options.signal));
   }
 
-  /** Makes a voice out of speech: a WAV file of any sample format (at most 256 MiB), or samples. Takes a while. */
+  /**
+   * Makes a voice out of speech: a WAV file of any sample format (at most 256 MiB), or samples. Takes a while, in which one
+   * instance without a worker does nothing else. A pack that has its encoder as a file of its own fetches it here, not in
+   * load(), and holds its language model a second time until the voice is made.
+   *
+   * With workers an abort rejects at once; a worker that also speaks ends its work on the recording before it goes on.
+   */
   async cloneVoice(audio: Bytes | Recording, options: CloneVoiceOptions = {}): Promise<Voice> {
     checkOptions(options, CLONE_VOICE_CHECKS);
     const { name = 'clone', maxSeconds = 0, signal } = options;
@@ -550,12 +556,13 @@ export abstract class PocketTTSBase {
     if (file !== undefined) {
       const wav = limited('audio', 'audio', file, AUDIO_LIMIT);
       const backend = await this.#current(signal);
-      return new Voice(await abortable(backend.voiceFromWav(wav, name, maxSeconds), signal));
+      return new Voice(await abortable(backend.voiceFromWav(wav, name, maxSeconds, signal), signal));
     }
     const { samples, sampleRate } = asRecording(audio);
     const wanted = maxSeconds === 0 ? undefined : Math.trunc(Math.fround(maxSeconds) * sampleRate);
     const backend = await this.#current(signal);
-    return new Voice(await abortable(backend.voiceFromPcm(samples.subarray(0, wanted), sampleRate, name), signal));
+    const beginning = samples.subarray(0, wanted);
+    return new Voice(await abortable(backend.voiceFromPcm(beginning, sampleRate, name, signal), signal));
   }
 
   /** A voice as a file (safetensors) that the reference and this package load. Default: the default voice. */
