@@ -4,6 +4,7 @@
 import createDoor from './pocket_tts.mjs';
 import type { Door, DoorMemory } from './pocket_tts.mjs';
 import { codeOfStatus, describe, PocketTTSError } from './errors.js';
+import type { WasmModule } from './platform.js';
 
 export type {
   Door,
@@ -19,7 +20,7 @@ export type {
 } from './pocket_tts.mjs';
 
 /** A fresh instance of a compiled module. */
-export async function createEngine(wasm: WebAssembly.Module): Promise<Engine> {
+export async function createEngine(wasm: WasmModule): Promise<Engine> {
   const lines: string[] = [];
   const door = await new Promise<Door>((resolve, reject) => {
     createDoor({

@@ -4,6 +4,7 @@ import type { CacheOption, StoreMaker } from './cache.js';
 import { PocketTTSError, shown } from './errors.js';
 import type { ErrorCode } from './errors.js';
 import { Cut, IDLE_TIMEOUT, IdleWatch } from './idle.js';
+import type { Transfer, WasmModule } from './platform.js';
 import type { Command, FromWorker, StoreOrder } from './protocol.js';
 import type { Found } from './store.js';
 import type { Transport } from './transfer.js';
@@ -57,7 +58,7 @@ export interface Sha256 {
 
 /** A worker that was started. */
 export interface Link {
-  post(message: Command | StoreOrder, transfer: Transferable[]): void;
+  post(message: Command | StoreOrder, transfer: Transfer[]): void;
   /** Keeps the process alive, or lets it end. */
   ref(): void;
   unref(): void;
@@ -82,7 +83,7 @@ export interface Workers {
 
 export interface Host {
   /** The compiled engine; compiled once. */
-  wasm(): Promise<WebAssembly.Module>;
+  wasm(): Promise<WasmModule>;
   /** The starter voice that is part of the package. */
   starter(): Source;
   /** The folder or URL prefix of a pack. */

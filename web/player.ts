@@ -1,5 +1,6 @@
 // What a player is, to those who play.
 import type { Engine } from './engine.js';
+import type { AnyAudioContext, AnyAudioNode } from './platform.js';
 import type { GenerateOptions, SpeechStream } from './tts.js';
 
 export interface PlayOptions extends GenerateOptions {
@@ -14,9 +15,9 @@ export interface PlayOptions extends GenerateOptions {
    * OfflineAudioContext wait for `ready` before startRendering(): rendering then waits for the speech, and has no gaps. (Firefox
    * cannot hold a rendering: there `ready` waits for all that it will need.)
    */
-  readonly context?: BaseAudioContext | undefined;
+  readonly context?: AnyAudioContext | undefined;
   /** Where the sound goes. Default: the context's destination. */
-  readonly destination?: AudioNode | undefined;
+  readonly destination?: AnyAudioNode | undefined;
   /** Where `player-worklet.js` of this package is. Default: what load() was told, else beside the package's own module. */
   readonly workletUrl?: string | URL | undefined;
 }

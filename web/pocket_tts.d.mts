@@ -1,4 +1,5 @@
 // The module that Emscripten makes of wasm/embind.cpp, typed by hand. Conventions: see there.
+import type { WasmImports, WasmInstance, WasmModule } from './platform.js';
 
 export interface DoorMemory {
   allocate(bytes: number): boolean;
@@ -164,8 +165,8 @@ export interface Door {
 
 export interface DoorSettings {
   instantiateWasm?: (
-    imports: WebAssembly.Imports,
-    receive: (instance: WebAssembly.Instance, module: WebAssembly.Module) => void,
+    imports: WasmImports,
+    receive: (instance: WasmInstance, module: WasmModule) => void,
   ) => object;
   print?: (line: string) => void;
   printErr?: (line: string) => void;

@@ -10,6 +10,7 @@ import { PocketTTSError } from './errors.js';
 import type { ErrorCode } from './errors.js';
 import type { DoorModelInfo, DoorOptions } from './pocket_tts.mjs';
 import type { PackFileRole, Precision } from './pack.js';
+import type { Port, WasmModule } from './platform.js';
 
 /** What an instance does. One that makes voices out of audio also speaks. */
 export interface Duties {
@@ -38,7 +39,7 @@ export interface RawChunk {
 export interface Calls {
   /** First of all. `pipe`: the end of the channel to the other half of the model. */
   start: {
-    args: { readonly module: WebAssembly.Module; readonly duties: Duties; readonly pipe: MessagePort | undefined };
+    args: { readonly module: WasmModule; readonly duties: Duties; readonly pipe: Port | undefined };
     value: string;
   };
   openPack: {
@@ -104,7 +105,7 @@ export type Order = {
 /** In browsers: a worker that keeps a download instead of speaking (store-worker.ts). */
 export interface StoreOrder {
   readonly kind: 'store';
-  readonly port: MessagePort;
+  readonly port: Port;
 }
 export type Command = Call | Order;
 

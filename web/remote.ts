@@ -9,6 +9,7 @@ import { CLONER } from './layout.js';
 import type { Layout } from './layout.js';
 import { feedModel, PRECISIONS } from './pack.js';
 import type { LoadModelOptions, PackFileRole, PackManifest, Precision } from './pack.js';
+import type { Transfer } from './platform.js';
 import type { DoorModelInfo, DoorOptions } from './pocket_tts.mjs';
 import { fromWire } from './protocol.js';
 import type {
@@ -89,7 +90,7 @@ class Remote {
   async call<N extends CallName>(
     op: N,
     args: Calls[N]['args'],
-    transfer: Transferable[] = [],
+    transfer: Transfer[] = [],
   ): Promise<Calls[N]['value']> {
     if (this.#failure !== undefined) throw this.#failure;
     const id = ++numbers;

@@ -10,6 +10,7 @@ import { CLONER, EVERYTHING } from './layout.js';
 import type { Layout } from './layout.js';
 import { feedModel, PRECISIONS } from './pack.js';
 import type { LoadModelOptions, PackManifest } from './pack.js';
+import type { WasmModule } from './platform.js';
 import { Queue } from './turns.js';
 import { openUtterance } from './utterance.js';
 import type { SpeechOptions } from './utterance.js';
@@ -17,7 +18,7 @@ import { exportVoice, makeVoice, VoiceBytes } from './voices.js';
 
 export async function loadRuntime(
   host: Host,
-  wasm: Promise<WebAssembly.Module>,
+  wasm: Promise<WasmModule>,
   { source }: PackLocation,
   manifest: PackManifest,
   layout: Layout,

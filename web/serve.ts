@@ -7,6 +7,7 @@ import { ModelBuilder } from './builder.js';
 import { createEngine } from './engine.js';
 import type { DoorCodec, DoorMemory, DoorModel, DoorSession, DoorVoice, Engine } from './engine.js';
 import { PocketTTSError } from './errors.js';
+import type { Port, Transfer } from './platform.js';
 import { toWire } from './protocol.js';
 import type {
   Call,
@@ -33,7 +34,7 @@ const LOOK_MS = 5;
 
 /** What connects an instance with its caller. */
 export interface Connection {
-  post(message: FromWorker, transfer: Transferable[]): void;
+  post(message: FromWorker, transfer: Transfer[]): void;
   /** Lets the messages in that have come. */
   pause(): Promise<void>;
 }
@@ -273,7 +274,7 @@ export class Server {
   #engine: Engine | undefined;
   #model: DoorModel | undefined;
   #builder: ModelBuilder | undefined;
-  #pipe: MessagePort | undefined;
+  #pipe: Port | undefined;
   #working = false;
   #duties: Duties = { speaks: false, decodes: false, clones: false };
 

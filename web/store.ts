@@ -5,6 +5,7 @@
 //
 // A store knows nothing of hashes: who reads a file compares it with its meta (transfer.ts).
 import { throwIfAborted } from './errors.js';
+import type { AnyLockManager } from './platform.js';
 import { abortable, Queue } from './turns.js';
 
 export type StoreKind = 'opfs' | 'cache-api' | 'folder' | 'memory';
@@ -127,7 +128,7 @@ export function localLocks(): Store['lock'] {
 }
 
 /** Locks among all pages and workers of an origin. */
-export function webLocks(locks: LockManager): Store['lock'] {
+export function webLocks(locks: AnyLockManager): Store['lock'] {
   return (key, signal) => {
     throwIfAborted(signal);
     const granted = new Promise<() => void>((resolve, reject) => {

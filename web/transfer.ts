@@ -20,7 +20,7 @@ export interface Remote {
   /** Where it can be had, tried in this order. */
   readonly urls: readonly URL[];
   /** How the browser's own HTTP cache is used. Default: as it likes. */
-  readonly mode?: RequestCache;
+  readonly mode?: 'no-cache' | 'no-store';
   headers?(url: URL): Readonly<Record<string, string>>;
   /** For an error status, what else is to be said. */
   hint?(status: number): string | undefined;

@@ -1,10 +1,11 @@
 // A worker of the package in browsers: started by host-browser.ts, answers to it alone.
 import { Server } from './serve.js';
+import type { Transfer } from './platform.js';
 import type { Command, StoreOrder } from './protocol.js';
 import { serveStore } from './store-worker.js';
 
 interface Scope {
-  postMessage(message: unknown, transfer: Transferable[]): void;
+  postMessage(message: unknown, transfer: Transfer[]): void;
   onmessage: ((event: MessageEvent) => void) | null;
 }
 const scope = globalThis as unknown as Scope;
