@@ -54,7 +54,7 @@ export interface PlayerEvents {
 /** A text that is being played. Seconds are of the speech at rate 1. */
 export interface Player {
   readonly state: PlayerState;
-  /** Seconds that were heard, by the clock of the audio thread. */
+  /** Seconds that were heard, by the clock of the audio thread; in Firefox those that were handed to the device. */
   readonly currentTime: number;
   /** Seconds made so far. */
   readonly madeTime: number;

@@ -8,8 +8,8 @@ export async function start() {
   self.tts = await PocketTTS.load();
 }
 
-/** A call that is aborted in the middle, `count` times: the codes it ended with. */
-export async function abort(kind, count) {
+/** A call that is aborted in the middle, `count` times: the codes it ended with. `from`: for a download, options of load(). */
+export async function abort(kind, count, from) {
   const codes = new Set();
   for (let i = 0; i < count; i++) {
     const stop = new AbortController();
@@ -34,6 +34,21 @@ export async function abort(kind, count) {
         stop.abort();
         await player.finished;
       },
+      async download() {
+        // In the middle of the model, whose server stops there.
+        const { fetch } = self;
+        self.fetch = async (url, ...rest) => {
+          const response = await fetch(url, ...rest);
+          if (String(url).endsWith('/model.safetensors')) setTimeout(() => stop.abort(), i % 10);
+          return response;
+        };
+        try {
+          const tts = await PocketTTS.load({ ...from, ...options });
+          await tts.dispose();
+        } finally {
+          self.fetch = fetch;
+        }
+      },
       async stop() {
         const player = self.tts.play(TEXT, options);
         if (i % 2 === 0) await player.ready;
@@ -50,6 +65,14 @@ export async function abort(kind, count) {
   // What was stopped leaves the graph a little later.
   await new Promise((resolve) => setTimeout(resolve, 200));
   return { codes: [...codes], allocated: self.tts.info.allocatedBytes };
+}
+
+/** A download that nobody stops. */
+export async function whole(from) {
+  const tts = await PocketTTS.load(from);
+  const { samples } = await tts.generate('Yes.');
+  await tts.dispose();
+  return samples.length > 0 ? 'spoken' : 'nothing';
 }
 
 /** A long text through a context that renders as fast as speech is made. */
@@ -92,9 +115,11 @@ export async function fast(seconds) {
   const player = self.tts.play(TEXT.repeat(Math.ceil((3 * seconds) / 5)), { context, rate: 3 });
   let underruns = 0;
   player.on('underrun', () => underruns++);
+  const held = [];
+  player.on('time', ({ currentTime }) => (held[Math.floor((8 * currentTime) / (3 * seconds))] ??= self.tts.info.allocatedBytes));
   const factor = await until(player, 'time', ({ currentTime }) => currentTime > 3 * seconds - 3).then(() => player.realTimeFactor);
-  const { startDelay } = player;
+  const { startDelay, currentTime: heard } = player;
   player.stop();
   await context.close();
-  return { underruns, factor, startDelay };
+  return { underruns, factor, startDelay, heard, held };
 }

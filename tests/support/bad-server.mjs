@@ -129,6 +129,8 @@ export async function badServer(files, { headers = {}, etag = true, fallback } =
           ...tag,
           ...headers,
         });
+        // Also where nothing follows.
+        response.flushHeaders();
         await write(body.subarray(begin, until), { slow });
         if (stall) return;
         while (arrived !== undefined && !response.destroyed && !(await arrived())) await setTimeout(5);
