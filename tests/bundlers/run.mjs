@@ -164,10 +164,11 @@ async function site(folder, options) {
   }
 }
 
-async function ownServer(folder, script, ...args) {
+async function ownServer(folder, [script, ...args], more = async () => undefined) {
   const server = await start(folder, script, ...args);
   try {
     await inChromium((context) => speak(context, server.url));
+    await more(server.url);
   } finally {
     await server.close();
   }
@@ -177,12 +178,24 @@ async function ownServer(folder, script, ...args) {
 const EXAMPLES = {
   async vite(folder) {
     await site(join(folder, 'dist'));
-    await ownServer(folder, 'node_modules/vite/bin/vite.js', '--host', '127.0.0.1', '--strictPort');
+    await ownServer(folder, ['node_modules/vite/bin/vite.js', '--host', '127.0.0.1', '--strictPort']);
   },
   webpack: site,
   rollup: site,
   esbuild: site,
-  next: (folder) => ownServer(folder, 'node_modules/next/dist/bin/next', 'start', '--hostname', '127.0.0.1'),
+  async next(folder) {
+    const speaking = () =>
+      ownServer(folder, ['node_modules/next/dist/bin/next', 'start', '--hostname', '127.0.0.1'], async (url) => {
+        // And on the server.
+        const answer = await fetch(`${url}/api/speak`, { method: 'POST', body: text });
+        assert.equal(answer.status, 200);
+        check(Buffer.from(await answer.arrayBuffer()));
+      });
+    // As Turbopack builds it, then as webpack does.
+    await speaking();
+    run(folder, 'npm', 'run', '--silent', 'build:webpack');
+    await speaking();
+  },
   async cdn(folder) {
     // Two sites: the page's, and one with the files of the package as npm has them.
     const cdn = await serve(join(folder, 'node_modules'), { packages: true, headers: { 'access-control-allow-origin': '*' } });
