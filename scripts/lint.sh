@@ -22,6 +22,8 @@ long=$(wc -l wasm/engine/*.cpp wasm/engine/*.h | awk '$1 > 600 && $2 != "total"'
 echo "tsc, eslint"
 npm run --silent check
 echo "gofmt, go vet, staticcheck"
-unformatted=$(cd wasi && gofmt -l .)
-[ -z "$unformatted" ] || { echo "gofmt: $unformatted" >&2; exit 1; }
-(cd wasi && "$go" vet ./... && "$go" run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...)
+for module in wasi tests/bench/go; do
+  unformatted=$(cd "$module" && gofmt -l .)
+  [ -z "$unformatted" ] || { echo "gofmt: $module: $unformatted" >&2; exit 1; }
+  (cd "$module" && "$go" vet ./... && "$go" run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...)
+done
