@@ -1,7 +1,9 @@
 // The command `packs convert`: its flags, and what it says.
 import { helpLines, oneOf, tokenize, UsageError } from './cli-options.js';
 import type { Flag } from './cli-options.js';
-import { isRemote, loadConfig } from './config-node.js';
+import { hubOptions } from './cli-packs.js';
+import { loadConfig } from './config-node.js';
+import { isRemote, remotePath } from './remote-file.js';
 import { convertPack } from './convert.js';
 import type { ConvertOptions } from './convert.js';
 import { nodeHost } from './host-node.js';
@@ -63,9 +65,10 @@ export async function convert(
   log: (level: 'INFO', message: string) => void,
   signal: AbortSignal,
 ): Promise<void> {
-  const isConfig = /\.ya?ml$/.test(source);
+  const isConfig = /\.ya?ml$/.test(remotePath(source));
   if (isRemote(target)) throw new Error(`${target}: expected a folder of this machine`);
-  const location = isConfig ? await loadConfig(source) : locatePack(nodeHost, source, {});
+  const hub = hubOptions(undefined);
+  const location = isConfig ? await loadConfig(source, { ...hub, signal }) : locatePack(nodeHost, source, hub);
   const { precision, files } = await convertPack(location, target, { ...options, signal });
   for (const { path, bytes, sha256 } of files) log('INFO', `${path}: ${bytes} bytes, sha256 ${sha256}`);
   log('INFO', `Pack (${precision}) written in ${target}`);

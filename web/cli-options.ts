@@ -26,7 +26,7 @@ const FLAGS: Flags = {
   voice: {
     kind: 'string',
     value: 'VOICE',
-    help: 'A voice of the pack by name, a voice file (.safetensors), or a recording (.wav)',
+    help: 'A voice of the pack by name, a voice file (.safetensors) or a recording (.wav): a path, https:// or hf://',
   },
   quiet: { kind: 'flag', help: 'Only errors on stderr (also -q)' },
   pack: {
@@ -41,7 +41,7 @@ const FLAGS: Flags = {
     help: 'Hub of the official models: a URL with {repository}, {revision}, {path}; several: space between them',
   },
   cache: { kind: 'string', value: 'auto|none', help: 'Whether downloads are kept. Default: auto, in the cache folder' },
-  config: { kind: 'string', value: 'PATH', help: 'A configuration file of the reference (.yaml) with local weights' },
+  config: { kind: 'string', value: 'PATH', help: 'A configuration file of the reference (.yaml): a path, https:// or hf://' },
   checkpoint: { kind: 'string', value: 'PATH', help: 'A training checkpoint (not supported)' },
   precision: { kind: 'string', value: 'f32|q8|q4', help: "Working precision. Default: the pack's own, else q8" },
   quantize: { kind: 'flag', help: 'Same as --precision q8' },

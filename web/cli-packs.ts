@@ -71,7 +71,7 @@ export function templates(value: string | undefined): readonly string[] | undefi
   return value?.split(/\s+/).filter((template) => template !== '');
 }
 
-/** What the environment says of the hub: HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE. */
+/** What the environment says of the hub: HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE. HF_HOME: hub-cache.ts. */
 export function hubOptions(hub: readonly string[] | undefined): PackOptions {
   const { HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE } = process.env;
   if (/^(1|on|yes|true)$/i.test(HF_HUB_OFFLINE ?? '')) return { hub: [] };
@@ -96,7 +96,7 @@ export function packsHelp(): string {
     'Options of all:',
     ...helpLines({ quiet: QUIET, help: HELP }),
     '',
-    'Environment: POCKET_TTS_CACHE, else XDG_CACHE_HOME (where downloads are kept), HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE.',
+    'Environment: POCKET_TTS_CACHE, else XDG_CACHE_HOME (where downloads are kept), HF_ENDPOINT, HF_TOKEN, HF_HOME, HF_HUB_OFFLINE.',
     '',
   ].join('\n');
 }
@@ -135,12 +135,14 @@ async function list(): Promise<string> {
   const urls = [...new Set(files.map(({ pack }) => pack))].filter((pack) => !PACK_NAMES.includes(pack));
   const lines = [];
   for (const name of [...PACK_NAMES, ...urls.sort()]) {
-    const bytes = files.filter(({ pack }) => pack === name).reduce((sum, file) => sum + file.bytes, 0);
-    const location = locatePack(nodeHost, name, {});
-    const state = bytes === 0 ? undefined : await packState(location).catch(() => undefined);
-    const complete = state?.every(({ found }) => found.file !== undefined) ?? false;
+    const own = files.filter(({ pack }) => pack === name);
+    const bytes = own.reduce((sum, file) => sum + file.bytes, 0);
+    // Voices and configurations at addresses of their own are what is there of them.
+    const isPack = PACK_NAMES.includes(name) || name.endsWith('/');
+    const state = isPack && bytes > 0 ? await packState(locatePack(nodeHost, name, {})).catch(() => undefined) : undefined;
+    const complete = isPack ? (state?.every(({ found }) => found.file !== undefined) ?? false) : own.every((file) => file.complete);
     const kept = name === 'starter' ? 'in the package' : bytes === 0 ? '' : `${complete ? 'cached' : 'in part'}, ${megabytes(bytes)}`;
-    lines.push(`${name.padEnd(28)}${kept}`.trimEnd());
+    lines.push(`${name.padEnd(27)} ${kept}`.trimEnd());
   }
   return `${lines.join('\n')}\n\nCache: ${where ?? 'none'}\n`;
 }

@@ -11,13 +11,14 @@ import type { Options } from './cli-options.js';
 import { convert, convertHelp, CONVERT_USAGE, parseConvert } from './cli-convert.js';
 import { hubOptions, isPacksCommand, packsHelp, PACKS_USAGE, parsePacks, runPacks, templates } from './cli-packs.js';
 import { isBrokenPipe, WavOutput } from './cli-output.js';
-import { isRemote } from './config-node.js';
 import { describe, PocketTTSError } from './errors.js';
-import { fileError, fileReason, plainFile } from './host-node.js';
-import { DEFAULT_TEXT, LANGUAGES } from './languages.js';
+import { fileError, fileReason, nodeHost, plainFile } from './host-node.js';
+import { CONFIG_VOICE, defaultText, LANGUAGES } from './languages.js';
 import { PocketTTS } from './node.js';
 import type { Info, Voice, Warning } from './node.js';
 import { AUDIO_LIMIT, VOICE_LIMIT } from './pack.js';
+import { fetchRemote, isRemote, remotePath } from './remote-file.js';
+import type { RemoteFileOptions } from './remote-file.js';
 
 declare const PACKAGE_VERSION: string;
 
@@ -57,9 +58,14 @@ async function readStdin(signal: AbortSignal): Promise<Uint8Array> {
   return bytes.subarray(0, 3).equals(BYTE_ORDER_MARK) ? bytes.subarray(3) : bytes;
 }
 
+/** The official model that was named, by either flag. */
+function officialName({ language, pack }: Options): string | undefined {
+  return language ?? LANGUAGES.find((name) => name === pack);
+}
+
 /** The text to speak; fails on one that is empty or blank. */
 async function readText(options: Options, signal: AbortSignal): Promise<string | Uint8Array> {
-  const text = options.text ?? DEFAULT_TEXT;
+  const text = options.text ?? defaultText(officialName(options));
   const content = text === '-' ? await readStdin(signal) : text.replace(/^\ufeff/, '');
   const shown = typeof content === 'string' ? content : new TextDecoder().decode(content);
   if (shown.trim() === '') throw new Failure('No input received from stdin.');
@@ -81,16 +87,8 @@ function checkOptions(options: Options): void {
     );
   }
   if (options.device !== 'cpu') throw new Failure(`--device ${options.device}: only cpu is supported.`);
-  if (config !== undefined && isRemote(config)) {
-    throw new Failure(
-      `--config ${config}: this version fetches no files; download the configuration and its files and name the local path.`,
-    );
-  }
   if (pack === '') throw new Failure('--pack: expected a folder, a URL or starter, found an empty text.');
   if (voice === '') throw new Failure('--voice: expected a name or a file, found an empty text.');
-  if (voice !== undefined && isRemote(voice)) {
-    throw new Failure(`--voice ${voice}: this version fetches no voices; download the file and name the local path.`);
-  }
   if (language !== undefined) {
     if (!(LANGUAGES as readonly string[]).includes(language)) {
       throw new Failure(`Unknown language '${language}'. Available languages: ${LANGUAGES.join(', ')}.`);
@@ -98,9 +96,16 @@ function checkOptions(options: Options): void {
   }
 }
 
-/** --voice: a voice file, a name, or a recording, in this order. */
-async function resolveVoice(tts: PocketTTS, voice: string): Promise<Voice> {
-  const voiceFile = voice.endsWith('.safetensors');
+/** --voice: a voice file, a name, or a recording, in this order; the files also at an address. */
+async function resolveVoice(tts: PocketTTS, voice: string, options: RemoteFileOptions): Promise<Voice> {
+  const { signal } = options;
+  const voiceFile = remotePath(voice).endsWith('.safetensors');
+  if (isRemote(voice)) {
+    const [limit, code] = voiceFile ? ([VOICE_LIMIT, 'voice'] as const) : ([AUDIO_LIMIT, 'audio'] as const);
+    const bytes = await fetchRemote(nodeHost, voice, '--voice', limit, code, options);
+    const name = basename(remotePath(voice));
+    return voiceFile ? tts.loadVoice(bytes, { name, signal }) : tts.cloneVoice(bytes, { name, signal });
+  }
   const read = async (): Promise<Uint8Array> => {
     const { size } = await plainFile(voice, 'voice', `--voice ${voice}`);
     const limit = voiceFile ? VOICE_LIMIT : AUDIO_LIMIT;
@@ -167,20 +172,24 @@ async function generate(options: Options, log: Log, signal: AbortSignal): Promis
 
   const started = performance.now();
   const pack = options.language ?? options.pack;
-  await using tts = await PocketTTS.load({
+  const downloads = {
     ...hubOptions(templates(options.hub)),
-    pack,
     cache: options.cache,
-    onWarning: ({ message }) => {
+    onWarning: ({ message }: { readonly message: string }) => {
       log('WARNING', message);
     },
+  };
+  await using tts = await PocketTTS.load({
+    ...downloads,
+    pack,
     config: options.config,
     precision: options.precision,
     instances: options.instances === '1' ? 1 : options.instances === '2' ? 2 : options.instances,
     parallel: options.parallel,
     signal,
   });
-  const voice = options.voice === undefined ? undefined : await resolveVoice(tts, options.voice);
+  const named = options.voice ?? (options.config === undefined ? undefined : CONFIG_VOICE);
+  const voice = named === undefined ? undefined : await resolveVoice(tts, named, { ...downloads, signal });
   const { precision, sampleRate } = tts.info;
   const took = ((performance.now() - started) / 1000).toFixed(2);
   log('INFO', `Pack ${tts.info.pack.name} (${precision}) loaded in ${took} s, ${layout(tts.info)}`);

@@ -1,6 +1,6 @@
-// The reference's configuration files (.yaml) with local weights, read as packs.
+// The reference's configuration files (.yaml), here or at an address, read as packs.
 //
-// Relative paths: the folder of the configuration first, then the working directory (where the reference alone
+// Relative paths: the folder of a local configuration first, then the working directory (where the reference alone
 // looks). Paths of the model hub (hf://) are fetched and kept; other remote ones are refused.
 import { stat } from 'node:fs/promises';
 import { dirname, isAbsolute, resolve } from 'node:path';
@@ -12,9 +12,10 @@ import { readAll } from './host.js';
 import type { Source } from './host.js';
 import type { PackFile, PackFileRole } from './pack.js';
 import type { PackLocation } from './backend.js';
-import { hubRemote, parseAddress, transportOf } from './packs.js';
+import { hubSource, parseAddress, transportOf } from './packs.js';
 import type { PackOptions } from './packs.js';
-import { remoteSource } from './remote-source.js';
+import { fetchRemote, isRemote, remotePath } from './remote-file.js';
+import type { RemoteFileOptions } from './remote-file.js';
 
 const CONFIG_LIMIT = 1 << 20;
 
@@ -24,11 +25,6 @@ type Fields = Readonly<Record<string, unknown>>;
 function mapping(fields: Fields, key: string): Fields {
   const value = fields[key];
   return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Fields) : {};
-}
-
-/** True for what would have to be fetched: http://, https://, hf://. */
-export function isRemote(path: string): boolean {
-  return /^[a-z][a-z0-9+.-]+:\/\//i.test(path);
 }
 
 /** YAML 1.1 as PyYAML, the reference's parser, reads it: a single y or n is text. */
@@ -56,19 +52,18 @@ async function locate(path: string, field: string, folder: string): Promise<{ pa
   throw new PocketTTSError('not-found', `${field}: no such file: ${[...new Set(places)].join(', ')}`);
 }
 
+async function readConfig(config: string, options: RemoteFileOptions): Promise<Uint8Array> {
+  if (isRemote(config)) return fetchRemote(nodeHost, config, 'config', CONFIG_LIMIT, 'config', options);
+  await plainFile(config, 'config');
+  return readAll(await openFile(config), config, CONFIG_LIMIT, 'config');
+}
+
 /** Reads a configuration and finds its files. */
-export async function loadConfig(config: string, options: PackOptions = {}): Promise<PackLocation> {
-  if (isRemote(config)) {
-    throw new PocketTTSError(
-      'unsupported',
-      `config: ${config}: this version fetches no files; download the configuration and its files and name the local path`,
-    );
-  }
-  if (!/\.ya?ml$/.test(config)) {
+export async function loadConfig(config: string, options: RemoteFileOptions = {}): Promise<PackLocation> {
+  if (!/\.ya?ml$/.test(remotePath(config))) {
     throw new PocketTTSError('config', 'ValueError: Config should be a path to a YAML file ending with .yaml');
   }
-  await plainFile(config, 'config');
-  const bytes = await readAll(await openFile(config), config, CONFIG_LIMIT, 'config');
+  const bytes = await readConfig(config, options);
   let text: string;
   try {
     text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
@@ -88,7 +83,7 @@ export async function loadConfig(config: string, options: PackOptions = {}): Pro
   const flow = mapping(all, 'flow_lm');
   const mimi = mapping(all, 'mimi');
   const table = mapping(flow, 'lookup_table');
-  const folder = dirname(resolve(config));
+  const folder = isRemote(config) ? resolve() : dirname(resolve(config));
   const files: PackFile[] = [];
   const add = async (role: PackFileRole, field: string, path: unknown): Promise<void> => {
     if (typeof path !== 'string') throw new PocketTTSError('config', `${config}: ${field}: expected a path`);
@@ -122,10 +117,6 @@ export async function loadConfig(config: string, options: PackOptions = {}): Pro
 /** Local files, and those of the model hub. */
 function mixedSource(folder: string, config: string, options: PackOptions): Source {
   const local = folderSource(folder);
-  const hub = remoteSource(folder, transportOf(nodeHost, options), (path) => {
-    const address = parseAddress(path);
-    if (address === undefined) throw new PocketTTSError('config', `${config}: ${path}: expected an address of the hub`);
-    return hubRemote(address, config, options);
-  });
+  const hub = hubSource(nodeHost, folder, transportOf(nodeHost, options), config, options, parseAddress);
   return { ...hub, kept: undefined, open: (path, ...rest) => (isRemote(path) ? hub : local).open(path, ...rest) };
 }

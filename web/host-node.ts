@@ -13,6 +13,7 @@ import type { ErrorCode } from './errors.js';
 import { sharedMemory } from './cache.js';
 import { fetchFile, once, packUrl, readAll } from './host.js';
 import type { Host, Link, LinkEvents, OpenFile, PackageUrls, Source } from './host.js';
+import { hubPath } from './hub-cache.js';
 import { prefixSource } from './remote-source.js';
 import { cacheFolder, folderStore } from './store-node.js';
 
@@ -168,6 +169,10 @@ export const nodeHost: Host = {
     throw new PocketTTSError('unsupported', `cache: there is no "${cache}" in Node`);
   },
   quota: () => Promise.resolve({}),
+  async hubFile(address, signal) {
+    const path = await hubPath(address);
+    return path === undefined ? undefined : openFile(path, signal);
+  },
   sha256() {
     const hash = createHash('sha256');
     return {

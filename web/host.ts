@@ -4,6 +4,7 @@ import type { CacheOption, StoreMaker } from './cache.js';
 import { PocketTTSError, shown } from './errors.js';
 import type { ErrorCode } from './errors.js';
 import { Cut, IDLE_TIMEOUT, IdleWatch } from './idle.js';
+import type { Address } from './packs.js';
 import type { Transfer, WasmModule } from './platform.js';
 import type { Command, FromWorker, StoreOrder } from './protocol.js';
 import type { Found } from './store.js';
@@ -48,7 +49,7 @@ export interface Source {
 
 /** A file of a source, for messages. */
 export function label(source: Pick<Source, 'where'>, path: string): string {
-  return /^([/\\]|[a-z]:)/i.test(path) ? path : `${source.where}: ${path}`;
+  return /^([/\\]|[a-z][a-z0-9+.-]*:)/i.test(path) ? path : `${source.where}: ${path}`;
 }
 
 export interface Sha256 {
@@ -93,6 +94,8 @@ export interface Host {
   /** In browsers: what they tell of their storage. */
   quota(): Promise<{ readonly quota?: number; readonly usage?: number; readonly persisted?: boolean }>;
   sha256(): Sha256;
+  /** In Node: a file of the model hub where the hub's own programs keep it on this machine. */
+  hubFile?(address: Address, signal?: AbortSignal): Promise<OpenFile | undefined>;
   /** Lets other work of the event loop run: timers, input, aborts. */
   pause(): Promise<void>;
   /** Whether threads may share memory here. */

@@ -30,5 +30,25 @@ export const LANGUAGES = [
   'spanish_24l',
 ] as const;
 
-export const DEFAULT_TEXT =
+const ENGLISH =
   "Hello world. I am Kyutai's Pocket TTS. I'm fast enough to run on small CPUs. I hope you'll like me.";
+
+const OTHERS: Readonly<Record<string, string>> = {
+  dutch: 'Goedendag. Deze stem ontstaat hier, op uw computer. Ze heeft geen netwerk nodig.',
+  french: "Bonjour. Cette voix est calculée ici, sur votre ordinateur. Elle n'a besoin d'aucun réseau.",
+  german: 'Guten Tag. Diese Stimme entsteht hier, auf diesem Rechner. Sie braucht dafür kein Netz.',
+  italian: 'Buongiorno. Questa voce nasce qui, sul suo computer. Non ha bisogno della rete.',
+  portuguese: 'Bom dia. Esta voz é criada aqui, no seu computador. Ela não precisa de rede.',
+  spanish: 'Buenos días. Esta voz se crea aquí, en su ordenador. No necesita ninguna red.',
+};
+
+/** What is spoken when no text is given, by the name of the model; English where it names no other language. */
+export function defaultText(model = ''): string {
+  return Object.entries(OTHERS).find(([language]) => model.includes(language))?.[1] ?? ENGLISH;
+}
+
+/**
+ * The recording that a configuration without voices speaks with when none is named, as in the reference: the voices of the
+ * official models are states of these models alone.
+ */
+export const CONFIG_VOICE = 'hf://kyutai/tts-voices/alba-mackenna/casual.wav';

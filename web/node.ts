@@ -35,7 +35,7 @@ export type {
 export type { Chunk, Frame, RandomStreams, SpeechOptions } from './utterance.js';
 
 export interface LoadOptions extends CommonLoadOptions {
-  /** A configuration file of the reference (.yaml) with local weights, instead of a pack. */
+  /** A configuration file of the reference (.yaml), instead of a pack: a path, a URL, or hf://OWNER/NAME/PATH@REVISION. */
   readonly config?: string | undefined;
 }
 

@@ -9,11 +9,11 @@ import type { PackLocation } from './backend.js';
 import { Cache } from './cache.js';
 import type { CacheOption, LoadWarning } from './cache.js';
 import { PocketTTSError, shown } from './errors.js';
-import type { Host, Sha256, Source } from './host.js';
+import type { Host, OpenFile, Sha256, Source } from './host.js';
 import { IDLE_TIMEOUT } from './idle.js';
 import type { PackFile } from './pack.js';
 import { encodePath, remoteSource } from './remote-source.js';
-import { StatusError } from './transfer.js';
+import { StatusError, unreachable } from './transfer.js';
 import type { Remote, Transport } from './transfer.js';
 
 /** Where packs come from and where they are kept: the same in load() and in the functions of the cache. */
@@ -22,7 +22,8 @@ export interface PackOptions {
   readonly cache?: CacheOption | undefined;
   /**
    * URL templates of the model hub with `{repository}`, `{revision}` and `{path}`, for packs by name: mirrors, tried in
-   * order. Default: the hub of the official packs. An empty list: only what is in the cache.
+   * order. Default: the hub of the official packs. An empty list: only what is in the cache. In Node, what the hub's own
+   * programs have fetched (HF_HOME) is read where they keep it, and not fetched again; isCached() does not look there.
    */
   readonly hub?: string | readonly string[] | undefined;
   /**
@@ -58,7 +59,7 @@ export const PACK_CHECKS: Checks<PackOptions> = {
 };
 
 /** A file of the hub. */
-interface Address {
+export interface Address {
   readonly repository: string;
   readonly revision: string;
   readonly path: string;
@@ -73,6 +74,9 @@ export function parseAddress(address: string): Address | undefined {
   if (names.some((name) => name === '' || name === '.' || name === '..')) return undefined;
   return repository === undefined || path === undefined ? undefined : { repository, revision, path };
 }
+
+/** Only a full revision says what a file is for ever. */
+export const isPinned = ({ revision }: Address): boolean => /^[0-9a-f]{40}$/.test(revision);
 
 const format = ({ repository, revision, path }: Address): string => `hf://${repository}/${path}@${revision}`;
 
@@ -95,13 +99,13 @@ function expand(template: string, { repository, revision, path }: Address): URL 
   return new URL(url);
 }
 
-/** How a file of the hub is fetched. Only a full revision says what it is for ever; others are not kept. */
+/** How a file of the hub is fetched. What has no full revision is not kept. */
 export function hubRemote(address: Address, pack: string, options: PackOptions): Remote {
   const urls = hubs(options).map((template) => expand(template, address));
   const { token } = options;
   const terms = repositories[address.repository]?.terms;
   return {
-    identity: /^[0-9a-f]{40}$/.test(address.revision) ? format(address) : undefined,
+    identity: isPinned(address) ? format(address) : undefined,
     pack,
     urls,
     headers: (url) => (token !== undefined && url.href === urls[0]?.href ? { authorization: `Bearer ${token}` } : {}),
@@ -111,6 +115,46 @@ export function hubRemote(address: Address, pack: string, options: PackOptions):
       return `the hub does not give ${address.repository} to ${token === undefined ? 'everybody' : 'this token'}: agree to its terms${where} and pass a token of that account`;
     },
   };
+}
+
+/**
+ * A source of files of the hub, by what `addressOf` makes of its paths. In Node, what the hub's own programs have fetched is
+ * read where they keep it: by its revision before the hub is asked, else where no hub answers.
+ */
+export function hubSource(
+  host: Host,
+  where: string,
+  transport: Transport,
+  pack: string,
+  options: PackOptions,
+  addressOf: (path: string) => Address | undefined,
+): Source {
+  const find = (path: string): Address => {
+    const address = addressOf(path);
+    if (address === undefined) throw new PocketTTSError('not-found', `${where}: ${path}: no such file in this pack`);
+    return address;
+  };
+  const remote = remoteSource(where, transport, (path) => hubRemote(find(path), pack, options));
+  const open: Source['open'] = async (path, signal, expected) => {
+    const address = find(path);
+    const here = async (): Promise<OpenFile | undefined> => {
+      const file = await host.hubFile?.(address, signal);
+      if (file === undefined || expected?.bytes === undefined || file.size === expected.bytes) return file;
+      await file.close();
+      return undefined;
+    };
+    const pinned = isPinned(address);
+    const first = pinned && (await remote.kept?.(path, expected))?.file === undefined ? await here() : undefined;
+    if (first !== undefined) return first;
+    try {
+      return await remote.open(path, signal, expected);
+    } catch (error) {
+      const kept = !pinned && unreachable(error) ? await here() : undefined;
+      if (kept === undefined) throw error;
+      return kept;
+    }
+  };
+  return { ...remote, open };
 }
 
 /** What downloads of these options go through. */
@@ -128,7 +172,7 @@ export function transportOf(host: Host, options: PackOptions): Transport {
 const WITHOUT_CLONING = `these weights are without voice cloning; those with it are gated: pass a token of an account that has agreed to their terms`;
 
 /** An official pack. */
-function official(pack: (typeof packs)[number], transport: Transport, options: PackOptions): PackLocation {
+function official(host: Host, pack: (typeof packs)[number], transport: Transport, options: PackOptions): PackLocation {
   const { name, config, default_voice } = pack;
   const addresses = new Map<string, Address>();
   const entry = (address: Address, rest: Omit<PackFile, 'path'>): PackFile => {
@@ -150,15 +194,8 @@ function official(pack: (typeof packs)[number], transport: Transport, options: P
       entry({ ...voice_files, path }, { role: 'voice', name: voice, ...(license === undefined ? {} : { license }) }),
     );
   }
-  const find = (path: string): Remote => {
-    const address = addresses.get(path);
-    if (address === undefined) throw new PocketTTSError('not-found', `${name}: ${path}: no such file in this pack`);
-    return hubRemote(address, name, options);
-  };
-  const source = remoteSource(name, transport, find);
-  const weights = remoteSource(name, transport, (path) =>
-    gated === undefined ? find(path) : hubRemote(gated, name, options),
-  );
+  const source = hubSource(host, name, transport, name, options, (path) => addresses.get(path));
+  const weights = hubSource(host, name, transport, name, options, (path) => gated ?? addresses.get(path));
   const open: Source['open'] = async (path, signal, expected) => {
     if (gated?.path !== path) return source.open(path, signal, expected);
     try {
@@ -198,5 +235,5 @@ export function locatePack(host: Host, pack: string | URL | undefined, options: 
   if (pack === undefined || pack === 'starter') return { source: host.starter() };
   const known = packs.find(({ name }) => name === pack);
   const transport = transportOf(host, options);
-  return known === undefined ? { source: host.source(pack, transport) } : official(known, transport, options);
+  return known === undefined ? { source: host.source(pack, transport) } : official(host, known, transport, options);
 }

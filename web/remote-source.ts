@@ -1,9 +1,8 @@
 // Sources whose files come over HTTP, through the cache: packs at a URL prefix, and files of the model hub by revision.
-import { PocketTTSError } from './errors.js';
 import { label, memoryFile, readAll } from './host.js';
 import type { Source } from './host.js';
 import { MANIFEST, MANIFEST_LIMIT } from './pack.js';
-import { StatusError, Transfer } from './transfer.js';
+import { Transfer, unreachable } from './transfer.js';
 import type { Remote, Transport } from './transfer.js';
 
 /** A source of what `find` makes of its paths. */
@@ -62,9 +61,7 @@ export function prefixSource(prefix: URL, transport: Transport): Source {
     try {
       bytes = await readAll(await files.open(path, signal), label(files, path), MANIFEST_LIMIT);
     } catch (error) {
-      // A server that answers is right, whatever it says.
-      const unreachable = error instanceof PocketTTSError && error.code === 'network' && !(error instanceof StatusError);
-      const kept = unreachable ? await cache.recall(identity) : undefined;
+      const kept = unreachable(error) ? await cache.recall(identity) : undefined;
       if (kept === undefined) throw error;
       return memoryFile(kept);
     }

@@ -198,8 +198,9 @@ async function connectAny(
   }
   const [first] = failures;
   if (first === undefined) {
-    const missing = `${remote.identity ?? 'a file'} is not in the cache, and no hub may be asked for it`;
-    throw new PocketTTSError('network', `${missing}; load the pack ${remote.pack} once with a network`);
+    const missing = `${remote.identity ?? remote.pack} is not in the cache, and no hub may be asked for it`;
+    const what = (remote.identity ?? remote.pack).startsWith(remote.pack) ? 'it' : `the pack ${remote.pack}`;
+    throw new PocketTTSError('network', `${missing}; load ${what} once with a network`);
   }
   if (failures.length === 1) throw first;
   const code = failures.every((failure) => failure.code === first.code) ? first.code : 'network';
@@ -585,6 +586,11 @@ export class Transfer {
       this.#unlock = undefined;
     }
   }
+}
+
+/** Whether nobody answered. A server that answers is right, whatever it says. */
+export function unreachable(error: unknown): boolean {
+  return error instanceof PocketTTSError && error.code === 'network' && !(error instanceof StatusError);
 }
 
 /** Whether a request may succeed a little later. */

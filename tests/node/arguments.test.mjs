@@ -125,8 +125,8 @@ test('options of load', async () => {
     [{ config: 5 }, 'config: expected a string, found 5'],
     [{ config: null }, 'config: expected a string, found null'],
     [
-      { config: 'https://example.invalid/x.yaml' },
-      'config: https://example.invalid/x.yaml: this version fetches no files; download the configuration and its files and name the local path',
+      { config: 'ftp://example.invalid/x.yaml' },
+      'config: expected a local path, a URL of http or https, or hf://OWNER/NAME/PATH@REVISION, found "ftp://example.invalid/x.yaml"',
       'unsupported',
     ],
     [{ onProgress: 5 }, 'onProgress: expected a function, found 5'],

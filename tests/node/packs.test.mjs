@@ -53,6 +53,14 @@ test('packs.json has the configurations, addresses and revisions of the referenc
   }
 });
 
+test('the default voice of every pack is that of its language', () => {
+  const byLanguage = { italian: 'giovanni', spanish: 'lola', german: 'juergen', portuguese: 'rafael', french: 'estelle', dutch: 'daan' };
+  for (const { name, default_voice } of document.packs) {
+    const language = Object.keys(byLanguage).find((each) => name.includes(each));
+    assert.equal(default_voice, byLanguage[language] ?? 'alba', name);
+  }
+});
+
 test('every name, revision and voice is well formed; what is not known is not there', () => {
   const names = document.voices.map(({ name }) => name);
   assert.equal(names.length, 27);

@@ -15,6 +15,8 @@ export const cli = join(root, 'dist', 'cli.js');
 // Nothing of a test goes into the cache of whoever runs it.
 const cache = mkdtempSync(join(tmpdir(), 'pocket-tts-cache-'));
 process.env.POCKET_TTS_CACHE = cache;
+process.env.HF_HOME = join(cache, 'hub');
+delete process.env.HF_HUB_CACHE;
 process.on('exit', () => rmSync(cache, { recursive: true, force: true }));
 
 /** An empty cache for a test; its folder. */
