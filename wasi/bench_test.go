@@ -14,6 +14,8 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -113,6 +115,35 @@ func BenchmarkParallel(b *testing.B) {
 		chunks = n
 	}
 	benchSpeak(b, strings.Repeat(chunk, chunks), []layout{{1, 1, ""}, {2, 1, ""}, {2, 2, ""}})
+}
+
+// BenchmarkManyStreams has 64 callers speak a sentence at once, all of them in one instance or dealt to two.
+func BenchmarkManyStreams(b *testing.B) {
+	const text = "The quick brown fox jumps over the lazy dog, and nobody knows why it does."
+	for _, folder := range benchFolders() {
+		for _, l := range []layout{{1, 1, ""}, {1, 2, ""}} {
+			b.Run(fmt.Sprintf("%s/parallel=%d", filepath.Base(folder), l.parallel), func(b *testing.B) {
+				e, voice := benchModel(b, folder, l)
+				options := SpeakOptions{Voice: voice}
+				speakTimed(b, e, "Hi.", options)
+				var samples atomic.Int64
+				for b.Loop() {
+					var group sync.WaitGroup
+					for range 64 {
+						group.Go(func() {
+							data, err := trySpeech(e, text, options)
+							if err != nil {
+								b.Error(err)
+							}
+							samples.Add(int64(len(data) / 2))
+						})
+					}
+					group.Wait()
+				}
+				b.ReportMetric(float64(samples.Load())/float64(e.info.SampleRate)/b.Elapsed().Seconds(), "x-real-time")
+			})
+		}
+	}
 }
 
 // BenchmarkParts says what a frame takes in processor time: its latent, and its sound in blocks of 1, 2, 4 and 8. Two

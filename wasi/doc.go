@@ -21,7 +21,8 @@
 // # Concurrency
 //
 // An [Engine] may be used by any number of goroutines. Calls take turns, in the order in which they came: several
-// streams advance frame by frame beside each other. A [Stream] belongs to one goroutine at a time, except for its
+// streams advance frame by frame beside each other, as many as [Options].MaxStreams; further ones wait in a queue that is
+// bounded, too ([Options].MaxQueue, [ErrBusy]). With [Options].Parallel they are dealt to several instances. A [Stream] belongs to one goroutine at a time, except for its
 // Close. A cancelled context takes effect before the next frame, 80 ms of sound.
 //
 // # Speed

@@ -17,6 +17,7 @@ type Engine struct {
 	module  *guest.Module
 	layout  layout
 	info    Info
+	queue   *queue // of streams
 
 	// gate is taken by whoever looks at what follows, and kept while a model is loaded.
 	gate    chan struct{}
@@ -52,7 +53,7 @@ func Load(ctx context.Context, options Options) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{options: options, gate: make(chan struct{}, 1)}
+	e := &Engine{options: options, gate: make(chan struct{}, 1), queue: newQueue(options.MaxStreams, options.MaxQueue)}
 	if e.pack, err = openPack(options); err != nil {
 		return nil, err
 	}
@@ -133,12 +134,21 @@ func (e *Engine) measure(ctx context.Context) (Memory, error) {
 	return memory, nil
 }
 
-// Close waits for the calls in progress (of a stream: one frame) and frees everything. Streams that are still open end
-// with ErrClosed. Closing again does nothing.
+// Streams counts the streams that are open and the calls of Speak that wait for one of them to end.
+func (e *Engine) Streams() (open, waiting int) {
+	if e.gate == nil {
+		return 0, 0
+	}
+	return e.queue.count()
+}
+
+// Close waits for the calls in progress (of a stream: one frame) and frees everything. Streams that are still open, and
+// calls that wait, end with ErrClosed. Closing again does nothing.
 func (e *Engine) Close() error {
 	if e.gate == nil {
 		return nil
 	}
+	e.queue.close()
 	e.gate <- struct{}{}
 	defer func() { <-e.gate }()
 	if e.closed {

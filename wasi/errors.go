@@ -45,6 +45,8 @@ var (
 var (
 	// ErrClosed is a use after Close.
 	ErrClosed = errors.New("closed")
+	// ErrBusy says that Options.MaxStreams streams are open and Options.MaxQueue calls wait for one of them to end.
+	ErrBusy = errors.New("busy")
 	// ErrCrashed says that the sandboxed engine trapped. Streams that were open end with it; the next call to the
 	// Engine loads the model anew in a fresh instance.
 	ErrCrashed = guest.ErrCrashed

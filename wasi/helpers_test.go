@@ -126,6 +126,10 @@ func trySpeech(e *Engine, text string, options SpeakOptions) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	return readPCM(stream)
+}
+
+func readPCM(stream *Stream) ([]byte, error) {
 	defer stream.Close()
 	var data []byte
 	for frame, err := range stream.Frames() {

@@ -88,6 +88,10 @@ func (e *Engine) workers() *loaded {
 		})
 	}
 	l.speaker, l.decoder = l.workers[0], l.workers[min(e.layout.instances, len(parts))-1]
+	l.whole = l.workers[:1]
+	if e.layout.parallel > 1 {
+		l.whole = l.workers
+	}
 	l.open.Store(int32(len(l.workers)))
 	return l
 }

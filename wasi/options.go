@@ -49,7 +49,16 @@ type Options struct {
 	// Parallel is how many pieces of a long text are spoken at once, each on a core and in an instance of its own that
 	// holds the weights again; up to 16. The sound comes in order and is the same, the first of it a little later, and
 	// seconds of it are made before they are read. 0 and 1 are one after the other.
+	//
+	// It is also the pool for many callers: every stream begins in the instance that the fewest others speak with, and
+	// takes more of them only while nobody else does. A server gives it as many as it has cores.
 	Parallel int
+
+	// MaxStreams is how many streams are open at once; Speak waits for one of them to end, first come, first served. 0 is
+	// 32. Each takes memory in the sandbox: with the starter voice about a megabyte, with large models tens of them.
+	MaxStreams int
+	// MaxQueue is how many calls of Speak wait; one more fails with ErrBusy at once. 0 is 64, NoQueue none.
+	MaxQueue int
 
 	// MaxMemory caps the memory of each instance in bytes; 0 is 2 GiB, at most 4 GiB are possible. It is reserved as
 	// address space only: memory that was never used is never taken.
@@ -64,7 +73,12 @@ type Options struct {
 // NoCache as Options.CacheDir compiles the engine anew on every Load.
 const NoCache = "-"
 
+// NoQueue as Options.MaxQueue lets no call wait.
+const NoQueue = -1
+
 const (
+	defaultStreams   = 32
+	defaultQueue     = 64
 	defaultMaxMemory = 2 << 30
 	largestMemory    = 4 << 30
 	// The engine itself with nothing loaded needs about a megabyte.
@@ -91,6 +105,15 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.Parallel < 0 || o.Parallel > mostParallel {
 		return o, fmt.Errorf("%w: Parallel: expected 0 to %d, found %d", ErrArgument, mostParallel, o.Parallel)
+	}
+	if o.MaxStreams < 0 || o.MaxQueue < NoQueue {
+		return o, fmt.Errorf("%w: MaxStreams, MaxQueue: expected 0 or more (or NoQueue), found %d, %d", ErrArgument, o.MaxStreams, o.MaxQueue)
+	}
+	if o.MaxStreams == 0 {
+		o.MaxStreams = defaultStreams
+	}
+	if o.MaxQueue == 0 {
+		o.MaxQueue = defaultQueue
 	}
 	if o.MaxMemory == 0 {
 		o.MaxMemory = defaultMaxMemory

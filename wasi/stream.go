@@ -32,6 +32,7 @@ type Stream struct {
 	group   sync.WaitGroup // what works for the stream
 	loaded  *loaded
 	lines   []*line
+	taken   []*worker // what it was dealt
 	strict  bool
 	format  Format
 	unwatch func() bool // stops waiting for the context
@@ -50,15 +51,23 @@ var (
 )
 
 // Speak prepares a text and returns its speech. Nothing is spoken before the first read. The context governs the
-// whole stream: cancelled, it ends before the next frame with the context's error.
+// whole stream: cancelled, it ends before the next frame with the context's error. Where Options.MaxStreams streams are
+// open, it waits until one of them has ended, or fails with ErrBusy where Options.MaxQueue calls wait already.
 func (e *Engine) Speak(ctx context.Context, text string, options SpeakOptions) (*Stream, error) {
 	ctx = orBackground(ctx)
+	if e.gate == nil { // never loaded
+		return nil, ErrClosed
+	}
+	if err := e.queue.enter(ctx); err != nil {
+		return nil, err
+	}
 	s := &Stream{engine: e, ctx: ctx, strict: options.RequireEnd, format: options.Format}
 	err := s.open(text, options)
 	for m := (*missed)(nil); errors.As(err, &m); { // a crash of another call came between
 		err = s.open(text, options)
 	}
 	if err != nil {
+		e.queue.leave()
 		return nil, err
 	}
 	s.run, s.cancel = context.WithCancel(ctx)
@@ -71,15 +80,19 @@ func (e *Engine) Speak(ctx context.Context, text string, options SpeakOptions) (
 
 // open makes the lines of the stream. After an error, nothing is left of them.
 func (s *Stream) open(text string, options SpeakOptions) error {
-	ctx, e := s.ctx, s.engine
+	ctx := s.ctx
+	set, err := s.engine.instances(ctx)
+	if err != nil {
+		return err
+	}
+	s.loaded = set
+	first := s.line(set.take(false))
 	chunks := 0
-	err := e.do(ctx, func(w *worker) (err error) {
-		s.loaded = w.set
-		s.lines = []*line{{stream: s, speaker: w, decoder: w.set.decoder}}
-		if err := s.lines[0].open(ctx, options.Voice, text, options); err != nil {
+	err = first.speaker.use(ctx, s, func() (err error) {
+		if err := first.open(ctx, options.Voice, text, options); err != nil {
 			return err
 		}
-		chunks, err = s.lines[0].chunks(ctx)
+		chunks, err = first.chunks(ctx)
 		return err
 	})
 	if err == nil {
@@ -91,6 +104,13 @@ func (s *Stream) open(text string, options SpeakOptions) error {
 	return err
 }
 
+// line adds one to the stream, in an instance that it was dealt.
+func (s *Stream) line(w *worker) *line {
+	l := &line{stream: s, speaker: w, decoder: w}
+	s.lines, s.taken = append(s.lines, l), append(s.taken, w)
+	return l
+}
+
 // openOthers makes what a text of so many chunks needs besides its first session, and the source of it all.
 func (s *Stream) openOthers(text string, options SpeakOptions, chunks int) error {
 	ctx, first := s.ctx, s.lines[0]
@@ -99,16 +119,22 @@ func (s *Stream) openOthers(text string, options SpeakOptions, chunks int) error
 		s.engine.options.Logger.Info("Pieces are spoken one after the other: with the random stream torch, each draws where the last one ended")
 		many = 1
 	}
-	switch {
-	case many > 1:
-		first.decoder = first.speaker
-		for _, w := range s.loaded.workers[1:many] {
-			l := &line{stream: s, speaker: w, decoder: w}
-			s.lines = append(s.lines, l)
-			if err := w.use(ctx, s, func() error { return l.open(ctx, options.Voice, text, options) }); err != nil {
-				return err
-			}
+	// What other streams speak with is left to them: more lines there would make none of them faster.
+	for len(s.lines) < many {
+		w := s.loaded.take(true)
+		if w == nil {
+			break
 		}
+		l := s.line(w)
+		if err := w.use(ctx, s, func() error { return l.open(ctx, options.Voice, text, options) }); err != nil {
+			return err
+		}
+	}
+	if len(s.lines) == 1 && s.engine.layout.instances > 1 {
+		s.findDecoder(first)
+	}
+	switch {
+	case len(s.lines) > 1:
 		s.source = newParallel(s.lines, chunks)
 	case first.speaker != first.decoder:
 		s.source = newPipeline(first)
@@ -121,6 +147,17 @@ func (s *Stream) openOthers(text string, options SpeakOptions, chunks int) error
 		}
 	}
 	return nil
+}
+
+// findDecoder finds the instance that makes sound of a line's latents: the one that is there for it, or a whole one that
+// nobody speaks with.
+func (s *Stream) findDecoder(l *line) {
+	if len(s.loaded.whole) == 1 {
+		l.decoder = s.loaded.decoder
+	} else if w := s.loaded.take(true); w != nil {
+		s.taken = append(s.taken, w)
+		l.decoder = w
+	}
 }
 
 // chunks counts the pieces of the text, and warns of those that are longer than they should be. It is the caller's
@@ -145,6 +182,8 @@ func (s *Stream) free() {
 	for _, l := range s.lines {
 		l.free()
 	}
+	s.loaded.give(s.taken)
+	s.lines, s.taken = nil, nil
 }
 
 // next makes a frame. The error is io.EOF after the last one, and stays.
@@ -207,6 +246,7 @@ func (s *Stream) finish(reason error) error {
 	s.cancel()
 	s.group.Wait() // a frame at most
 	s.free()
+	s.engine.queue.leave()
 	return reason
 }
 

@@ -5,6 +5,8 @@ package pockettts
 import (
 	"context"
 	"fmt"
+	"slices"
+	"sync"
 	"sync/atomic"
 
 	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/internal/guest"
@@ -23,18 +25,43 @@ type worker struct {
 	// give up when their context ends.
 	turn   chan struct{}
 	closed bool
+
+	taken int // how many streams speak with it; loaded.dealing guards it
 }
 
 // loaded is all the instances that make one engine. When one of them traps, all of them end.
 type loaded struct {
 	workers []*worker
-	speaker *worker // the first: makes latents and voices
-	decoder *worker // makes sound of the latents of speaker; the same one where one instance does everything
+	speaker *worker   // the first: makes latents and voices
+	decoder *worker   // makes sound of the latents of speaker; the same one where one instance does everything
+	whole   []*worker // those that can speak by themselves, or speaker alone
 	info    guest.ModelInfo
+	dealing sync.Mutex
 
 	fault atomic.Pointer[fault]
 	open  atomic.Int32  // instances that are not closed
 	gone  chan struct{} // closed with the last of them
+}
+
+// take picks the instance that the fewest streams speak with, for one more; with idle, one that nobody speaks with, or
+// none. give must follow.
+func (l *loaded) take(idle bool) *worker {
+	l.dealing.Lock()
+	defer l.dealing.Unlock()
+	w := slices.MinFunc(l.whole, func(a, b *worker) int { return a.taken - b.taken })
+	if idle && w.taken > 0 {
+		return nil
+	}
+	w.taken++
+	return w
+}
+
+func (l *loaded) give(workers []*worker) {
+	l.dealing.Lock()
+	defer l.dealing.Unlock()
+	for _, w := range workers {
+		w.taken--
+	}
 }
 
 // fault is why a set of instances has ended.
