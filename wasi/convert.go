@@ -56,10 +56,15 @@ func Convert(ctx context.Context, options Options, target string, replace bool) 
 		return nil, err
 	}
 	e := &Engine{options: options, gate: make(chan struct{}, 1), layout: layout{1, 1, "asked for"}, queue: newQueue(1, 0)}
-	if e.pack, err = openPack(options); err != nil {
+	if e.pack, err = openPack(ctx, options); err != nil {
 		return nil, err
 	}
 	defer e.Close()
+	for _, file := range e.pack.Files {
+		if err := e.pack.Fetch(ctx, file); err != nil {
+			return nil, err
+		}
+	}
 	if own := Precision(e.pack.Precision); e.options.Precision == "" {
 		e.options.Precision = Q8
 		if own != "" && own != F32 {

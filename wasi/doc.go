@@ -1,5 +1,5 @@
 // Package pockettts speaks: Pocket TTS text-to-speech, run in a WebAssembly sandbox inside the Go process. No cgo, no
-// Python, no native library, no network.
+// Python, no native library.
 //
 //	engine, err := pockettts.Load(ctx, pockettts.Options{PackFS: starter.FS()})
 //	if err != nil { ... }
@@ -10,7 +10,8 @@
 //	_, err = io.Copy(file, stream) // a WAV file, written while it is spoken
 //
 // The model comes from a pack: a folder with a pack.json, its weights and its voices ([Options]). The subpackage
-// starter carries a small one inside the program.
+// starter carries a small one inside the program. Official packs by name and packs at an address are fetched once, by the
+// host, and kept in the user's cache folder; without one of those, nothing touches a network.
 //
 // # Sandbox
 //

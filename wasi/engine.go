@@ -5,8 +5,10 @@ package pockettts
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/internal/guest"
+	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/internal/hub"
 	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/internal/pack"
 )
 
@@ -54,12 +56,16 @@ func Load(ctx context.Context, options Options) (*Engine, error) {
 		return nil, err
 	}
 	e := &Engine{options: options, gate: make(chan struct{}, 1), queue: newQueue(options.MaxStreams, options.MaxQueue)}
-	if e.pack, err = openPack(options); err != nil {
+	if e.pack, err = openPack(ctx, options); err != nil {
 		return nil, err
 	}
 	e.layout = chooseLayout(options, e.pack)
 	if err := e.do(ctx, func(w *worker) error { return e.describe(ctx, w) }); err != nil {
 		return nil, errors.Join(err, e.Close())
+	}
+	// Whoever never speaks with it does not need it; for the others Speak says what is wrong.
+	if err := e.fetchVoice(ctx, ""); err != nil {
+		options.Logger.Debug("the default voice is not at hand", "reason", err)
 	}
 	return e, nil
 }
@@ -71,14 +77,33 @@ func orBackground(ctx context.Context) context.Context {
 	return ctx
 }
 
-func openPack(options Options) (*pack.Pack, error) {
+func openPack(ctx context.Context, options Options) (*pack.Pack, error) {
 	switch {
+	case hub.IsRemote(options.Pack):
+		return openRemote(ctx, options)
 	case options.Pack != "":
 		return pack.OpenFolder(options.Pack)
 	case options.Config != "":
 		return pack.OpenConfig(options.Config)
 	}
 	return pack.OpenFS(options.PackFS, "pack")
+}
+
+func openRemote(ctx context.Context, options Options) (*pack.Pack, error) {
+	from := hub.Options{
+		Folder: options.PackDir, Token: options.Token, Offline: options.Offline, HTTP: options.HTTPClient, Logger: options.Logger,
+	}
+	if len(options.Hub) > 0 {
+		from.Hubs = options.Hub
+	}
+	if options.Progress != nil {
+		from.Progress = func(p hub.Progress) { options.Progress(Progress(p)) }
+	}
+	p, err := hub.Open(ctx, options.Pack, from)
+	if hub.IsArgument(err) {
+		err = fmt.Errorf("%w: %w", ErrArgument, err)
+	}
+	return p, err
 }
 
 func (e *Engine) describe(ctx context.Context, w *worker) error {

@@ -54,6 +54,8 @@ var (
 	ErrPack = pack.ErrPack
 	// ErrNotFound is a pack, a file or a voice that is not there.
 	ErrNotFound = pack.ErrNotFound
+	// ErrNetwork is a file that would have to be fetched and cannot be: no answer, an error, or Options.Offline.
+	ErrNetwork = pack.ErrNetwork
 	// ErrUnsupported is what this version, or this platform, cannot do.
 	ErrUnsupported = pack.ErrUnsupported
 	// ErrNoEnd is a sentence that the model did not end before its length limit (SpeakOptions.RequireEnd).

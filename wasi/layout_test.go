@@ -95,7 +95,7 @@ func TestWeightsAreNeverHeldMoreOftenThanAskedFor(t *testing.T) {
 }
 
 func TestLayoutIsChosenByModelAndCores(t *testing.T) {
-	few, err := openPack(Options{PackFS: fixturePack(t, "lsd6")})
+	few, err := openPack(t.Context(), Options{PackFS: fixturePack(t, "lsd6")})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -96,10 +96,35 @@ func (e *Engine) workers() *loaded {
 	return l
 }
 
-// load makes fresh instances of the engine's model. Every file is read once, ahead of the instances and while the
-// engine is compiled.
+// load makes fresh instances of the engine's model. Where the cache of downloads turns out to be damaged, it is mended once.
 func (e *Engine) load(ctx context.Context) (*loaded, error) {
+	l, err := e.tryLoad(ctx)
+	if err != nil && ctx.Err() == nil && e.pack.Recheck(ctx) {
+		e.options.Logger.Warn(fmt.Sprintf("The copy in the cache was damaged and is fetched again: %v", err))
+		l, err = e.tryLoad(ctx)
+	}
+	return l, err
+}
+
+// fetch makes sure that all files of the model are at hand.
+func (e *Engine) fetch(ctx context.Context, workers []*worker) error {
+	for _, file := range e.pack.Files {
+		needed := file.Role == pack.RoleTokenizer || slices.ContainsFunc(workers, func(w *worker) bool { return w.needs(file) })
+		if needed {
+			if err := e.pack.Fetch(ctx, file); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// tryLoad reads every file once, ahead of the instances and while the engine is compiled.
+func (e *Engine) tryLoad(ctx context.Context) (*loaded, error) {
 	l := e.workers()
+	if err := e.fetch(ctx, l.workers); err != nil {
+		return nil, err
+	}
 	var reading, loading sync.WaitGroup
 	defer reading.Wait()
 	run, cancel := context.WithCancel(ctx)

@@ -7,11 +7,13 @@ import (
 	"io/fs"
 	"log/slog"
 	"math"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 
 	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/internal/guest"
+	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/internal/hub"
 )
 
 // Precision is the working precision.
@@ -29,12 +31,30 @@ var precisions = [...]Precision{F32, Q8, Q4}
 
 // Options says what to load and within which bounds. Exactly one of Pack, PackFS and Config names the model.
 type Options struct {
-	// Pack is a folder with a pack.json.
+	// Pack is a folder with a pack.json, the name of an official pack (PackNames), or the address of such a folder:
+	// hf://OWNER/NAME[/PATH][@REVISION] or a URL. What is not on this machine is fetched once, checked, resumed where it was
+	// cut, and kept.
 	Pack string
 	// PackFS is such a folder in a file system, starter.FS() for instance.
 	PackFS fs.FS
 	// Config is a configuration file of the reference (.yaml, .yml) with local paths.
 	Config string
+
+	// Offline fetches nothing: what is not in the cache is ErrNetwork.
+	Offline bool
+	// PackDir is where downloads are kept; empty is the folder that the JavaScript package on Node uses, too:
+	// POCKET_TTS_CACHE, else pocket-tts-wasm/packs in the user's cache folder.
+	PackDir string
+	// Hub are URL templates with {repository}, {revision} and {path} for official packs and hf:// addresses: mirrors, tried
+	// in order. Empty is the hub of the official packs.
+	Hub []string
+	// Token is that of an account which has agreed to the terms of the gated weights, which can make voices from audio. It
+	// is sent to the first hub only.
+	Token string
+	// HTTPClient fetches; nil is one with the proxies of the environment.
+	HTTPClient *http.Client
+	// Progress hears of downloads, ten times a second at most.
+	Progress func(Progress)
 
 	// Precision is the pack's own when empty, and Q8 where the pack names none.
 	Precision Precision
@@ -70,6 +90,16 @@ type Options struct {
 	Logger *slog.Logger
 }
 
+// Progress is how far the download of a file is.
+type Progress struct {
+	Pack, File string
+	Loaded     int64 // bytes that are there
+	Total      int64 // bytes of the whole file; -1 where that is not known
+}
+
+// PackNames lists the official packs: names for Options.Pack.
+func PackNames() []string { return hub.Names() }
+
 // NoCache as Options.CacheDir compiles the engine anew on every Load.
 const NoCache = "-"
 
@@ -96,6 +126,13 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if named != 1 {
 		return o, fmt.Errorf("%w: expected exactly one of Pack, PackFS and Config, found %d", ErrArgument, named)
+	}
+	if hub.IsRemote(o.Pack) && o.PackDir == "" {
+		folder, err := hub.DefaultFolder()
+		if err != nil {
+			return o, fmt.Errorf("%w: PackDir: expected a folder, found none in this environment: %w", ErrArgument, err)
+		}
+		o.PackDir = folder
 	}
 	if o.Precision != "" && !slices.Contains(precisions[:], o.Precision) {
 		return o, fmt.Errorf("%w: Precision: expected %q, %q or %q, found %q", ErrArgument, F32, Q8, Q4, o.Precision)

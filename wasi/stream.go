@@ -58,6 +58,11 @@ func (e *Engine) Speak(ctx context.Context, text string, options SpeakOptions) (
 	if e.gate == nil { // never loaded
 		return nil, ErrClosed
 	}
+	if options.Voice == nil {
+		if err := e.fetchVoice(ctx, ""); err != nil {
+			return nil, err
+		}
+	}
 	if err := e.queue.enter(ctx); err != nil {
 		return nil, err
 	}

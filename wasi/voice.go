@@ -82,21 +82,43 @@ func (e *Engine) Voices() []VoiceInfo {
 
 // defaultVoice is the one that the manifest names, or the only one.
 func (e *Engine) defaultVoice() string {
-	if files := e.pack.WithRole(pack.RoleVoice); e.pack.DefaultVoice == "" && len(files) == 1 {
-		return files[0].Name
-	}
-	return e.pack.DefaultVoice
+	return e.pack.DefaultVoiceName()
 }
 
 // Voice returns a voice of the pack; the empty name is the default voice.
 func (e *Engine) Voice(ctx context.Context, name string) (*Voice, error) {
 	ctx = orBackground(ctx)
 	var voice *Voice
-	err := e.do(ctx, func(w *worker) (err error) {
-		voice, err = e.packVoice(ctx, w, name)
-		return err
-	})
+	find := func() error {
+		if err := e.fetchVoice(ctx, name); err != nil {
+			return err
+		}
+		return e.do(ctx, func(w *worker) (err error) {
+			voice, err = e.packVoice(ctx, w, name)
+			return err
+		})
+	}
+	err := find()
+	if errors.Is(err, ErrPack) && e.pack.Recheck(ctx) { // the copy in the cache was damaged
+		err = find()
+	}
 	return voice, err
+}
+
+// fetchVoice makes sure that a voice of the pack is at hand, before anybody's turn is taken. The empty name is the default
+// voice; of one that there is not, packVoice tells.
+func (e *Engine) fetchVoice(ctx context.Context, name string) error {
+	if e.pack == nil || !e.pack.Remote() {
+		return nil
+	}
+	if name == "" {
+		name = e.defaultVoice()
+	}
+	file, ok := e.pack.Voice(name)
+	if !ok {
+		return nil
+	}
+	return e.pack.Fetch(ctx, file)
 }
 
 func (e *Engine) packVoice(ctx context.Context, w *worker, name string) (*Voice, error) {
@@ -198,6 +220,11 @@ func (e *Engine) ExportVoice(ctx context.Context, voice *Voice, w io.Writer) err
 	ctx = orBackground(ctx)
 	if w == nil {
 		return fmt.Errorf("%w: expected a writer, found nil", ErrArgument)
+	}
+	if voice == nil {
+		if err := e.fetchVoice(ctx, ""); err != nil {
+			return err
+		}
 	}
 	var data []byte
 	err := e.do(ctx, func(w *worker) error {

@@ -24,10 +24,22 @@ func (p *Pack) Open(file File) (io.ReadCloser, int64, error) {
 		return nil, 0, fmt.Errorf("%s: %w: expected %d bytes, found %d", name, ErrPack, *file.Bytes, size)
 	}
 	checked := &checkedFile{file: opened, name: name, size: size, want: file.SHA256}
+	if checked.want == "" && p.source != nil {
+		checked.want = p.source.Sum(file.Path)
+	}
 	if checked.want != "" {
 		checked.hash = sha256.New()
 	}
 	return checked, size, nil
+}
+
+// Size is that of a file which is at hand.
+func (p *Pack) Size(file File) (int64, error) {
+	opened, size, err := p.Open(file)
+	if err != nil {
+		return 0, err
+	}
+	return size, opened.Close()
 }
 
 // Read returns the whole of a file that is at most `limit` bytes long, checked.

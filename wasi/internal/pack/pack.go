@@ -7,6 +7,7 @@
 package pack
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -26,6 +27,9 @@ var ErrPack = errors.New("broken pack")
 
 // ErrNotFound is wrapped by errors about a pack, or a file of one, that is not there.
 var ErrNotFound = errors.New("not found")
+
+// ErrNetwork is wrapped by errors about files that would have to be fetched and cannot be.
+var ErrNetwork = errors.New("network")
 
 // ErrUnsupported is wrapped by errors about what this version cannot do.
 var ErrUnsupported = errors.New("not supported")
@@ -99,11 +103,51 @@ type Pack struct {
 	Where  string // for messages: a path, or what the embedding program calls it
 	files  fs.FS
 	folder *os.Root // to be closed, if it is ours
+	source Source   // of files that are not at hand; nil where all of them are
 }
 
-// Close lets go of the folder; files that are open stay open.
+// Source is where the files of a pack come from that are not at hand. As a file system, it has those that were fetched.
+type Source interface {
+	fs.FS
+	// Fetch makes sure that a file is at hand.
+	Fetch(ctx context.Context, file File) error
+	// Kept tells whether Fetch needs nobody else for that.
+	Kept(file File) bool
+	// Sum is the sha256 of a file that was fetched, as it came.
+	Sum(path string) string
+	// Recheck reads what was fetched again; true when something is gone or damaged, and Fetch may help.
+	Recheck(ctx context.Context) bool
+	Close() error
+}
+
+// New is a pack with files that come from somewhere else. Close closes the source.
+func New(m Manifest, where string, source Source) *Pack {
+	return &Pack{Manifest: m, Where: where, files: source, source: source}
+}
+
+// Remote tells whether files of the pack may have to be fetched.
+func (p *Pack) Remote() bool { return p.source != nil }
+
+// Fetch makes sure that a file is at hand.
+func (p *Pack) Fetch(ctx context.Context, file File) error {
+	if p.source == nil {
+		return nil
+	}
+	return p.source.Fetch(ctx, file)
+}
+
+// Kept tells whether a file can be had without a network.
+func (p *Pack) Kept(file File) bool { return p.source == nil || p.source.Kept(file) }
+
+// Recheck looks for damage in what was fetched; true when there was some, and fetching again may help.
+func (p *Pack) Recheck(ctx context.Context) bool { return p.source != nil && p.source.Recheck(ctx) }
+
+// Close lets go of the folder, or of connections; files that are open stay open.
 func (p *Pack) Close() error {
-	if p.folder == nil {
+	switch {
+	case p.source != nil:
+		return p.source.Close()
+	case p.folder == nil:
 		return nil
 	}
 	return p.folder.Close()
@@ -121,11 +165,28 @@ func OpenFS(files fs.FS, where string) (*Pack, error) {
 	if err != nil {
 		return nil, err
 	}
+	manifest, err := ParseManifest(data, name)
+	if err != nil {
+		return nil, err
+	}
+	return &Pack{Manifest: *manifest, Where: where, files: files}, nil
+}
+
+// ParseManifest reads a pack.json; name is for messages.
+func ParseManifest(data []byte, name string) (*Manifest, error) {
 	manifest, err := parseManifest(data)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w: %w", name, ErrPack, err)
 	}
-	return &Pack{Manifest: *manifest, Where: where, files: files}, nil
+	return manifest, nil
+}
+
+// DefaultVoiceName is the voice that is spoken when none is asked for: the one that the manifest names, or the only one.
+func (m *Manifest) DefaultVoiceName() string {
+	if files := m.WithRole(RoleVoice); m.DefaultVoice == "" && len(files) == 1 {
+		return files[0].Name
+	}
+	return m.DefaultVoice
 }
 
 // OpenFolder reads the pack in a folder. Its files cannot lie outside of the folder, not even through links.
