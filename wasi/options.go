@@ -53,7 +53,7 @@ type Options struct {
 	Token string
 	// HTTPClient fetches; nil is one with the proxies of the environment.
 	HTTPClient *http.Client
-	// Progress hears of downloads, ten times a second at most.
+	// Progress hears of downloads, ten times a second at most for each file, from whichever goroutine fetches it.
 	Progress func(Progress)
 
 	// Precision is the pack's own when empty, and Q8 where the pack names none.

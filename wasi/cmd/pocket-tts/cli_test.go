@@ -57,7 +57,7 @@ func process(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), program, args...)
 	// Nobody's settings, and a cache of compiled code that the tests share.
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.TempDir(), "XDG_CACHE_HOME=" + filepath.Join(os.TempDir(), "pocket-tts-wasm-tests")}
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.TempDir(), "XDG_CACHE_HOME=" + filepath.Join(os.TempDir(), "pocket-tts-wasm-tests"), "HF_HUB_OFFLINE=1", "POCKET_TTS_CACHE=" + t.TempDir()}
 	return cmd
 }
 
@@ -235,14 +235,15 @@ func TestFailuresAreOneLine(t *testing.T) {
 	}{
 		"language and config": {[]string{"--language", "english", "--config", config}, "ValueError: Cannot specify both config and language, please choose one or the other."},
 		"unknown language":    {[]string{"--language", "klingon"}, "Unknown language 'klingon'. Available languages: dutch, dutch_24l, english,"},
-		"known language":      {[]string{"--language", "french_24l"}, "its weights are not on this machine"},
+		"known language":      {[]string{"--language", "french_24l"}, "french_24l: languages/french_24l/model.safetensors: network: hf://kyutai/pocket-tts-without-voice-cloning/"},
+		"known pack":          {[]string{"--pack", "french_24l"}, "load the pack once with a network"},
 		"config not YAML":     {[]string{"--config", notes}, "ValueError: Config should be a path to a YAML file ending with .yaml"},
 		"config missing":      {[]string{"--config", filepath.Join(folder, "c.yaml")}, "c.yaml: not found: no such file"},
-		"config far away":     {[]string{"--config", "https://example.com/c.yaml"}, "this version fetches no files"},
-		"config on hf":        {[]string{"--config", "hf://a/b/c.yaml@main"}, "this version fetches no files"},
+		"config far away":     {[]string{"--config", "https://example.com/c.yaml"}, "this version fetches no configurations"},
+		"config on hf":        {[]string{"--config", "hf://a/b/c.yaml@main"}, "this version fetches no configurations"},
 		"pack missing":        {[]string{"--pack", filepath.Join(folder, "p")}, "not found"},
 		"pack not one":        {[]string{"--pack", folder}, "pack.json: not found"},
-		"pack far away":       {[]string{"--pack", "https://example.com/pack/"}, "fetches no packs"},
+		"pack far away":       {[]string{"--pack", "https://example.com/pack/"}, "https://example.com/pack/: pack.json: network: https://example.com/pack/pack.json is not in the cache"},
 		"pack and config":     {[]string{"--pack", folder, "--config", config}, "Cannot specify both pack and config"},
 		"checkpoint":          {[]string{"--checkpoint", "x.pt"}, "training checkpoints are not supported"},
 		"device":              {[]string{"--device", "cuda"}, "only cpu is supported"},
@@ -254,12 +255,12 @@ func TestFailuresAreOneLine(t *testing.T) {
 		"voice of another":    {[]string{"--config", config, "--voice", "../../../tests/golden/fixtures/drifting/voice.safetensors"}, "drifting/voice.safetensors: "},
 		"temperature":         {append([]string{"--temperature", "-1"}, model...), "temperature"},
 		"tokens":              {append([]string{"--max-tokens", "5000"}, model...), "ERROR: --max-tokens: expected 1 to 4096, found 5000"},
-		"pack empty":          {[]string{"--pack", ""}, "--pack: expected a folder"},
+		"pack empty":          {[]string{"--pack", ""}, "--pack: expected a folder, an address or a name"},
 		"pack elsewhere":      {[]string{"--pack", "file://server/pack"}, "expected a URL of this machine"},
 		"voice empty":         {[]string{"--voice", ""}, "--voice: expected a name or a file"},
 		"voice a folder":      {[]string{"--config", config, "--voice", folder}, "--voice " + folder + ": expected a plain file, found a folder"},
 		"voice huge":          {[]string{"--config", config, "--voice", huge}, "expected at most 67108864 bytes, found 67108865"},
-		"config without name": {[]string{"--config", "https://example.com/c"}, "this version fetches no files"},
+		"config without name": {[]string{"--config", "https://example.com/c"}, "this version fetches no configurations"},
 		"steps":               {append([]string{"--sampler-decode-steps", "0"}, model...), "ERROR: --sampler-decode-steps: expected 1 to 1000, found 0"},
 		"parallel":            {append([]string{"--parallel", "17"}, model...), "ERROR: --parallel: expected 0 to 16, found 17"},
 		"output":              {append([]string{"--output-path", filepath.Join(folder, "none", "out.wav")}, model...), "out.wav: no such file or directory"},

@@ -12,15 +12,14 @@ import (
 
 	pockettts "github.com/pocket-tts-wasm/pocket-tts-wasm/wasi"
 	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/internal/pack"
-	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/starter"
 )
 
 const convertUsage = "packs convert SOURCE TARGET [OPTIONS]"
 
 const convertHelp = "Usage: pocket-tts " + convertUsage + `
 
-Writes a pack with integer weights: smaller, and loaded without converting. SOURCE is a pack (a folder with pack.json, or
-starter) or a configuration file of the reference (.yaml) with local weights; TARGET is a new folder.
+Writes a pack with integer weights: smaller, and loaded without converting. SOURCE is a pack (a folder with pack.json, its
+address, or a name) or a configuration file of the reference (.yaml) with local weights; TARGET is a new folder.
 
 Options:
 %s`
@@ -56,8 +55,8 @@ func newConvertFlags(o *convertOptions) *pflag.FlagSet {
 	return flags
 }
 
-// packs is the command of that name; convert is all that it has.
-func packs(ctx context.Context, args []string) error {
+// convertCommand is packs convert.
+func convertCommand(ctx context.Context, args []string) error {
 	o := new(convertOptions)
 	flags := newConvertFlags(o)
 	err := parseConvert(o, flags, args)
@@ -74,14 +73,6 @@ func packs(ctx context.Context, args []string) error {
 }
 
 func parseConvert(o *convertOptions, flags *pflag.FlagSet, args []string) error {
-	switch {
-	case len(args) == 0:
-		return usagef("Missing command.")
-	case args[0] == "--help" || args[0] == "-h":
-		return pflag.ErrHelp
-	case args[0] != "convert":
-		return usagef("No such command: packs %s", args[0])
-	}
 	if err := flags.Parse(args[1:]); err != nil {
 		return explainUsage(err)
 	}
@@ -98,28 +89,22 @@ func parseConvert(o *convertOptions, flags *pflag.FlagSet, args []string) error 
 }
 
 func convert(ctx context.Context, o *convertOptions) error {
-	source, err := localPath(o.source)
-	if err != nil {
-		return failf("%s", err)
+	if pack.IsRemote(o.target) {
+		return failf("%s: expected a folder of this machine", o.target)
 	}
-	for _, path := range []string{source, o.target} {
-		if pack.IsRemote(path) {
-			return failf("%s: expected a folder of this machine", path)
-		}
+	from := where{pack: o.source}
+	if isYAML(o.source) {
+		from = where{config: o.source, configGiven: true}
 	}
-	options := pockettts.Options{
-		Precision: pockettts.Precision(o.precision), NoCloning: o.withoutEncoder, CacheDir: o.cache, Logger: newLog(o.quiet),
+	if err := from.check(); err != nil {
+		return err
 	}
+	log, line := newConsole(o.quiet)
+	defer line.clear()
+	options := from.settings(log, line)
+	options.Precision, options.NoCloning, options.CacheDir = pockettts.Precision(o.precision), o.withoutEncoder, o.cache
 	if o.cache == "none" {
 		options.CacheDir = pockettts.NoCache
-	}
-	switch {
-	case source == starterName:
-		options.PackFS = starter.FS()
-	case isYAML(source):
-		options.Config = source
-	default:
-		options.Pack = source
 	}
 	converted, err := pockettts.Convert(ctx, options, o.target, o.force)
 	if err != nil {

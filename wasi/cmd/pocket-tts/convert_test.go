@@ -36,8 +36,6 @@ func TestConvertedPackSpeaksLikeItsSource(t *testing.T) {
 
 func TestConvertUsage(t *testing.T) {
 	for args, want := range map[string]string{
-		"":                              "Missing command.",
-		"make":                          "No such command: packs make",
 		"convert":                       "Missing argument 'SOURCE'.",
 		"convert starter":               "Missing argument 'TARGET'.",
 		"convert a b c":                 "Got unexpected extra argument (c)",
@@ -66,7 +64,7 @@ func TestFailedConversionLeavesNothing(t *testing.T) {
 	for name, c := range map[string]struct{ source, target, want string }{
 		"source":        {filepath.Join(folder, "none"), target, "none: not found"},
 		"configuration": {filepath.Join(folder, "none.yaml"), target, "none.yaml: not found"},
-		"far source":    {"hf://a/b", target, "expected a folder of this machine"},
+		"far source":    {"hf://a/b", target, "hf://a/b/pack.json@main is not in the cache"},
 		"far target":    {model[1], "https://example.invalid/pack", "expected a folder of this machine"},
 		"parent":        {model[1], filepath.Join(folder, "none", "target"), "none: no such file or directory"},
 		"not a pack":    {folder, target, "pack.json: not found"},

@@ -18,12 +18,10 @@ import (
 
 // options is the command line of generate. What was not given is nil or empty.
 type options struct {
-	text       string
-	voice      string
-	quiet      bool
-	pack       string
-	language   string
-	config     string
+	text  string
+	voice string
+	quiet bool
+	where
 	checkpoint string
 	precision  string
 	device     string
@@ -44,7 +42,7 @@ type options struct {
 	seedRandom bool
 	rng        string
 
-	textGiven, languageGiven, configGiven, packGiven, voiceGiven, checkpointGiven bool
+	textGiven, voiceGiven, checkpointGiven bool
 }
 
 // value is a flag whose text is checked as it is read.
@@ -100,9 +98,7 @@ func newFlags(o *options) *pflag.FlagSet {
 	text("text", "TEXT", "Text to speak; - reads all of stdin. Default: a sentence in the language", "", &o.text, &o.textGiven)
 	text("voice", "VOICE", "A voice of the pack by name, a voice file (.safetensors), or a recording (.wav)", "", &o.voice, &o.voiceGiven)
 	onOff("quiet", "q", "Only errors on stderr", func() { o.quiet = true })
-	text("pack", "PATH|NAME", "A pack: a folder with pack.json (or its file:// URL), or starter. Default: starter, which is in this program", "", &o.pack, &o.packGiven)
-	text("language", "NAME", "An official model by name (this version fetches none)", "", &o.language, &o.languageGiven)
-	text("config", "PATH", "A configuration file of the reference (.yaml) with local weights", "", &o.config, &o.configGiven)
+	o.addFlags(flags)
 	text("checkpoint", "PATH", "A training checkpoint (not supported)", "", &o.checkpoint, &o.checkpointGiven)
 	choice("precision", "Working precision. Default: the pack's own, else q8", &o.precision, "f32", "q8", "q4")
 	onOff("quantize", "", "Same as --precision q8", func() { o.precision = "q8" })

@@ -22,7 +22,6 @@ import (
 
 	pockettts "github.com/pocket-tts-wasm/pocket-tts-wasm/wasi"
 	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/internal/pack"
-	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/starter"
 )
 
 // starterName is the pack that is in the program; a folder of that name is ./starter.
@@ -47,9 +46,6 @@ func generate(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	if o.pack, err = localPath(o.pack); err != nil {
-		return failf("--pack %s", err)
-	}
 	if err := checkOptions(o); err != nil {
 		return err
 	}
@@ -57,18 +53,19 @@ func generate(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	log := newLog(o.quiet)
+	log, line := newConsole(o.quiet)
+	defer line.clear()
 	if o.lsdSteps != nil {
 		log.Warn("--lsd-decode-steps is deprecated, use --sampler-decode-steps")
 	}
 	if o.seedRandom {
 		log.Info(fmt.Sprintf("Seed: %d", *o.seed))
 	}
-	voice, err := findVoice(o)
+	voice, err := findVoice("--voice ", o.voice, o.voiceGiven)
 	if err != nil {
 		return err
 	}
-	return speak(ctx, o, text, voice, hold, log)
+	return speak(ctx, o, text, voice, hold, log, line)
 }
 
 // readText returns what is to be spoken; blank texts end here, before anything is loaded.
@@ -115,30 +112,16 @@ func readAll(ctx context.Context, r io.Reader) ([]byte, error) {
 
 // checkOptions refuses what the flags ask for and this version does not have. Nothing has been loaded yet.
 func checkOptions(o *options) error {
+	if err := o.check(); err != nil {
+		return err
+	}
 	switch {
-	case o.configGiven && o.languageGiven:
-		return failf("ValueError: Cannot specify both config and language, please choose one or the other.")
-	case o.packGiven && (o.configGiven || o.languageGiven):
-		return failf("Cannot specify both pack and config or language, please choose one or the other.")
 	case o.checkpointGiven:
 		return failf("--checkpoint: training checkpoints are not supported; export the model to safetensors and use --config.")
 	case o.device != "cpu":
 		return failf("--device %s: only cpu is supported.", o.device)
-	case o.configGiven && pack.IsRemote(o.config):
-		return failf("--config %s: this version fetches no files; download the configuration and its files and name the local path.", o.config)
-	case o.configGiven && !isYAML(o.config):
-		return failf("ValueError: Config should be a path to a YAML file ending with .yaml")
-	case o.packGiven && o.pack == "":
-		return failf("--pack: expected a folder or starter, found an empty text.")
 	case o.voiceGiven && o.voice == "":
 		return failf("--voice: expected a name or a file, found an empty text.")
-	case o.packGiven && pack.IsRemote(o.pack):
-		return failf("--pack %s: this version fetches no packs; download it and name the local folder.", o.pack)
-	case o.languageGiven && !slices.Contains(languages, o.language):
-		return failf("Unknown language '%s'. Available languages: %s.", o.language, strings.Join(languages, ", "))
-	case o.languageGiven:
-		return failf("--language %s: its weights are not on this machine, and this version fetches none. "+
-			"Download model.safetensors, the tokenizer and a voice of '%[1]s' and use --config or --pack.", o.language)
 	}
 	return nil
 }
@@ -179,22 +162,24 @@ func holdSeconds(value string) (float64, error) {
 
 // voiceChoice is what --voice names: nothing, a name in the pack, a voice file or a recording.
 type voiceChoice struct {
+	flag      string // in front of it in messages
 	arg       string
+	seconds   float32 // of a recording that are taken; 0 is all
 	voiceFile bool
 	missing   bool  // there is no such file
 	problem   error // why the file cannot be read
 }
 
 // findVoice tells what --voice names, as far as that can be told without the pack.
-func findVoice(o *options) (voiceChoice, error) {
-	choice := voiceChoice{arg: o.voice, voiceFile: strings.HasSuffix(o.voice, ".safetensors")}
-	if !o.voiceGiven {
+func findVoice(flag, arg string, given bool) (voiceChoice, error) {
+	choice := voiceChoice{flag: flag, arg: arg, voiceFile: strings.HasSuffix(arg, ".safetensors")}
+	if !given {
 		return choice, nil
 	}
-	if pack.IsRemote(o.voice) {
-		return choice, failf("--voice %s: this version fetches no voices; download the file and name the local path.", o.voice)
+	if pack.IsRemote(arg) {
+		return choice, failf("%s%s: this version fetches no voices; download the file and name the local path.", flag, arg)
 	}
-	info, err := os.Stat(o.voice)
+	info, err := os.Stat(arg)
 	limit := int64(audioLimit)
 	if choice.voiceFile {
 		limit = voiceLimit
@@ -203,7 +188,7 @@ func findVoice(o *options) (voiceChoice, error) {
 	case err != nil:
 		choice.missing = true
 		if choice.voiceFile {
-			return choice, failf("--voice %s: no such file", o.voice)
+			return choice, failf("%s%s: no such file", flag, arg)
 		}
 		return choice, nil
 	case pack.CheckPlain(info) != nil:
@@ -212,7 +197,7 @@ func findVoice(o *options) (voiceChoice, error) {
 		choice.problem = fmt.Errorf("expected at most %d bytes, found %d", limit, info.Size())
 	}
 	if choice.voiceFile && choice.problem != nil {
-		return choice, failf("--voice %s: %s", o.voice, choice.problem)
+		return choice, failf("%s%s: %s", flag, arg, choice.problem)
 	}
 	return choice, nil
 }
@@ -230,35 +215,34 @@ func (c voiceChoice) load(ctx context.Context, engine *pockettts.Engine) (*pocke
 		if len(names) == 0 {
 			names = []string{"it has none"}
 		}
-		return nil, failf("--voice %s: neither a voice of this pack (%s) nor a file.", c.arg, strings.Join(names, ", "))
+		return nil, failf("%s%s: neither a voice of this pack (%s) nor a file.", c.flag, c.arg, strings.Join(names, ", "))
 	}
 	if c.problem != nil {
-		return nil, failf("--voice %s: %s", c.arg, c.problem)
+		return nil, failf("%s%s: %s", c.flag, c.arg, c.problem)
 	}
 	file, err := os.Open(c.arg)
 	if err != nil {
-		return nil, fmt.Errorf("--voice %w", err)
+		return nil, failf("%s%s: %s", c.flag, c.arg, reasonOf(err))
 	}
 	defer file.Close()
 	var voice *pockettts.Voice
 	if c.voiceFile {
 		voice, err = engine.LoadVoice(ctx, file)
 	} else {
-		voice, err = engine.CloneVoice(ctx, file, pockettts.CloneOptions{})
+		voice, err = engine.CloneVoice(ctx, file, pockettts.CloneOptions{MaxSeconds: c.seconds})
 	}
 	if err != nil {
-		return nil, fmt.Errorf("--voice %s: %w", c.arg, err)
+		return nil, fmt.Errorf("%s%s: %w", c.flag, c.arg, err)
 	}
 	return voice, nil
 }
 
 // speak loads the model, speaks and reports.
-func speak(ctx context.Context, o *options, text string, choice voiceChoice, hold float64, log *slog.Logger) error {
+func speak(ctx context.Context, o *options, text string, choice voiceChoice, hold float64, log *slog.Logger, line *status) error {
 	started := time.Now()
-	settings := pockettts.Options{
-		Pack: o.pack, Config: o.config, Precision: pockettts.Precision(o.precision), Logger: log,
-		NoCloning: choice.voiceFile || choice.missing || choice.arg == "", CacheDir: o.cache,
-	}
+	settings := o.settings(log, line)
+	settings.Precision, settings.CacheDir = pockettts.Precision(o.precision), o.cache
+	settings.NoCloning = choice.voiceFile || choice.missing || choice.arg == ""
 	switch o.instances {
 	case "1":
 		settings.Instances = 1
@@ -270,9 +254,6 @@ func speak(ctx context.Context, o *options, text string, choice voiceChoice, hol
 	}
 	if o.cache == "none" {
 		settings.CacheDir = pockettts.NoCache
-	}
-	if o.pack == starterName || !o.packGiven && !o.configGiven {
-		settings.Pack, settings.PackFS = "", starter.FS()
 	}
 	engine, err := pockettts.Load(ctx, settings)
 	if err != nil {
@@ -292,7 +273,7 @@ func speak(ctx context.Context, o *options, text string, choice voiceChoice, hol
 		return o.inFlags(err)
 	}
 	output := newOutput(o.outputPath, info.SampleRate, hold)
-	result, err := write(stream, output, speaking)
+	result, err := write(stream, output, speaking, line)
 	if err != nil {
 		return err
 	}
@@ -357,14 +338,17 @@ type spoken struct {
 }
 
 // write moves the frames of a stream into the output. What has gone out before a failure is left as good as it can be.
-func write(stream *pockettts.Stream, output *output, started time.Time) (spoken, error) {
+func write(stream *pockettts.Stream, output *output, started time.Time, line *status) (spoken, error) {
 	var result spoken
+	defer line.clear()
 	for frame, err := range stream.Frames() {
 		if err == nil {
 			if result.samples == 0 {
 				result.first = time.Since(started)
 			}
 			result.samples += len(frame.Samples)
+			seconds := float64(result.samples) / float64(output.rate)
+			line.show("%.1f s of audio, %.1fx real time", seconds, seconds/time.Since(started).Seconds())
 			err = output.write(frame.Samples)
 		}
 		if err != nil {

@@ -11,8 +11,9 @@ import (
 )
 
 type lineHandler struct {
-	quiet bool
-	attrs []slog.Attr
+	quiet  bool
+	status *status // below the lines; nil where there is none
+	attrs  []slog.Attr
 }
 
 func newLog(quiet bool) *slog.Logger { return slog.New(lineHandler{quiet: quiet}) }
@@ -36,12 +37,13 @@ func (h lineHandler) Handle(_ context.Context, record slog.Record) error {
 		add(attr)
 	}
 	record.Attrs(add)
+	h.status.clear()
 	_, err := fmt.Fprintln(os.Stderr, line.String())
 	return err
 }
 
 func (h lineHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return lineHandler{h.quiet, append(h.attrs[:len(h.attrs):len(h.attrs)], attrs...)}
+	return lineHandler{h.quiet, h.status, append(h.attrs[:len(h.attrs):len(h.attrs)], attrs...)}
 }
 
 func (h lineHandler) WithGroup(string) slog.Handler { return h }

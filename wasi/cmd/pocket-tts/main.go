@@ -1,8 +1,9 @@
-// Command pocket-tts speaks: `pocket-tts generate --text "Hello." --output-path hello.wav`. `pocket-tts packs convert` makes
-// packs smaller.
+// Command pocket-tts speaks: `pocket-tts generate --text "Hello." --output-path hello.wav`. `voices` and `export-voice` are
+// about voices, `packs` fetches and keeps models, and makes them smaller, `doctor` says what works on this machine.
 //
 // Its flags, exit codes, streams and WAV bytes are those of the Python program of the same name. Exit codes: 0 done,
-// 1 failed, 2 usage, 129, 130 and 143 by SIGHUP, SIGINT and SIGTERM. Lines on stderr read `LEVEL: message`; nothing but WAV bytes goes to stdout.
+// 1 failed, 2 usage, 129, 130 and 143 by SIGHUP, SIGINT and SIGTERM. Lines on stderr read `LEVEL: message`; of generate nothing but
+// WAV bytes goes to stdout.
 package main
 
 import (
@@ -11,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"strings"
@@ -120,6 +122,16 @@ func command(ctx context.Context, args []string) error {
 		return generate(ctx, args[1:])
 	case name == "packs":
 		return packs(ctx, args[1:])
+	case name == "voices":
+		return voices(ctx, args[1:])
+	case name == "export-voice":
+		return exportVoice(ctx, args[1:])
+	case name == "doctor":
+		return doctor(ctx, args[1:])
+	case name == "completion":
+		return completion(args[1:])
+	case name == "__complete":
+		return complete(args[1:])
 	case name == "--help" || name == "-h":
 		return printHelp(os.Stdout)
 	case name == "--version":
@@ -133,8 +145,8 @@ func command(ctx context.Context, args []string) error {
 }
 
 func printHelp(w io.Writer) error {
-	_, err := fmt.Fprintf(w, "Usage: pocket-tts generate [OPTIONS]\n       pocket-tts %s\n       pocket-tts --help | --version\n\nSpeaks a text into a WAV file.\n\nOptions:\n%s",
-		convertUsage, describeFlags(newFlags(new(options))))
+	_, err := fmt.Fprintf(w, "Usage: pocket-tts generate [OPTIONS]\n       pocket-tts %s\n       pocket-tts --help | --version\n\nSpeaks a text into a WAV file.\n\nOptions:\n%s%s",
+		strings.Join([]string{voicesUsage, exportUsage, packsUsage, doctorUsage, completionUsage}, "\n       pocket-tts "), describeFlags(newFlags(new(options))), environmentHelp)
 	return err
 }
 
@@ -145,6 +157,19 @@ func describeFlags(flags *pflag.FlagSet) string {
 		}
 	})
 	return flags.FlagUsages()
+}
+
+// reasonOf is why a call of the file system failed, without its own idea of what it was called with.
+func reasonOf(err error) error {
+	var pathError *fs.PathError
+	var linkError *os.LinkError
+	switch {
+	case errors.As(err, &pathError):
+		return pathError.Err
+	case errors.As(err, &linkError):
+		return linkError.Err
+	}
+	return err
 }
 
 func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
