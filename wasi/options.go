@@ -214,6 +214,10 @@ type SpeakOptions struct {
 	FramesAfterEOS *int     // frames spoken after the end was found, 0 to 10000
 	MaxTokens      *int     // longest piece of text that is spoken in one go, 1 to 4096, 50 by default
 
+	// Rate is the speed of the speech with its pitch kept, 0.25 to 4; 0 is 1. With another one than 1 a frame has any
+	// number of samples, and the last one of a stream comes after the end of the text.
+	Rate float32
+
 	// RequireEnd makes it an error (ErrNoEnd) when a piece is cut off at its length limit; otherwise it is a warning.
 	RequireEnd bool
 }
@@ -227,6 +231,9 @@ func (o SpeakOptions) apply(to *guest.Options) error {
 	case "", WAV, PCM:
 	default:
 		return fmt.Errorf("%w: Format: expected %q or %q, found %q", ErrArgument, WAV, PCM, o.Format)
+	}
+	if o.Rate != 0 && !(o.Rate >= slowest && o.Rate <= fastest) {
+		return fmt.Errorf("%w: Rate: expected %g to %g, found %g", ErrArgument, slowest, float32(fastest), o.Rate)
 	}
 	switch o.RNG {
 	case "":

@@ -15,7 +15,7 @@ import (
 	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/internal/wav"
 )
 
-// Frame is 80 ms of speech.
+// Frame is 80 ms of speech, unless SpeakOptions.Rate says otherwise.
 type Frame struct {
 	Samples []float32 // mono; values may go beyond [-1, 1] and are clamped where integers are made of them
 	Chunk   int       // the piece of the text that it belongs to
@@ -32,7 +32,9 @@ type Stream struct {
 	group   sync.WaitGroup // what works for the stream
 	loaded  *loaded
 	lines   []*line
-	taken   []*worker // what it was dealt
+	taken   []*worker  // what it was dealt
+	stretch *stretcher // of another speed
+	tokens  int
 	strict  bool
 	format  Format
 	unwatch func() bool // stops waiting for the context
@@ -151,7 +153,7 @@ func (s *Stream) openOthers(text string, options SpeakOptions, chunks int) error
 			return err
 		}
 	}
-	return nil
+	return s.openStretch(options.Rate)
 }
 
 // findDecoder finds the instance that makes sound of a line's latents: the one that is there for it, or a whole one that
@@ -169,11 +171,13 @@ func (s *Stream) findDecoder(l *line) {
 // turn.
 func (l *line) chunks(ctx context.Context) (int, error) {
 	count, err := l.speaker.guest.SessionChunkCount(ctx, l.session)
+	l.stream.tokens = 0
 	for n := range count {
 		var chunk guest.Chunk
 		if chunk, err = l.speaker.guest.SessionChunk(ctx, l.session, n); err != nil {
 			break
 		}
+		l.stream.tokens += int(chunk.Tokens)
 		if chunk.OverLimit != 0 {
 			l.stream.engine.options.Logger.Warn(fmt.Sprintf("Chunk %d has %d tokens, more than max-tokens, and cannot be cut; it may not be spoken well",
 				n+1, chunk.Tokens))
@@ -184,6 +188,8 @@ func (l *line) chunks(ctx context.Context) (int, error) {
 
 // free closes what the stream holds in the guest, when nothing works for it any more.
 func (s *Stream) free() {
+	s.stretch.free()
+	s.stretch = nil
 	for _, l := range s.lines {
 		l.free()
 	}
@@ -202,11 +208,20 @@ func (s *Stream) next() (Frame, error) {
 		return Frame{}, ErrClosed
 	}
 	for {
-		made, err := s.advance()
-		if err != nil {
-			return Frame{}, s.finish(err)
+		made, err := piece{}, io.EOF
+		if !s.stretch.over() {
+			made, err = s.advance()
 		}
-		if !made.end {
+		if err == nil && !made.end {
+			made.frame, err = s.stretch.stretched(s.run, made.frame)
+		}
+		if err == io.EOF {
+			made.frame, err = s.stretch.rest(s.run)
+		}
+		switch {
+		case err != nil:
+			return Frame{}, s.finish(s.reason(err))
+		case !made.end && len(made.frame.Samples) > 0:
 			return made.frame, nil
 		}
 		if made.truncated {
@@ -229,14 +244,22 @@ func (s *Stream) advance() (piece, error) {
 	if err == nil {
 		err = made.err
 	}
+	return made, s.reason(err)
+}
+
+// reason is why there is no more: before all else that the caller has ended the stream.
+func (s *Stream) reason(err error) error {
 	switch {
 	case s.ctx.Err() != nil:
-		return piece{}, s.ctx.Err()
+		return s.ctx.Err()
 	case s.run.Err() != nil:
-		return piece{}, ErrClosed
+		return ErrClosed
 	}
-	return made, err
+	return err
 }
+
+// Tokens is the length of the prepared text in tokens of the model.
+func (s *Stream) Tokens() int { return s.tokens }
 
 // finish ends the stream, for whatever reason, and gives its memory back. mu is held.
 func (s *Stream) finish(reason error) error {

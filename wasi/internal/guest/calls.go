@@ -428,6 +428,44 @@ func (i *Instance) CodecFade(ctx context.Context, codec Handle, on bool) error {
 	return err
 }
 
+// StretchOpen makes a stretcher: sound at another speed, 0.25 to 4, with its pitch kept.
+func (i *Instance) StretchOpen(ctx context.Context, sampleRate uint32, speed float32) (Handle, error) {
+	defer i.arena.release(ctx, i.arena.mark())
+	return i.handle(ctx, i.abi.StretchOpen, uint64(sampleRate), api.EncodeF32(speed))
+}
+
+// StretchWrite hands samples over.
+func (i *Instance) StretchWrite(ctx context.Context, stretch Handle, samples []float32) error {
+	defer i.arena.release(ctx, i.arena.mark())
+	in, err := i.arena.putFloats(ctx, samples)
+	if err != nil {
+		return err
+	}
+	_, err = i.call(ctx, i.abi.StretchWrite, uint64(stretch), uint64(in), uint64(len(samples)))
+	return err
+}
+
+// StretchEnd says that no more samples will come.
+func (i *Instance) StretchEnd(ctx context.Context, stretch Handle) error {
+	_, err := i.call(ctx, i.abi.StretchEnd, uint64(stretch))
+	return err
+}
+
+// StretchRead returns at most `most` samples; none: more input is needed, or it was the end.
+func (i *Instance) StretchRead(ctx context.Context, stretch Handle, most int) ([]float32, error) {
+	defer i.arena.release(ctx, i.arena.mark())
+	out, err := i.arena.take(ctx, 4*most)
+	if err != nil {
+		return nil, err
+	}
+	written, err := i.answer(ctx, i.abi.StretchRead, uint64(stretch), uint64(out), uint64(most))
+	if err != nil || written == 0 {
+		return nil, err
+	}
+	samples := make([]float32, written)
+	return samples, i.floats(out, samples)
+}
+
 // fill makes a call whose last argument is a place for a structure.
 func (i *Instance) fill(ctx context.Context, value any, function api.Function, arguments ...uint64) error {
 	place, err := i.arena.take(ctx, binary.Size(value))
