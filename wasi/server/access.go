@@ -1,0 +1,188 @@
+// Who may ask: keys, hosts, origins. And what every HTTP door has in common besides.
+
+package server
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	rscors "github.com/rs/cors"
+
+	pockettts "github.com/pocket-tts-wasm/pocket-tts-wasm/wasi"
+)
+
+// Access is what a door says of itself to Guard.
+type Access struct {
+	Door string // its name in logs
+	// Open tells which requests need no key.
+	Open func(r *http.Request) bool
+	// Refuse writes an Error in the door's own form.
+	Refuse func(w http.ResponseWriter, r *http.Request, err *Error)
+}
+
+// Authorized compares a key in constant time. Without Options.APIKey every key is right, and none as well.
+func (s *Service) Authorized(key string) bool {
+	sum := sha256.Sum256([]byte(key)) // of one length, whatever came
+	return s.options.APIKey == "" || subtle.ConstantTimeCompare(sum[:], s.key[:]) == 1
+}
+
+// Guard lets through what may reach a door: one line of log each, CORS, Host, Origin, key, and a body of at most
+// Limits.UploadBytes that arrives within Limits.Idle.
+func (s *Service) Guard(door http.Handler, access Access) http.Handler {
+	inside := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case !s.originAllowed(r):
+			access.Refuse(w, r, Refuse(Forbidden, "This page may not ask this server (--cors-origin)."))
+		case !s.Authorized(bearer(r)) && (access.Open == nil || !access.Open(r)):
+			w.Header().Set("WWW-Authenticate", "Bearer")
+			access.Refuse(w, r, Refuse(Unauthorized, "Expected the header Authorization: Bearer KEY with the key of this server."))
+		case r.ContentLength > s.limits.UploadBytes:
+			w.Header().Set("Connection", "close") // what comes is not read
+			access.Refuse(w, r, Refuse(TooLarge, "expected at most %d bytes, found %d", s.limits.UploadBytes, r.ContentLength))
+		default:
+			r.Body = http.MaxBytesReader(w, r.Body, s.limits.UploadBytes)
+			door.ServeHTTP(w, r)
+		}
+	})
+	crossOrigin := s.cors.wrap(inside)
+	return s.logged(access.Door, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case !s.hostAllowed(r):
+			access.Refuse(w, r, Refuse(Forbidden, "This server does not answer to that Host."))
+		case isPreflight(r) && !s.cors.allowed(r):
+			http.Error(w, "Disallowed CORS origin", http.StatusBadRequest)
+		default:
+			crossOrigin.ServeHTTP(w, r)
+		}
+	}))
+}
+
+func bearer(r *http.Request) string {
+	scheme, key, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return ""
+	}
+	return strings.TrimSpace(key)
+}
+
+// hostAllowed refuses, on a loopback address, names that are not this machine's: a page of evil.example whose name
+// leads to 127.0.0.1 would otherwise be of the same origin as this server.
+func (s *Service) hostAllowed(r *http.Request) bool {
+	if address, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok {
+		tcp, ok := address.(*net.TCPAddr)
+		if !ok || !tcp.IP.IsLoopback() {
+			return true // a socket of this machine's file system, or a server that is public on purpose
+		}
+	}
+	host := r.Host
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	host = strings.TrimSuffix(strings.ToLower(strings.Trim(host, "[]")), ".")
+	if address, err := netip.ParseAddr(host); err == nil {
+		return address.IsLoopback()
+	}
+	return host == "localhost" || slices.ContainsFunc(s.options.Hosts, func(known string) bool { return strings.EqualFold(known, host) })
+}
+
+// originAllowed refuses what pages of other origins send without a preflight, forms for instance.
+func (s *Service) originAllowed(r *http.Request) bool {
+	return s.cors.allowed(r) || new(http.CrossOriginProtection).Check(r) == nil
+}
+
+// OriginAllowed is for doors that change protocols, which browsers let every page do: it refuses pages of other origins
+// whatever the method. Clients that are no browsers send no Origin.
+func (s *Service) OriginAllowed(r *http.Request) bool {
+	origin := r.Header.Get("Origin")
+	if origin == "" || s.cors.allowed(r) {
+		return true
+	}
+	from, err := url.Parse(origin)
+	return err == nil && from.Host != "" && strings.EqualFold(from.Host, r.Host)
+}
+
+// cors answers browsers for the pages of Options.Origins.
+type cors struct{ rules *rscors.Cors } // nil: none
+
+func newCORS(origins []string) (*cors, error) {
+	if len(origins) == 0 {
+		return &cors{}, nil
+	}
+	for _, origin := range origins {
+		parsed, err := url.Parse(origin)
+		if origin != "*" && (err != nil || parsed.Scheme == "" || parsed.Host == "" || origin != parsed.Scheme+"://"+parsed.Host) {
+			return nil, fmt.Errorf("%w: Origins: expected \"*\" or an origin such as https://example.com, found %q", pockettts.ErrArgument, origin)
+		}
+	}
+	return &cors{rscors.New(rscors.Options{
+		AllowedOrigins: origins, AllowedMethods: []string{http.MethodGet, http.MethodPost, http.MethodDelete}, AllowedHeaders: []string{"*"},
+		AllowCredentials: !slices.Contains(origins, "*"), AllowPrivateNetwork: true, MaxAge: 600,
+	})}, nil
+}
+
+func (c *cors) wrap(next http.Handler) http.Handler {
+	if c.rules == nil {
+		return next
+	}
+	return c.rules.Handler(next)
+}
+
+// allowed tells whether a request comes from a page that was named; not whether it is of the same origin.
+func (c *cors) allowed(r *http.Request) bool { return c.rules != nil && c.rules.OriginAllowed(r) }
+
+func isPreflight(r *http.Request) bool {
+	return r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != ""
+}
+
+// logged writes a line for each request, without anything that it says.
+func (s *Service) logged(door string, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		began := time.Now()
+		recorder := &recorder{ResponseWriter: w}
+		defer func() {
+			level := slog.LevelInfo
+			if recorder.status >= http.StatusInternalServerError && recorder.status != http.StatusServiceUnavailable {
+				level = slog.LevelError
+			}
+			s.log.LogAttrs(r.Context(), level, "request", slog.String("door", door), slog.String("method", r.Method),
+				slog.String("path", r.URL.Path), slog.Int("status", recorder.status), slog.Int64("bytes", recorder.bytes),
+				slog.Duration("took", time.Since(began).Round(time.Millisecond)))
+		}()
+		next.ServeHTTP(recorder, r)
+	})
+}
+
+// recorder remembers what a door answered.
+type recorder struct {
+	http.ResponseWriter
+	status int
+	bytes  int64
+}
+
+func (r *recorder) WriteHeader(status int) {
+	if r.status == 0 {
+		r.status = status
+	}
+	r.ResponseWriter.WriteHeader(status)
+}
+
+func (r *recorder) Write(p []byte) (int, error) {
+	if r.status == 0 {
+		r.status = http.StatusOK
+	}
+	n, err := r.ResponseWriter.Write(p)
+	r.bytes += int64(n)
+	return n, err
+}
+
+// Unwrap is for http.ResponseController.
+func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }

@@ -1,0 +1,104 @@
+// Listeners: HTTP servers with the limits of the service, several doors in one process, and their end.
+
+package server
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+const (
+	headerBytes = 32 << 10
+	headerTime  = 10 * time.Second
+	// ending is how long the end of a server waits for its doors, which need a frame of speech, before it cuts the
+	// connections.
+	ending = 5 * time.Second
+)
+
+// Serve answers HTTP on a listener until the context ends: then nothing is accepted any more, what is being spoken ends
+// at the next frame, and Serve returns nil. It closes the listener.
+func (s *Service) Serve(ctx context.Context, listener net.Listener, handler http.Handler) error {
+	requests, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	server := &http.Server{
+		Handler: handler, MaxHeaderBytes: headerBytes, ReadHeaderTimeout: headerTime, IdleTimeout: s.limits.Idle,
+		BaseContext: func(net.Listener) context.Context { return requests },
+		ErrorLog:    slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(listener) }()
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+	}
+	_ = listener.Close()
+	cancel() // of every request: its speech ends
+	limit, stop := context.WithTimeout(context.WithoutCancel(ctx), ending)
+	defer stop()
+	err := server.Shutdown(limit)
+	if err != nil {
+		err = server.Close()
+	}
+	<-ended
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
+}
+
+// Run runs several doors until the context ends, or until one of them fails: then the others end too.
+func Run(ctx context.Context, doors ...func(context.Context) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var group sync.WaitGroup
+	failures := make(chan error, len(doors))
+	for _, door := range doors {
+		group.Go(func() {
+			if err := door(ctx); err != nil {
+				failures <- err
+				cancel(err)
+			}
+		})
+	}
+	group.Wait()
+	close(failures)
+	return <-failures // the first; nil where there is none
+}
+
+// ReadBody reads the body of a request, which must arrive within Limits.Idle, and calls read with it.
+func (s *Service) ReadBody(w http.ResponseWriter, r *http.Request, read func() error) error {
+	control := http.NewResponseController(w)
+	_ = control.SetReadDeadline(time.Now().Add(s.limits.Idle)) // a recorder of tests has none
+	err := read()
+	_ = control.SetReadDeadline(time.Time{})
+	return err
+}
+
+// Sink is the body of an answer that is written while it is made: every Write reaches the client, or fails when that
+// takes longer than Limits.Idle.
+func (s *Service) Sink(w http.ResponseWriter) io.Writer {
+	return &sink{w, http.NewResponseController(w), s.limits.Idle}
+}
+
+type sink struct {
+	w       io.Writer
+	control *http.ResponseController
+	idle    time.Duration
+}
+
+func (s *sink) Write(p []byte) (int, error) {
+	_ = s.control.SetWriteDeadline(time.Now().Add(s.idle))
+	n, err := io.Copy(s.w, bytes.NewReader(p))
+	if err == nil {
+		err = s.control.Flush()
+	}
+	return int(n), err
+}

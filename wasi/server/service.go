@@ -1,0 +1,210 @@
+// The Service: what is loaded once and asked by every door.
+
+package server
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	pockettts "github.com/pocket-tts-wasm/pocket-tts-wasm/wasi"
+)
+
+// Options of a Service. The zero value serves the voices of the engine's pack without a key to whoever can reach it.
+type Options struct {
+	// Voice is spoken when a request names none: a voice of the pack or of VoicesDir. Empty is the pack's own choice.
+	Voice string
+	// VoicesDir holds more voices: NAME.safetensors and, where AllowCloning, NAME.wav with names of the form
+	// [A-Za-z0-9][A-Za-z0-9_-]{0,63}. Files may come and go while the service runs; links that lead out are not followed.
+	VoicesDir string
+	// Language is that of the model, a BCP 47 code for lists of voices. Default: en.
+	Language string
+	// Speak is how to speak where a request does not say: seed, temperature and the like. Voice, Format and Rate are the
+	// request's.
+	Speak pockettts.SpeakOptions
+
+	Limits Limits
+
+	// APIKey, if there is one, must be presented by every request that makes the server work.
+	APIKey string
+	// Origins are those of pages that may ask besides the server's own, exactly as browsers write them
+	// ("https://example.com"); "*" is every page, without credentials.
+	Origins []string
+	// Hosts are names of this server besides localhost: what clients write into Host.
+	Hosts []string
+	// AllowCloning makes voices from recordings, of VoicesDir and in requests. The consent of who speaks in them is the
+	// operator's duty.
+	AllowCloning bool
+	// AllowVoiceURLs are prefixes of the URLs of voices that may be fetched for a request ("https://example.com/voices/",
+	// "hf://kyutai/tts-voices/"). None: no URL is fetched.
+	AllowVoiceURLs []string
+
+	// Logger hears of each request, without its text; nil is silence.
+	Logger *slog.Logger
+}
+
+// Limits of one request. Zero is the default.
+type Limits struct {
+	TextChars   int           // code points of a text; 16384. Doors may have less by themselves
+	UploadBytes int64         // of a body; 25 MiB
+	Sound       time.Duration // that a request may be long; 30 minutes
+	Time        time.Duration // that a request may take, waiting and slow reading included; an hour
+	Idle        time.Duration // without progress of the other side; a minute
+	Voices      int           // of VoicesDir that are kept in memory; 16
+}
+
+func (l Limits) withDefaults() (Limits, error) {
+	for _, limit := range []struct {
+		name  string
+		value float64
+	}{
+		{"TextChars", float64(l.TextChars)}, {"UploadBytes", float64(l.UploadBytes)}, {"Sound", float64(l.Sound)},
+		{"Time", float64(l.Time)}, {"Idle", float64(l.Idle)}, {"Voices", float64(l.Voices)},
+	} {
+		if limit.value < 0 {
+			return l, fmt.Errorf("%w: Limits.%s: expected 0 or more, found %g", pockettts.ErrArgument, limit.name, limit.value)
+		}
+	}
+	preset(&l.TextChars, 16384)
+	preset(&l.UploadBytes, 25<<20)
+	preset(&l.Sound, 30*time.Minute)
+	preset(&l.Time, time.Hour)
+	preset(&l.Idle, time.Minute)
+	preset(&l.Voices, 16)
+	return l, nil
+}
+
+func preset[T comparable](to *T, value T) {
+	var zero T
+	if *to == zero {
+		*to = value
+	}
+}
+
+// Service speaks for the doors. It may be used by any number of goroutines.
+type Service struct {
+	options Options
+	limits  Limits
+	log     *slog.Logger
+	key     [sha256.Size]byte
+	figures *figures
+	folder  *folder
+	fetcher *fetcher
+	cors    *cors
+
+	run    context.Context // ends with Close
+	cancel context.CancelFunc
+	group  sync.WaitGroup // speeches that are open
+	mu     sync.Mutex     // of the transition to closed
+	engine atomic.Pointer[speaker]
+}
+
+// speaker is what Start brings.
+type speaker struct {
+	engine   *pockettts.Engine
+	fallback *pockettts.Voice
+	name     string // of the fallback; empty for one that is not in the lists
+}
+
+// New checks the options. The service answers with Loading until Start.
+func New(options Options) (*Service, error) {
+	s := &Service{options: options, log: options.Logger, key: sha256.Sum256([]byte(options.APIKey)), figures: newFigures()}
+	var err error
+	if s.limits, err = options.Limits.withDefaults(); err != nil {
+		return nil, err
+	}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	if s.options.Language == "" {
+		s.options.Language = "en"
+	}
+	if options.VoicesDir != "" {
+		info, err := os.Stat(options.VoicesDir)
+		if err == nil && !info.IsDir() {
+			err = errors.New("expected a folder")
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%w: VoicesDir %s: %w", pockettts.ErrArgument, options.VoicesDir, err)
+		}
+	}
+	s.folder = newFolder(options.VoicesDir, s.limits.Voices, options.AllowCloning)
+	if s.fetcher, err = newFetcher(options.AllowVoiceURLs); err != nil {
+		return nil, err
+	}
+	if s.cors, err = newCORS(options.Origins); err != nil {
+		return nil, err
+	}
+	s.run, s.cancel = context.WithCancel(context.Background())
+	return s, nil
+}
+
+// Start hands over a loaded engine; from then on there is speech. The voice is spoken when a request names none; nil is
+// Options.Voice, which is looked up here: one that is not there is an error. The caller closes the engine, after the
+// service.
+func (s *Service) Start(ctx context.Context, engine *pockettts.Engine, voice *pockettts.Voice) error {
+	if engine == nil {
+		return fmt.Errorf("%w: expected an Engine, found nil", pockettts.ErrArgument)
+	}
+	started := &speaker{engine: engine, fallback: voice}
+	s.folder.cloning.Store(s.options.AllowCloning && engine.Info().CanClone)
+	if voice == nil {
+		found, release, err := s.named(ctx, engine, s.options.Voice)
+		if err != nil {
+			return err
+		}
+		_ = release // kept until Close: it is always in use
+		started.fallback, started.name = found, s.options.Voice
+		if started.name == "" {
+			started.name = found.Name()
+		}
+	}
+	if s.run.Err() != nil {
+		return Refuse(Closed, "The server is closing.")
+	}
+	s.engine.Store(started)
+	return nil
+}
+
+// Ready is nil when there is speech, and else the reason why not.
+func (s *Service) Ready() error {
+	switch {
+	case s.run.Err() != nil:
+		return Refuse(Closed, "The server is closing.")
+	case s.engine.Load() == nil:
+		return Refuse(Loading, "The model is loading.")
+	}
+	return nil
+}
+
+// Close ends what is being spoken, waits for it (a frame), and gives the voices back.
+func (s *Service) Close() error {
+	s.mu.Lock()
+	s.cancel()
+	s.mu.Unlock()
+	s.group.Wait()
+	return s.folder.close()
+}
+
+// Language is that of the model, a BCP 47 code.
+func (s *Service) Language() string { return s.options.Language }
+
+// Limits are those in force.
+func (s *Service) Limits() Limits { return s.limits }
+
+// Log is the logger of the service: never nil. What a request says is at most for its level Debug.
+func (s *Service) Log() *slog.Logger { return s.log }
+
+// Engine is what Start brought; nil before.
+func (s *Service) Engine() *pockettts.Engine {
+	if started := s.engine.Load(); started != nil {
+		return started.engine
+	}
+	return nil
+}
