@@ -73,8 +73,23 @@ func Run(ctx context.Context, doors ...func(context.Context) error) error {
 	return <-failures // the first; nil where there is none
 }
 
-// ReadBody reads the body of a request, which must arrive within Limits.Idle, and calls read with it.
+// Bodies of more than smallBody bytes are read by so many requests at once: each is in memory.
+const (
+	smallBody  = 1 << 20
+	bodiesRead = 16
+)
+
+// ReadBody calls read, which takes in the body of a request and all that is made of it; the body must arrive within
+// Limits.Idle.
 func (s *Service) ReadBody(w http.ResponseWriter, r *http.Request, read func() error) error {
+	if r.ContentLength < 0 || r.ContentLength > smallBody {
+		select {
+		case s.bodies <- struct{}{}:
+			defer func() { <-s.bodies }()
+		default:
+			return Refuse(Busy, "too many uploads at once; try again later")
+		}
+	}
 	control := http.NewResponseController(w)
 	_ = control.SetReadDeadline(time.Now().Add(s.limits.Idle)) // a recorder of tests has none
 	err := read()

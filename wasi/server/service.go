@@ -97,6 +97,7 @@ type Service struct {
 	folder  *folder
 	fetcher *fetcher
 	cors    *cors
+	bodies  chan struct{} // large ones that are being read
 
 	run    context.Context // ends with Close
 	cancel context.CancelFunc
@@ -114,7 +115,8 @@ type speaker struct {
 
 // New checks the options. The service answers with Loading until Start.
 func New(options Options) (*Service, error) {
-	s := &Service{options: options, log: options.Logger, key: sha256.Sum256([]byte(options.APIKey)), figures: newFigures()}
+	s := &Service{options: options, log: options.Logger, key: sha256.Sum256([]byte(options.APIKey)), figures: newFigures(),
+		bodies: make(chan struct{}, bodiesRead)}
 	var err error
 	if s.limits, err = options.Limits.withDefaults(); err != nil {
 		return nil, err

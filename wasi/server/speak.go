@@ -57,6 +57,7 @@ func (s *Service) Speak(ctx context.Context, request Request) (*Speech, error) {
 	speech, err := s.speak(ctx, request)
 	if err != nil {
 		refusal := Explain(err)
+		s.report(request.Door, refusal)
 		s.figures.requests.WithLabelValues(request.Door, string(refusal.Problem)).Inc()
 		return nil, refusal
 	}
@@ -113,6 +114,13 @@ func (s *Service) speak(ctx context.Context, request Request) (_ *Speech, err er
 	speech.next, speech.stop = iter.Pull2(speech.stream.Frames())
 	s.figures.open.Inc()
 	return speech, nil
+}
+
+// report tells the operator of faults that the client hears nothing of.
+func (s *Service) report(door string, refusal *Error) {
+	if refusal.Problem == Failed {
+		s.log.Error("speech failed", "door", door, "error", refusal.cause)
+	}
 }
 
 // SampleRate is that of the samples, in Hz.
@@ -192,6 +200,7 @@ func (s *Speech) Close() error {
 			s.end = Refuse(Cancelled, "the speech was closed")
 		case errors.As(s.end, &refusal):
 			result = string(refusal.Problem)
+			s.service.report(s.door, refusal)
 		}
 		s.service.figures.requests.WithLabelValues(s.door, result).Inc()
 		s.service.figures.open.Dec()

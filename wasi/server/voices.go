@@ -64,6 +64,12 @@ func (s *Service) HasVoice(name string) bool {
 	return slices.ContainsFunc(s.Voices(), func(v Voice) bool { return v.Name == name })
 }
 
+// CanClone tells whether voices are made from recordings here.
+func (s *Service) CanClone() bool {
+	engine := s.Engine()
+	return engine != nil && s.options.AllowCloning && engine.Info().CanClone
+}
+
 // Upload is a voice that comes with a request: a voice file, or a recording of which the first 30 seconds are taken.
 type Upload struct {
 	Name string // its suffix says what it is: .safetensors or .wav
@@ -76,7 +82,7 @@ func (s *Service) voice(ctx context.Context, started *speaker, request Request) 
 	case request.Upload != nil && request.Voice != "":
 		return nil, nil, Refuse(Invalid, "expected a voice by name or an upload, found both")
 	case request.Upload != nil:
-		return s.uploaded(ctx, started.engine, *request.Upload)
+		return s.uploaded(ctx, started.engine, *request.Upload, s.limits.UploadBytes)
 	case request.Voice == "":
 		return started.fallback, func() {}, nil
 	case IsURL(request.Voice):
@@ -84,7 +90,7 @@ func (s *Service) voice(ctx context.Context, started *speaker, request Request) 
 		if err != nil {
 			return nil, nil, err
 		}
-		return s.uploaded(ctx, started.engine, *upload)
+		return s.uploaded(ctx, started.engine, *upload, fetchBytes)
 	}
 	return s.named(ctx, started.engine, request.Voice)
 }
@@ -104,7 +110,7 @@ func (s *Service) named(ctx context.Context, engine *pockettts.Engine, name stri
 	return s.folder.take(ctx, engine, name)
 }
 
-func (s *Service) uploaded(ctx context.Context, engine *pockettts.Engine, upload Upload) (*pockettts.Voice, func(), error) {
+func (s *Service) uploaded(ctx context.Context, engine *pockettts.Engine, upload Upload, most int64) (*pockettts.Voice, func(), error) {
 	if strings.EqualFold(path.Ext(upload.Name), ".wav") && !s.options.AllowCloning {
 		return nil, nil, Refuse(NoCloning, "this server makes no voices from recordings (--allow-cloning)")
 	}
@@ -112,8 +118,7 @@ func (s *Service) uploaded(ctx context.Context, engine *pockettts.Engine, upload
 		return nil, nil, err
 	}
 	defer s.folder.leave()
-	limited := &limitedReader{upload.Data, s.limits.UploadBytes}
-	voice, err := loadVoice(ctx, engine, upload.Name, limited)
+	voice, err := loadVoice(ctx, engine, upload.Name, &limitedReader{upload.Data, most})
 	if err != nil {
 		return nil, nil, err
 	}
