@@ -147,6 +147,8 @@ func isPreflight(r *http.Request) bool {
 func (s *Service) logged(door string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()
+		// What the last answer on this connection has left.
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
 		recorder := &recorder{ResponseWriter: w}
 		defer func() {
 			level := slog.LevelInfo

@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"net/url"
 	"path"
+	"regexp"
 	"strings"
 	"syscall"
 	"time"
@@ -23,7 +24,7 @@ import (
 const (
 	fetchTime  = 20 * time.Second
 	fetchBytes = 64 << 20
-	hub        = "https://huggingface.co/"
+	hub        = "huggingface.co"
 )
 
 // fetcher gets voices from the places that the operator has named.
@@ -94,7 +95,7 @@ func sameHost(next *http.Request, via []*http.Request) error {
 		return errors.New("too many redirects")
 	}
 	from := via[0].URL
-	if next.URL.Scheme == "https" && (next.URL.Host == from.Host || from.Host == "huggingface.co" && strings.HasSuffix(next.URL.Host, ".hf.co")) {
+	if next.URL.Scheme == "https" && (next.URL.Host == from.Host || from.Host == hub && strings.HasSuffix(next.URL.Host, ".hf.co")) {
 		return nil
 	}
 	return errors.New("a redirect to another host")
@@ -128,11 +129,19 @@ func (f *fetcher) locate(voice string) (*url.URL, error) {
 	if !pinned {
 		revision = "main"
 	}
-	if !found || file == "" || revision == "" {
+	if !found || repository == "" || file == "" || !revisionName.MatchString(revision) {
 		return nil, Refuse(VoiceRefused, "expected hf://owner/name/path, or the same with @revision")
 	}
-	return url.Parse(hub + parsed.Host + "/" + repository + "/resolve/" + url.PathEscape(revision) + "/" + file)
+	at := "/" + parsed.Host + "/" + repository + "/resolve/"
+	return &url.URL{
+		Scheme: "https", Host: hub, Path: at + revision + "/" + file,
+		// A revision is one part of the path, whatever is in it.
+		RawPath: (&url.URL{Path: at}).EscapedPath() + url.PathEscape(revision) + (&url.URL{Path: "/" + file}).EscapedPath(),
+	}, nil
 }
+
+// revisionName is what a branch, a tag or a commit may be called.
+var revisionName = regexp.MustCompile(`^[A-Za-z0-9]+([._/-][A-Za-z0-9]+)*$`)
 
 func (f *fetcher) fetch(ctx context.Context, voice string) (*Upload, error) {
 	location, err := f.locate(voice)

@@ -26,7 +26,7 @@ func TestURLsAreRefusedWithoutASocket(t *testing.T) {
 			"hf://kyutai/tts-voices/a.wav",
 		},
 		"hf://kyutai/": {"hf://other/tts-voices/a.wav", "https://huggingface.co/kyutai/tts-voices/resolve/main/a.wav", "hf://kyutai/", "hf://kyutai/name",
-			"hf://kyutai/../other/a.wav", "hf://kyutai/name/a.wav@"},
+			"hf://kyutai/../other/a.wav", "hf://kyutai/name/a.wav@", "hf://kyutai/name/a.wav@../b", "hf://kyutai/name/a.wav@a..b"},
 	} {
 		var list []string
 		if prefixes != "" {
@@ -54,6 +54,7 @@ func TestPlacesOfVoices(t *testing.T) {
 	for voice, want := range map[string]string{
 		"hf://kyutai/tts-voices/alba/a.wav":          "https://huggingface.co/kyutai/tts-voices/resolve/main/alba/a.wav",
 		"hf://kyutai/tts-voices/alba/a.wav@refs/pr1": "https://huggingface.co/kyutai/tts-voices/resolve/refs%2Fpr1/alba/a.wav",
+		"hf://kyutai/tts-voices/a%3Fb.wav":           "https://huggingface.co/kyutai/tts-voices/resolve/main/a%3Fb.wav",
 		"https://example.com/voices/a.wav":           "https://example.com/voices/a.wav",
 	} {
 		if got, err := f.locate(voice); err != nil || got.String() != want {

@@ -3,13 +3,13 @@
 package server
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 )
@@ -79,9 +79,9 @@ const (
 	bodiesRead = 16
 )
 
-// ReadBody calls read, which takes in the body of a request and all that is made of it; the body must arrive within
-// Limits.Idle.
-func (s *Service) ReadBody(w http.ResponseWriter, r *http.Request, read func() error) error {
+// ReadBody calls read, which takes in the body of a request and must be done within Limits.Idle, and then use with what
+// it has become: as long as that lasts, it counts as one of the large bodies if it is one.
+func (s *Service) ReadBody(w http.ResponseWriter, r *http.Request, read, use func() error) error {
 	if r.ContentLength < 0 || r.ContentLength > smallBody {
 		select {
 		case s.bodies <- struct{}{}:
@@ -93,8 +93,12 @@ func (s *Service) ReadBody(w http.ResponseWriter, r *http.Request, read func() e
 	control := http.NewResponseController(w)
 	_ = control.SetReadDeadline(time.Now().Add(s.limits.Idle)) // a recorder of tests has none
 	err := read()
+	// Without it, waiting for a turn would be taken for a client that has gone.
 	_ = control.SetReadDeadline(time.Time{})
-	return err
+	if err != nil {
+		return err
+	}
+	return use()
 }
 
 // Sink is the body of an answer that is written while it is made: every Write reaches the client, or fails when that
@@ -109,11 +113,20 @@ type sink struct {
 	idle    time.Duration
 }
 
+// pieceBytes must arrive within Limits.Idle.
+const pieceBytes = 64 << 10
+
 func (s *sink) Write(p []byte) (int, error) {
-	_ = s.control.SetWriteDeadline(time.Now().Add(s.idle))
-	n, err := io.Copy(s.w, bytes.NewReader(p))
-	if err == nil {
-		err = s.control.Flush()
+	total := 0
+	for piece := range slices.Chunk(p, pieceBytes) {
+		_ = s.control.SetWriteDeadline(time.Now().Add(s.idle))
+		n, err := s.w.Write(piece)
+		if total += n; err == nil {
+			err = s.control.Flush()
+		}
+		if err != nil {
+			return total, err
+		}
 	}
-	return int(n), err
+	return total, nil
 }

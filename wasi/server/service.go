@@ -110,7 +110,7 @@ type Service struct {
 type speaker struct {
 	engine   *pockettts.Engine
 	fallback *pockettts.Voice
-	name     string // of the fallback; empty for one that is not in the lists
+	name     string // of the fallback
 }
 
 // New checks the options. The service answers with Loading until Start.
@@ -155,6 +155,9 @@ func (s *Service) Start(ctx context.Context, engine *pockettts.Engine, voice *po
 		return fmt.Errorf("%w: expected an Engine, found nil", pockettts.ErrArgument)
 	}
 	started := &speaker{engine: engine, fallback: voice}
+	if voice != nil {
+		started.name = voice.Name()
+	}
 	s.folder.cloning.Store(s.options.AllowCloning && engine.Info().CanClone)
 	if voice == nil {
 		found, release, err := s.named(ctx, engine, s.options.Voice)

@@ -81,12 +81,13 @@ func (d *door) health(w http.ResponseWriter, _ *http.Request) {
 
 // tts speaks. The form is read to its end before anything is said.
 func (d *door) tts(w http.ResponseWriter, r *http.Request) {
+	var request server.Request
 	var speech *server.Speech
-	err := d.service.ReadBody(w, r, func() error {
-		request, err := d.form(r)
-		if err == nil {
-			speech, err = d.service.Speak(r.Context(), request)
-		}
+	err := d.service.ReadBody(w, r, func() (err error) {
+		request, err = d.form(r)
+		return err
+	}, func() (err error) {
+		speech, err = d.service.Speak(r.Context(), request)
 		return err
 	})
 	if err != nil {

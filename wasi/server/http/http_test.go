@@ -389,6 +389,35 @@ func TestFullQueue(t *testing.T) {
 	}
 }
 
+// TestWaitingIsNotIdle: who waits for a turn for longer than Limits.Idle is not cut off.
+func TestWaitingIsNotIdle(t *testing.T) {
+	engine := servertest.Load(t, pockettts.Options{MaxStreams: 1})
+	address, _ := serve(t, engine, server.Options{Limits: server.Limits{Idle: 100 * time.Millisecond}})
+	first, err := engine.Speak(t.Context(), sentence, pockettts.SpeakOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	answered := make(chan int)
+	go func() {
+		response, err := http.PostForm(address+"/tts", url.Values{"text": {sentence}})
+		if err != nil {
+			answered <- 0
+			return
+		}
+		response.Body.Close()
+		answered <- response.StatusCode
+	}()
+	servertest.Until(t, "the request waits", func() bool {
+		_, waiting := engine.Streams()
+		return waiting == 1
+	})
+	time.Sleep(300 * time.Millisecond)
+	first.Close()
+	if status := <-answered; status != 200 {
+		t.Errorf("%d", status)
+	}
+}
+
 func TestRequestsAtOnceSayTheSame(t *testing.T) {
 	address, _ := serve(t, nil, server.Options{})
 	want := speak(t, address, map[string]string{"text": sentence}).body

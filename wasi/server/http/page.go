@@ -22,6 +22,7 @@ type pageFile struct{ path, kind string }
 var pageFiles = map[string]pageFile{
 	"/page.js":  {"page/page.js", "text/javascript; charset=utf-8"},
 	"/page.css": {"page/page.css", "text/css; charset=utf-8"},
+	"/icon.svg": {"page/icon.svg", "image/svg+xml"},
 }
 
 func pageHeaders(w http.ResponseWriter, kind string) {
