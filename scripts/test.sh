@@ -29,6 +29,7 @@ guest_is_current() {
   }
 }
 go_tests() { (cd wasi && "$go" test ./...); }
+openai_clients() { (cd tests/openai && "$go" test -count=1 .); }
 # The race detector needs a C compiler; the pinned one is there.
 go_race() { (cd wasi && CGO_ENABLED=1 CC=clang-19 "$go" test -race -short .); }
 
@@ -42,6 +43,7 @@ section "Node tests" npm test --silent
 section "Chromium, Firefox, WebKit" npm run --silent test:browser
 section "bundlers and other ways to the package" npm run --silent test:bundlers
 section "Go tests" go_tests
+section "OpenAI's clients against the server" openai_clients
 section "Go tests with the race detector" go_race
 for host in native node go; do
   section "parity through $host" node tests/parity/parity.mjs --quiet --host "$host" tests/golden
