@@ -67,7 +67,7 @@ func complete(words []string) error {
 
 func candidates(before []string, last string) []string {
 	if len(before) == 0 {
-		return []string{"generate", "voices", "export-voice", "packs", "doctor", "completion", "--help", "--version"}
+		return []string{"generate", "serve", "voices", "export-voice", "packs", "doctor", "completion", "--help", "--version"}
 	}
 	flags, arguments := flagsFor(before)
 	if flags == nil {
@@ -95,6 +95,8 @@ func flagsFor(before []string) (flags *pflag.FlagSet, arguments []string) {
 	switch before[0] {
 	case "generate":
 		return newFlags(new(options)), nil
+	case "serve":
+		return newServeFlags(new(serveOptions)), nil
 	case "voices":
 		return new(voiceOptions).flags(false), nil
 	case "export-voice":
@@ -122,6 +124,8 @@ func valuesOf(flag *pflag.Flag) []string {
 		return packNames()
 	case flag.Name == "language":
 		return pockettts.PackNames()
+	case flag.Name == "with":
+		return append(doorNames(), "none")
 	case strings.ToUpper(kind) != kind: // names of its values
 		return slices.DeleteFunc(strings.Split(kind, "|"), func(name string) bool { return strings.ToUpper(name) == name && strings.ToLower(name) != name })
 	}

@@ -1,8 +1,9 @@
-// Command pocket-tts speaks: `pocket-tts generate --text "Hello." --output-path hello.wav`. `voices` and `export-voice` are
-// about voices, `packs` fetches and keeps models, and makes them smaller, `doctor` says what works on this machine.
+// Command pocket-tts speaks: `pocket-tts generate --text "Hello." --output-path hello.wav`. `serve` does so over HTTP,
+// `voices` and `export-voice` are about voices, `packs` fetches and keeps models, and makes them smaller, `doctor` says
+// what works on this machine.
 //
 // Its flags, exit codes, streams and WAV bytes are those of the Python program of the same name. Exit codes: 0 done,
-// 1 failed, 2 usage, 129, 130 and 143 by SIGHUP, SIGINT and SIGTERM. Lines on stderr read `LEVEL: message`; of generate nothing but
+// 1 failed, 2 usage, 129, 130 and 143 by SIGHUP, SIGINT and SIGTERM, which are a server's good end. Lines on stderr read `LEVEL: message`; of generate nothing but
 // WAV bytes goes to stdout.
 package main
 
@@ -61,7 +62,11 @@ type interrupted struct{ signal syscall.Signal }
 func (i interrupted) Error() string { return i.signal.String() }
 
 func run(args []string) int {
-	ctx, cancel := withSignals(context.Background())
+	watch := withSignals
+	if len(args) > 0 && args[0] == "serve" {
+		watch = withServerSignals
+	}
+	ctx, cancel := watch(context.Background())
 	defer cancel(nil)
 	err := command(ctx, args)
 	var usage usageError
@@ -120,6 +125,8 @@ func command(ctx context.Context, args []string) error {
 	switch name := args[0]; {
 	case name == "generate":
 		return generate(ctx, args[1:])
+	case name == "serve":
+		return serve(ctx, args[1:])
 	case name == "packs":
 		return packs(ctx, args[1:])
 	case name == "voices":
@@ -146,7 +153,7 @@ func command(ctx context.Context, args []string) error {
 
 func printHelp(w io.Writer) error {
 	_, err := fmt.Fprintf(w, "Usage: pocket-tts generate [OPTIONS]\n       pocket-tts %s\n       pocket-tts --help | --version\n\nSpeaks a text into a WAV file.\n\nOptions:\n%s%s",
-		strings.Join([]string{voicesUsage, exportUsage, packsUsage, doctorUsage, completionUsage}, "\n       pocket-tts "), describeFlags(newFlags(new(options))), environmentHelp)
+		strings.Join([]string{serveUsage, voicesUsage, exportUsage, packsUsage, doctorUsage, completionUsage}, "\n       pocket-tts "), describeFlags(newFlags(new(options))), environmentHelp)
 	return err
 }
 

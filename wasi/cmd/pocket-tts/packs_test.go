@@ -253,6 +253,9 @@ func TestCompletion(t *testing.T) {
 		"export-voice a b --com":     "--compile-cache",
 		"completion z":               "zsh",
 		"voices --pack st":           "starter",
+		"se":                         "serve",
+		"serve --with ":              "openai",
+		"serve --max-s":              "--max-streams",
 	} {
 		r := runWith(t, "", append([]string{"__complete"}, strings.Split(words, " ")...)...)
 		if r.code != 0 || len(r.stderr) != 0 || !slices.Contains(strings.Split(string(r.stdout), "\n"), want) || bytes.Contains(r.stdout, []byte("lsd")) {
