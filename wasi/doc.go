@@ -13,6 +13,9 @@
 // starter carries a small one inside the program. Official packs by name and packs at an address are fetched once, by the
 // host, and kept in the user's cache folder; without one of those, nothing touches a network.
 //
+// A text that is still coming, such as the tokens of a language model, is spoken sentence by sentence
+// ([Engine.SpeakParts]).
+//
 // # Sandbox
 //
 // The engine is a WebAssembly module without a single import: it sees its own memory and nothing else, no files, no

@@ -68,6 +68,40 @@ func ExampleStream_Frames() {
 	// Output: 1920 samples at 24000 Hz
 }
 
+// Speak a text while it is written, by a language model for instance.
+func ExampleEngine_SpeakParts() {
+	ctx := context.Background()
+	engine, err := pockettts.Load(ctx, pockettts.Options{PackFS: starter.FS()})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer engine.Close()
+	tokens := make(chan string)
+	go func() {
+		defer close(tokens)
+		for _, token := range []string{"Hel", "lo", " there.", " How", " are", " you?"} {
+			tokens <- token
+		}
+	}()
+	stream, err := engine.SpeakParts(ctx, tokens, pockettts.SpeakOptions{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	sentence := -1
+	for frame, err := range stream.Frames() {
+		if err != nil {
+			log.Fatal(err)
+		}
+		if frame.Chunk != sentence {
+			sentence = frame.Chunk
+			fmt.Println("sentence", sentence)
+		}
+	}
+	// Output:
+	// sentence 0
+	// sentence 1
+}
+
 // Errors wrap a sentinel; their text says what was expected and what was found.
 func ExampleEngine_LoadVoice() {
 	ctx := context.Background()

@@ -35,6 +35,7 @@ type Stream struct {
 	taken   []*worker  // what it was dealt
 	stretch *stretcher // of another speed
 	tokens  int
+	placed  bool // it has a place in the engine's queue
 	strict  bool
 	format  Format
 	unwatch func() bool // stops waiting for the context
@@ -68,21 +69,34 @@ func (e *Engine) Speak(ctx context.Context, text string, options SpeakOptions) (
 	if err := e.queue.enter(ctx); err != nil {
 		return nil, err
 	}
-	s := &Stream{engine: e, ctx: ctx, strict: options.RequireEnd, format: options.Format}
+	s, err := e.speak(ctx, text, options, true)
+	if err != nil {
+		e.queue.leave()
+	}
+	return s, err
+}
+
+// speak is Speak without the queue. The stream leaves the queue when it ends, if it has a place there.
+func (e *Engine) speak(ctx context.Context, text string, options SpeakOptions, placed bool) (*Stream, error) {
+	s := &Stream{engine: e, ctx: ctx, placed: placed, strict: options.RequireEnd, format: options.Format}
 	err := s.open(text, options)
 	for m := (*missed)(nil); errors.As(err, &m); { // a crash of another call came between
 		err = s.open(text, options)
 	}
 	if err != nil {
-		e.queue.leave()
 		return nil, err
 	}
-	s.run, s.cancel = context.WithCancel(ctx)
-	s.writer = wav.NewWriter(&s.out, uint32(e.info.SampleRate), 0)
+	s.begin()
+	return s, nil
+}
+
+// begin makes a stream that has its source ready for its first reader.
+func (s *Stream) begin() {
+	s.run, s.cancel = context.WithCancel(s.ctx)
+	s.writer = wav.NewWriter(&s.out, uint32(s.engine.info.SampleRate), 0)
 	s.mu.Lock() // the function may run before its own stop function is known
 	defer s.mu.Unlock()
-	s.unwatch = context.AfterFunc(ctx, func() { s.stop(ctx.Err()) })
-	return s, nil
+	s.unwatch = context.AfterFunc(s.ctx, func() { s.stop(s.ctx.Err()) })
 }
 
 // open makes the lines of the stream. After an error, nothing is left of them.
@@ -188,6 +202,9 @@ func (l *line) chunks(ctx context.Context) (int, error) {
 
 // free closes what the stream holds in the guest, when nothing works for it any more.
 func (s *Stream) free() {
+	if inner, ok := s.source.(io.Closer); ok {
+		_ = inner.Close()
+	}
 	s.stretch.free()
 	s.stretch = nil
 	for _, l := range s.lines {
@@ -258,7 +275,7 @@ func (s *Stream) reason(err error) error {
 	return err
 }
 
-// Tokens is the length of the prepared text in tokens of the model.
+// Tokens is the length of the prepared text in tokens of the model; of SpeakParts, of what has been spoken so far.
 func (s *Stream) Tokens() int { return s.tokens }
 
 // finish ends the stream, for whatever reason, and gives its memory back. mu is held.
@@ -274,7 +291,9 @@ func (s *Stream) finish(reason error) error {
 	s.cancel()
 	s.group.Wait() // a frame at most
 	s.free()
-	s.engine.queue.leave()
+	if s.placed {
+		s.engine.queue.leave()
+	}
 	return reason
 }
 
