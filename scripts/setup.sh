@@ -3,7 +3,7 @@
 # Idempotent, and quick when nothing is missing.  A different version of a pinned package is an error that names both.
 #
 #   scripts/setup.sh             what `make speak` needs
-#   scripts/setup.sh --tests     also what `make test` needs (GoogleTest is always there; this adds three browsers)
+#   scripts/setup.sh --tests     also what `make test` needs (GoogleTest is always there; this adds three browsers and a Python client)
 #
 # Needs git, make, Node and Go; says how to get them when they are missing.
 set -eu
@@ -95,3 +95,6 @@ fi
 
 # 3. Emscripten.
 "$here/install-emscripten.sh"
+
+# 4. The client of the Wyoming tests.
+[ $want_tests -eq 0 ] || "$here/../tests/wyoming/install.sh" > /dev/null

@@ -27,7 +27,8 @@ PINNED_PACKAGES="
 "
 # Build helpers: any version of Debian 12.
 PLAIN_PACKAGES="cmake ninja-build python3 googletest libstdc++-12-dev ca-certificates gzip xz-utils"
-# Only `make test` in browsers needs these: three engines, a display and a silent sound server for those that want one.
-TEST_PACKAGES="chromium firefox-esr webkit2gtk-driver xvfb pulseaudio gstreamer1.0-plugins-good gstreamer1.0-pulseaudio"
+# Only `make test` needs these: three browsers, a display and a silent sound server for those that want one, and Python's
+# environments for clients of the servers.
+TEST_PACKAGES="python3-venv chromium firefox-esr webkit2gtk-driver xvfb pulseaudio gstreamer1.0-plugins-good gstreamer1.0-pulseaudio"
 EMSCRIPTEN_SHA256=d2ac788b952c56ab6736b4db2ac0825aa63cfb4c08b8abaefe19e324779d1b2d
 BINARYEN_SHA256=47be56009e56170f4338a0154fbff2028bd607bc3c8b6a5414658a985bef6470

@@ -24,7 +24,10 @@ type Request struct {
 	Rate   float32 // speed of the speech, 0.25 to 4; 0 is 1
 	Seed   *uint64 // nil: the service's
 	// TextChars > 0 is the door's own limit, in place of Limits.TextChars.
-	TextChars int
+	TextChars   int
+	// Parts, where it is not nil, is a text that is still coming (pockettts.Engine.SpeakParts), instead of Text. The door
+	// bounds its length.
+	Parts <-chan string
 }
 
 // Speech is what a request made the engine say, frame by frame. It must be closed. One goroutine may call Next at a
@@ -74,6 +77,7 @@ func (s *Service) speak(ctx context.Context, request Request) (_ *Speech, err er
 		most = request.TextChars
 	}
 	switch {
+	case request.Parts != nil:
 	case strings.TrimSpace(request.Text) == "":
 		return nil, Refuse(TextEmpty, "the text is empty")
 	case len(request.Text) > most && utf8.RuneCountInString(request.Text) > most:
@@ -108,7 +112,12 @@ func (s *Service) speak(ctx context.Context, request Request) (_ *Speech, err er
 	if request.Seed != nil {
 		options.Seed = request.Seed
 	}
-	if speech.stream, err = started.engine.Speak(speech.ctx, request.Text, options); err != nil {
+	if request.Parts != nil {
+		speech.stream, err = started.engine.SpeakParts(speech.ctx, request.Parts, options)
+	} else {
+		speech.stream, err = started.engine.Speak(speech.ctx, request.Text, options)
+	}
+	if err != nil {
 		return nil, err
 	}
 	speech.next, speech.stop = iter.Pull2(speech.stream.Frames())

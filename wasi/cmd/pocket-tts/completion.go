@@ -67,7 +67,7 @@ func complete(words []string) error {
 
 func candidates(before []string, last string) []string {
 	if len(before) == 0 {
-		return []string{"generate", "serve", "voices", "export-voice", "packs", "doctor", "completion", "--help", "--version"}
+		return []string{"generate", "serve", "wyoming", "voices", "export-voice", "packs", "doctor", "completion", "--help", "--version"}
 	}
 	flags, arguments := flagsFor(before)
 	if flags == nil {
@@ -97,6 +97,8 @@ func flagsFor(before []string) (flags *pflag.FlagSet, arguments []string) {
 		return newFlags(new(options)), nil
 	case "serve":
 		return newServeFlags(new(serveOptions)), nil
+	case "wyoming":
+		return newWyomingFlags(new(wyomingOptions)), nil
 	case "voices":
 		return new(voiceOptions).flags(false), nil
 	case "export-voice":

@@ -12,6 +12,7 @@ import (
 
 type lineHandler struct {
 	quiet  bool
+	debug  bool
 	status *status // below the lines; nil where there is none
 	attrs  []slog.Attr
 }
@@ -19,7 +20,7 @@ type lineHandler struct {
 func newLog(quiet bool) *slog.Logger { return slog.New(lineHandler{quiet: quiet}) }
 
 func (h lineHandler) Enabled(_ context.Context, level slog.Level) bool {
-	return level >= slog.LevelError || !h.quiet && level >= slog.LevelInfo
+	return level >= slog.LevelError || !h.quiet && level >= slog.LevelInfo || h.debug
 }
 
 func (h lineHandler) Handle(_ context.Context, record slog.Record) error {
@@ -43,7 +44,7 @@ func (h lineHandler) Handle(_ context.Context, record slog.Record) error {
 }
 
 func (h lineHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return lineHandler{h.quiet, h.status, append(h.attrs[:len(h.attrs):len(h.attrs)], attrs...)}
+	return lineHandler{h.quiet, h.debug, h.status, append(h.attrs[:len(h.attrs):len(h.attrs)], attrs...)}
 }
 
 func (h lineHandler) WithGroup(string) slog.Handler { return h }

@@ -1,4 +1,5 @@
-// Command pocket-tts speaks: `pocket-tts generate --text "Hello." --output-path hello.wav`. `serve` does so over HTTP,
+// Command pocket-tts speaks: `pocket-tts generate --text "Hello." --output-path hello.wav`. `serve` does so over HTTP, `wyoming` for
+// Home Assistant,
 // `voices` and `export-voice` are about voices, `packs` fetches and keeps models, and makes them smaller, `doctor` says
 // what works on this machine.
 //
@@ -63,7 +64,7 @@ func (i interrupted) Error() string { return i.signal.String() }
 
 func run(args []string) int {
 	watch := withSignals
-	if len(args) > 0 && args[0] == "serve" {
+	if len(args) > 0 && (args[0] == "serve" || args[0] == "wyoming") {
 		watch = withServerSignals
 	}
 	ctx, cancel := watch(context.Background())
@@ -127,6 +128,8 @@ func command(ctx context.Context, args []string) error {
 		return generate(ctx, args[1:])
 	case name == "serve":
 		return serve(ctx, args[1:])
+	case name == "wyoming":
+		return speakWyoming(ctx, args[1:])
 	case name == "packs":
 		return packs(ctx, args[1:])
 	case name == "voices":
@@ -153,7 +156,7 @@ func command(ctx context.Context, args []string) error {
 
 func printHelp(w io.Writer) error {
 	_, err := fmt.Fprintf(w, "Usage: pocket-tts generate [OPTIONS]\n       pocket-tts %s\n       pocket-tts --help | --version\n\nSpeaks a text into a WAV file.\n\nOptions:\n%s%s",
-		strings.Join([]string{serveUsage, voicesUsage, exportUsage, packsUsage, doctorUsage, completionUsage}, "\n       pocket-tts "), describeFlags(newFlags(new(options))), environmentHelp)
+		strings.Join([]string{serveUsage, wyomingUsage, voicesUsage, exportUsage, packsUsage, doctorUsage, completionUsage}, "\n       pocket-tts "), describeFlags(newFlags(new(options))), environmentHelp)
 	return err
 }
 

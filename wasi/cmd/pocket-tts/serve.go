@@ -75,6 +75,7 @@ var doors = map[string]door{
 		}
 		return openai.Owns, openai.New(service, settings)
 	}},
+	"wyoming": {listen: listenWyoming},
 }
 
 func doorNames() []string {
