@@ -4,6 +4,7 @@ go 1.25.0
 
 require (
 	github.com/brutella/dnssd v1.2.14
+	github.com/coder/websocket v1.8.15
 	github.com/gofrs/flock v0.13.0
 	github.com/mewkiz/flac v1.0.14
 	github.com/miekg/dns v1.1.73

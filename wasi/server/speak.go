@@ -25,6 +25,7 @@ type Request struct {
 	Seed   *uint64 // nil: the service's
 	// TextChars > 0 is the door's own limit, in place of Limits.TextChars.
 	TextChars   int
+	Temperature *float32 // variance of the noise; nil: the service's
 	// Parts, where it is not nil, is a text that is still coming (pockettts.Engine.SpeakParts), instead of Text. The door
 	// bounds its length.
 	Parts <-chan string
@@ -111,6 +112,9 @@ func (s *Service) speak(ctx context.Context, request Request) (_ *Speech, err er
 	options.Voice, options.Format, options.Rate = voice, pockettts.PCM, request.Rate
 	if request.Seed != nil {
 		options.Seed = request.Seed
+	}
+	if request.Temperature != nil {
+		options.Temperature = request.Temperature
 	}
 	if request.Parts != nil {
 		speech.stream, err = started.engine.SpeakParts(speech.ctx, request.Parts, options)

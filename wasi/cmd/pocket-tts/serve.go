@@ -25,6 +25,7 @@ import (
 	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/server"
 	ttshttp "github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/server/http"
 	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/server/openai"
+	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/server/speakws"
 )
 
 const serveUsage = "serve [OPTIONS]"
@@ -74,6 +75,9 @@ var doors = map[string]door{
 			settings.InputChars = *o.textChars
 		}
 		return openai.Owns, openai.New(service, settings)
+	}},
+	"speak-ws": {mount: func(service *server.Service, _ *serveOptions) (func(string) bool, http.Handler) {
+		return speakws.Owns, speakws.New(service)
 	}},
 	"wyoming": {listen: listenWyoming},
 }

@@ -1,0 +1,234 @@
+// Package speakws is the door for programs that speak over a WebSocket: a text goes in as a JSON message, its sound comes
+// back while it is made, in base64 or as binary messages.
+//
+//	-> {"type":"synthesize","text":"Hello."}
+//	<- {"type":"audio","data":"...","sample_rate":24000,"encoding":"pcm16","final":false}
+//	<- {"type":"complete","duration_ms":960}
+//
+// Every synthesize is answered by audio and one complete, or by one error; answers keep the order of the requests. "cancel" ends
+// the one that is spoken, "stop" the connection.
+package speakws
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/server"
+)
+
+// Limits of a connection that are not the service's.
+const (
+	messageBytes = 64 << 10
+	waiting      = 4  // requests, besides the one that is spoken
+	connections  = 64 // at once
+	pingEvery    = 20 * time.Second
+)
+
+// paths are all the same.
+var paths = []string{"/api/v1/speak", "/api/v1/tts", "/ws/tts"}
+
+// Owns tells whether a path is one of this door's, where it shares a listener with others.
+func Owns(path string) bool { return slices.Contains(paths, path) }
+
+// keyProtocol is the sub-protocol that brings a key, as browsers can set no headers: "auth.bearer.v1, KEY".
+const keyProtocol = "auth.bearer.v1"
+
+type door struct {
+	service *server.Service
+	places  chan struct{}
+}
+
+// New makes the door of a service.
+func New(service *server.Service) http.Handler {
+	d := &door{service, make(chan struct{}, connections)}
+	return service.Guard(d, server.Access{
+		Door:   "speak-ws",
+		Open:   func(r *http.Request) bool { return service.Authorized(protocolKey(r)) },
+		Refuse: func(w http.ResponseWriter, _ *http.Request, err *server.Error) { refuse(w, err) },
+	})
+}
+
+func refuse(w http.ResponseWriter, err *server.Error) {
+	http.Error(w, err.Message, err.Problem.Status())
+}
+
+// protocolKey is the key among the sub-protocols.
+func protocolKey(r *http.Request) string {
+	var names []string
+	for _, line := range r.Header.Values("Sec-WebSocket-Protocol") {
+		for name := range strings.SplitSeq(line, ",") {
+			names = append(names, strings.TrimSpace(name))
+		}
+	}
+	if len(names) == 2 && names[0] == keyProtocol {
+		return names[1]
+	}
+	return ""
+}
+
+func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	switch {
+	case !Owns(r.URL.Path):
+		http.NotFound(w, r)
+		return
+	case !d.service.OriginAllowed(r):
+		refuse(w, server.Refuse(server.Forbidden, "This page may not ask this server (--cors-origin)."))
+		return
+	}
+	select {
+	case d.places <- struct{}{}:
+		defer func() { <-d.places }()
+	default:
+		refuse(w, server.Refuse(server.Busy, "There are too many connections."))
+		return
+	}
+	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{
+		Subprotocols: []string{keyProtocol}, InsecureSkipVerify: true, // Origin has been looked at
+	})
+	if err != nil {
+		return // it has answered
+	}
+	defer conn.CloseNow()
+	conn.SetReadLimit(messageBytes)
+	newSession(r.Context(), d.service, conn).run(r.Context())
+}
+
+// session is a connection.
+type session struct {
+	// ctx is that of reads and writes: the library closes the connection when it ends while one is in progress.
+	ctx     context.Context
+	cancel  context.CancelFunc
+	service *server.Service
+	conn    *websocket.Conn
+	asked   chan *request
+	current atomic.Pointer[request] // that is spoken
+	writing sync.Mutex              // audio and its binary message stay together
+}
+
+func newSession(ctx context.Context, service *server.Service, conn *websocket.Conn) *session {
+	s := &session{service: service, conn: conn, asked: make(chan *request, waiting)}
+	s.ctx, s.cancel = context.WithCancel(ctx)
+	return s
+}
+
+// run serves the connection until the client leaves, says stop, or the server ends.
+func (s *session) run(parent context.Context) {
+	defer s.cancel()
+	speaking, silence := context.WithCancel(s.ctx)
+	defer silence()
+	spoken := make(chan struct{})
+	go func() {
+		defer close(spoken)
+		s.speakAll(speaking)
+	}()
+	go s.ping()
+	err := s.read(speaking)
+	silence()
+	if err != nil {
+		s.cancel() // nobody reads what is being written
+	}
+	<-spoken
+	switch {
+	case err == nil:
+		_ = s.conn.Close(websocket.StatusNormalClosure, "")
+	case parent.Err() != nil:
+		_ = s.conn.Close(websocket.StatusGoingAway, "The server is closing.")
+	}
+}
+
+// ping notices clients that have vanished.
+func (s *session) ping() {
+	for ticker := time.Tick(pingEvery); ; {
+		select {
+		case <-s.ctx.Done():
+			return
+		case <-ticker:
+		}
+		limited, stop := context.WithTimeout(s.ctx, s.service.Limits().Idle)
+		err := s.conn.Ping(limited)
+		stop()
+		if err != nil {
+			s.cancel()
+			return
+		}
+	}
+}
+
+// read handles messages; nil after stop. Requests end with their context.
+func (s *session) read(speaking context.Context) error {
+	for {
+		kind, data, err := s.conn.Read(s.ctx)
+		if err != nil {
+			return err
+		}
+		var message map[string]json.RawMessage
+		if kind != websocket.MessageText || json.Unmarshal(data, &message) != nil || message == nil {
+			s.problem("", codeInvalid, "expected a JSON object in a text message")
+			continue
+		}
+		switch field(message, "type") {
+		case "synthesize":
+			asked := s.request(message)
+			asked.ctx, asked.cancel = context.WithCancelCause(speaking)
+			select {
+			case s.asked <- asked:
+			default:
+				asked.cancel(nil)
+				s.problem(asked.id, codeQueue, "too many requests wait on this connection")
+			}
+		case "cancel":
+			if current := s.current.Load(); current != nil {
+				current.cancel(errCancelled)
+			}
+		case "stop":
+			return nil
+		default:
+			s.problem(field(message, "id"), codeInvalid, `type: expected "synthesize", "cancel" or "stop"`)
+		}
+	}
+}
+
+// errCancelled ends what a client has cancelled.
+var errCancelled = errors.New("cancelled")
+
+// field is a string of a message; empty where there is none.
+func field(message map[string]json.RawMessage, key string) string {
+	var text string
+	_ = json.Unmarshal(message[key], &text)
+	return text
+}
+
+// write sends a message, and the binary one that belongs to it; who does not take it within Limits.Idle is cut off.
+func (s *session) write(message any, binary []byte) error {
+	data, err := json.Marshal(message)
+	if err != nil {
+		return err
+	}
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	ctx, cancel := context.WithTimeout(s.ctx, s.service.Limits().Idle)
+	defer cancel()
+	if err := s.conn.Write(ctx, websocket.MessageText, data); err != nil || binary == nil {
+		return err
+	}
+	return s.conn.Write(ctx, websocket.MessageBinary, binary)
+}
+
+// problem says what is wrong.
+func (s *session) problem(id, code, text string) {
+	_ = s.write(struct {
+		Type    string `json:"type"`
+		Code    string `json:"code"`
+		Message string `json:"message"`
+		ID      string `json:"id,omitempty"`
+	}{"error", code, text, id}, nil) // its failure ends the reader, too
+}
