@@ -39,6 +39,10 @@ func OpenConfig(path string) (*Pack, error) {
 	if err != nil {
 		return nil, err
 	}
+	return readConfig(data, path)
+}
+
+func readConfig(data []byte, path string) (*Pack, error) {
 	var content any
 	if err := yaml.Unmarshal(data, &content); err != nil {
 		return nil, fmt.Errorf("%s: %w: expected YAML: %s", path, ErrConfig, strings.TrimPrefix(err.Error(), "yaml: "))
@@ -56,6 +60,7 @@ func OpenConfig(path string) (*Pack, error) {
 	}
 	pack := &Pack{Where: path, files: paths{}}
 	pack.Format, pack.Name = 1, path
+	var err error
 	if pack.Config, err = json.Marshal(config); err != nil {
 		return nil, fmt.Errorf("%s: %w: %w", path, ErrConfig, err)
 	}

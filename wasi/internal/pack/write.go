@@ -27,9 +27,13 @@ func (m *Manifest) JSON() ([]byte, error) {
 	}
 	files := make([]any, len(m.Files))
 	for n, f := range m.Files {
+		var size any // none, not a pointer that is nil
+		if f.Bytes != nil {
+			size = *f.Bytes
+		}
 		files[n] = []field{
 			{"path", f.Path}, {"role", string(f.Role)}, {"kind", given(f.Kind)}, {"name", given(f.Name)},
-			{"bytes", f.Bytes}, {"sha256", given(f.SHA256)}, {"license", given(f.License)},
+			{"bytes", size}, {"sha256", given(f.SHA256)}, {"license", given(f.License)},
 		}
 	}
 	var cloning any
