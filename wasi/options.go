@@ -31,7 +31,7 @@ var precisions = [...]Precision{F32, Q8, Q4}
 
 // Options says what to load and within which bounds. Exactly one of Pack, PackFS and Config names the model.
 type Options struct {
-	// Pack is a folder with a pack.json, the name of an official pack (PackNames), or the address of such a folder:
+	// Pack is a folder with a pack.json, the name of an official pack (PackNames; a folder called so is ./NAME), or an address:
 	// hf://OWNER/NAME[/PATH][@REVISION] or a URL. What is not on this machine is fetched once, checked, resumed where it was
 	// cut, and kept.
 	Pack string
@@ -75,7 +75,7 @@ type Options struct {
 	Parallel int
 
 	// MaxStreams is how many streams are open at once; Speak waits for one of them to end, first come, first served. 0 is
-	// 32. Each takes memory in the sandbox: with the starter voice about a megabyte, with large models tens of them.
+	// 32. Each takes memory in the sandbox: with the starter voice 3 MB, more with larger models and longer pieces.
 	MaxStreams int
 	// MaxQueue is how many calls of Speak wait; one more fails with ErrBusy at once. 0 is 64, NoQueue none.
 	MaxQueue int

@@ -17,8 +17,6 @@ type lineHandler struct {
 	attrs  []slog.Attr
 }
 
-func newLog(quiet bool) *slog.Logger { return slog.New(lineHandler{quiet: quiet}) }
-
 func (h lineHandler) Enabled(_ context.Context, level slog.Level) bool {
 	return level >= slog.LevelError || !h.quiet && level >= slog.LevelInfo || h.debug
 }

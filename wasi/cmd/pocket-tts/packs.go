@@ -41,7 +41,6 @@ type packsOptions struct {
 	where
 	voice      string
 	all, quiet bool
-	help       bool
 }
 
 func newFlagSet(name string) *pflag.FlagSet {
