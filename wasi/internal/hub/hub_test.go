@@ -751,6 +751,25 @@ func TestProcessesFetchAFileOnce(t *testing.T) {
 	}
 }
 
+func TestLoadsInOneProcessFetchAFileOnce(t *testing.T) {
+	s, folder := serve(t), t.TempDir()
+	weights := s.putPack(1<<20, true)
+	packs := []*pack.Pack{open(t, s.URL+"/pack", options(t, folder)), open(t, s.URL+"/pack", options(t, folder))}
+	s.forget()
+	s.setOdd(func(w http.ResponseWriter, r *http.Request, data []byte) bool {
+		time.Sleep(3 * lookEvery) // for whoever does not wait
+		return false
+	})
+	var group sync.WaitGroup
+	for _, p := range packs {
+		group.Go(func() { wantContent(t, p, model, weights) })
+	}
+	group.Wait()
+	if asked, served := s.seen(); len(asked) != 1 || served != len(weights) {
+		t.Errorf("asked for %q, %d bytes served", asked, served)
+	}
+}
+
 func TestKilledProcessLeavesAPart(t *testing.T) {
 	s, folder := serve(t), t.TempDir()
 	weights := s.putPack(2<<20, true)
