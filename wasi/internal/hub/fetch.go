@@ -129,21 +129,24 @@ func (c *client) fetch(ctx context.Context, r *remote) (Kept, error) {
 		return Kept{}, err
 	}
 	defer leave()
-	if kept, ok := c.find(r); ok && !r.volatile { // somebody else was faster
-		return kept, nil
+	before, there := c.find(r)
+	if there && !r.volatile { // somebody else was faster
+		return before, nil
 	}
-	kept, err := c.transfer(ctx, r)
-	if err != nil && ctx.Err() == nil && r.volatile && isPassing(err) {
-		if before, ok := c.find(r); ok {
-			c.logger.Warn(fmt.Sprintf("%s; using the copy in the cache", err))
-			return before, nil
-		}
+	patience := retries
+	if there {
+		patience = 0
+	}
+	kept, err := c.transfer(ctx, r, patience)
+	if err != nil && ctx.Err() == nil && there && isPassing(err) {
+		c.logger.Warn(fmt.Sprintf("%s; using the copy in the cache", err))
+		return before, nil
 	}
 	return kept, err
 }
 
-func (c *client) transfer(ctx context.Context, r *remote) (Kept, error) {
-	t := &transfer{client: c, remote: r, total: -1}
+func (c *client) transfer(ctx context.Context, r *remote, patience int) (Kept, error) {
+	t := &transfer{client: c, remote: r, total: -1, patience: patience}
 	if err := t.open(); err != nil {
 		return Kept{}, fmt.Errorf("%s: the cache %s cannot be used: %w", r.name(), c.store.Folder, err)
 	}
@@ -161,16 +164,17 @@ func (c *client) transfer(ctx context.Context, r *remote) (Kept, error) {
 // transfer is a file that is being fetched.
 type transfer struct {
 	*client
-	remote  *remote
-	part    *part
-	meta    Meta // of the part
-	hash    hash.Hash
-	at      int64 // bytes that are there
-	most    int64 // that there ever were
-	total   int64 // -1 where it is not known
-	resumed bool  // some of them came from an earlier transfer
-	keep    bool  // the part is worth something
-	shown   time.Time
+	remote   *remote
+	part     *part
+	meta     Meta // of the part
+	hash     hash.Hash
+	at       int64 // bytes that are there
+	most     int64 // that there ever were
+	total    int64 // -1 where it is not known
+	patience int   // retries in a row that bring nothing
+	resumed  bool  // some of them came from an earlier transfer
+	keep     bool  // the part is worth something
+	shown    time.Time
 }
 
 // errDamaged says that all of a file came, and is not the one that was wanted.
@@ -217,7 +221,7 @@ func (t *transfer) run(ctx context.Context) (Kept, error) {
 				if t.most > before {
 					failures, wait = 0, t.pause
 				}
-				if !isPassing(err) || failures == retries {
+				if !isPassing(err) || failures == t.patience {
 					return Kept{}, err
 				}
 				t.logger.Debug(fmt.Sprintf("%s; trying again", err))

@@ -228,7 +228,9 @@ func TestPackAtAnAddressIsFetchedOnce(t *testing.T) {
 		t.Errorf("asked again for %q", asked)
 	}
 	s.Close()
-	wantContent(t, open(t, s.URL+"/pack/", options(t, folder)), model, weights)
+	o = options(t, folder)
+	o.pause = time.Hour // what is there is not waited for
+	wantContent(t, open(t, s.URL+"/pack/", o), model, weights)
 	o = options(t, folder)
 	o.Offline = true
 	wantContent(t, open(t, s.URL+"/pack/", o), model, weights)
