@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help speak test fuzz build native native-asan wasm wasi web guest lint serve parity full reference reference-starter sample evaluate retrain-check bench clean
+.PHONY: help speak test build native native-asan wasm wasi web guest lint serve parity full reference reference-starter sample evaluate retrain-check bench clean
 
 PORT ?= 8080
 TEXT ?= The quick brown fox jumps over the lazy dog.
@@ -25,6 +25,7 @@ speak: web ## Speak TEXT="..." through Node and through Go (wazero): hello.wav, 
 test: ## All tests: native (with sanitizers), Node, Go, browsers, parity with the reference's goldens
 	scripts/test.sh
 
+.PHONY: fuzz
 fuzz: ## Slow: every fuzz target of the Go module, FUZZTIME=5m each
 	scripts/fuzz-go.sh
 
