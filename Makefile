@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help speak test build native native-asan wasm wasi web guest lint serve parity full reference reference-starter sample evaluate retrain-check bench clean
+.PHONY: help speak test build native native-asan wasm wasi web guest lint serve parity soak-serve full reference reference-starter sample evaluate retrain-check bench clean
 
 PORT ?= 8080
 TEXT ?= The quick brown fox jumps over the lazy dog.
@@ -68,6 +68,9 @@ lint: web ## Formatting and static analysis of C++, TypeScript and Go
 parity: web native ## Every check of the reference's fixtures: DIR=<folder> [HOST=native|node|go]
 	@test -n "$(DIR)" || { echo 'make parity DIR=<folder> [HOST=native|node|go]' >&2; exit 2; }
 	node tests/parity/parity.mjs --host $(HOST) $(DIR)
+
+soak-serve: setup ## Slow: 64 clients ask `pocket-tts serve` for five minutes: first sound, speed, what is left afterwards
+	cd wasi && $(GO) test ./server/http -count=1 -run TestManyClients -v -timeout 10m -args -soak 5m
 
 full: web ## Slow: parity and peak memory of a full-size fixture made by `make reference`: DIR=<folder>
 	@test -n "$(DIR)" || { echo 'make full DIR=<folder>' >&2; exit 2; }

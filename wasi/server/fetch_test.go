@@ -2,8 +2,10 @@ package server
 
 import (
 	"context"
+	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"strings"
 	"testing"
@@ -94,6 +96,49 @@ func TestAddressesAreCheckedAfterTheLookup(t *testing.T) {
 	case <-reached:
 		t.Error("it was dialled")
 	default:
+	}
+}
+
+// TestFetching: what a server of voices may answer. Its address is let in here.
+func TestFetching(t *testing.T) {
+	other := httptest.NewTLSServer(http.NotFoundHandler())
+	defer other.Close()
+	voices := http.NewServeMux()
+	voices.HandleFunc("/a.safetensors", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("voice")) })
+	voices.Handle("/moved.wav", http.RedirectHandler("/a.safetensors", http.StatusFound))
+	voices.Handle("/away.wav", http.RedirectHandler(other.URL+"/a.safetensors", http.StatusFound))
+	voices.Handle("/down.wav", http.RedirectHandler("http://127.0.0.1/a.safetensors", http.StatusFound))
+	voices.HandleFunc("/endless.wav", func(w http.ResponseWriter, _ *http.Request) {
+		for block := make([]byte, 1<<20); ; {
+			if _, err := w.Write(block); err != nil {
+				return
+			}
+		}
+	})
+	place := httptest.NewTLSServer(voices)
+	defer place.Close()
+	f, err := newFetcher([]string{place.URL + "/"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.client.Transport = place.Client().Transport
+	for _, name := range []string{"a.safetensors", "moved.wav"} {
+		upload, err := f.fetch(t.Context(), place.URL+"/"+name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if data, err := io.ReadAll(upload.Data); err != nil || string(data) != "voice" || upload.Name != "/"+name {
+			t.Errorf("%s: %q, %q, %v", name, upload.Name, data, err)
+		}
+	}
+	for name, says := range map[string]string{
+		"none.wav": "404", "away.wav": "a redirect to another host", "down.wav": "a redirect to another host", "endless.wav": "expected at most 67108864 bytes",
+	} {
+		_, err := f.fetch(t.Context(), place.URL+"/"+name)
+		refusal := Explain(err)
+		if refusal == nil || refusal.Problem != VoiceBroken || !strings.Contains(refusal.Unwrap().Error(), says) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 
