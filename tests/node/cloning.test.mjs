@@ -53,11 +53,11 @@ test('the encoder is fetched at the first cloneVoice(), in every layout, and the
     await PocketTTS.clearCache();
     server.forget();
     const tts = await PocketTTS.load({ pack, voice: VOICE, ...layout });
+    const { weightBytes, allocatedBytes } = tts.info;
     await spoken(tts);
     assert.deepEqual(server.requests(ENCODER), [], name);
     assert.equal(tts.info.canClone, true);
     assert.equal(await PocketTTS.isCached({ pack }), true);
-    const { weightBytes, allocatedBytes } = tts.info;
     const before = threads();
     const made = await tts.cloneVoice(RECORDING);
     assert.equal(sha256(await tts.exportVoice(made)), want.file, name);

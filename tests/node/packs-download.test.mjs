@@ -161,7 +161,7 @@ test('one that stands still for good: `network`, in words, and the part stays', 
   const { server, folder, pack } = await served(t);
   server.always(MODEL, 'stall', 0.37);
   server.behave(MODEL, ['stall', 0.37]);
-  await refused(PocketTTS.load({ pack, idleTimeout: 1 }), 'network', /model\.safetensors: no answer for 1 s$/);
+  await refused(PocketTTS.load({ pack, idleTimeout: 1 }), 'network', /model\.safetensors: the transfer stands still: no byte for 1 s$/);
   assert.deepEqual(ranges(server), [undefined, `bytes=${CUT}-`, `bytes=${CUT}-`]);
   assert.equal(parts(folder).length, 1);
   for (let i = 0; i < 200 && server.requests(MODEL).some(({ closed }) => !closed); i++) await setTimeout(10);
@@ -173,21 +173,21 @@ test('one that stands still for good: `network`, in words, and the part stays', 
 
 test('a server that takes the connection and says nothing', async (t) => {
   const { server, pack } = await served(t);
-  server.always('pack.json', 'stall', 0);
+  server.always('pack.json', 'silent');
   await refused(PocketTTS.load({ pack, idleTimeout: 1 }), 'network', /pack\.json: no answer for 1 s$/);
   server.good();
   await (await PocketTTS.load({ pack })).dispose();
   // The pack that was seen last is as good as without a network.
-  server.always('pack.json', 'stall', 0);
+  server.always('pack.json', 'silent');
   assert.deepEqual(await spoken(await PocketTTS.load({ pack, idleTimeout: 1 })), expected);
 });
 
 test('a process that is held up is no server that stands still', async (t) => {
   const { server, pack } = await served(t);
   const onProgress = () => {
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 600);
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 300);
   };
-  assert.deepEqual(await spoken(await PocketTTS.load({ pack, idleTimeout: 0.4, onProgress })), expected);
+  assert.deepEqual(await spoken(await PocketTTS.load({ pack, idleTimeout: 0.2, onProgress })), expected);
   assert.equal(server.requests(MODEL).length, 1);
 });
 

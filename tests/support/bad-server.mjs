@@ -64,6 +64,8 @@ const BEHAVIOURS = {
   stall(answer, share) {
     answer.file({ until: Math.floor(answer.bytes.length * share), stall: true });
   },
+  /** Takes the request, and that is all. */
+  silent() {},
   slow(answer) {
     answer.file({ slow: true });
   },
