@@ -4,8 +4,9 @@ import type { Flag } from './cli-options.js';
 import { cacheInfo, clearCache, isOfPack, packState } from './cache-info.js';
 import { Cache } from './cache.js';
 import { PocketTTSError } from './errors.js';
+import { label } from './host.js';
 import { nodeHost } from './host-node.js';
-import { encoderFiles, MANIFEST, modelFiles, openChecked, readManifest, retrying } from './pack.js';
+import { encoderFiles, knownSize, MANIFEST, modelFiles, openChecked, readManifest, retrying, TOKENIZER_LIMIT, VOICE_LIMIT } from './pack.js';
 import type { PackFile } from './pack.js';
 import { locatePack, PACK_NAMES } from './packs.js';
 import type { PackOptions } from './packs.js';
@@ -150,11 +151,11 @@ async function list(): Promise<string> {
 async function pull(name: string, voice: string | undefined, options: PackOptions, log: Log, signal: AbortSignal): Promise<void> {
   const location = locatePack(nodeHost, name, options);
   const { source } = location;
+  const manifest = location.manifest ?? (await readManifest(source, signal));
   if (source.kept === undefined) {
     log('INFO', `${name}: is on this machine`);
     return;
   }
-  const manifest = location.manifest ?? (await readManifest(source, signal));
   const voices = manifest.files.filter(({ role }) => role === 'voice');
   const wanted = voice ?? manifest.default_voice ?? voices[0]?.name;
   const chosen = voice === 'all' ? voices : voices.filter((file) => file.name === wanted);
@@ -182,14 +183,18 @@ async function pull(name: string, voice: string | undefined, options: PackOption
   if (location.manifest === undefined) log('INFO', `${MANIFEST} is asked for anew at every load()`);
 }
 
-/** Reads a file to its end, which keeps and checks it. */
+/** Reads a file to its end, which keeps and checks it. One that load() would not take is refused before it fills the disk. */
 async function drain(file: PackFile, meter: Meter, signal: AbortSignal, source: Parameters<typeof openChecked>[1]): Promise<number> {
   const opened = await openChecked(nodeHost, source, file, signal);
+  const name = label(source, file.path);
+  const limit = file.role === 'tokenizer' ? TOKENIZER_LIMIT : file.role === 'voice' ? VOICE_LIMIT : undefined;
   let size = 0;
   try {
+    const most = limit ?? knownSize(opened.size, name);
     meter.expect(file.path, opened.size);
     for await (const slice of opened.slices) {
       size += slice.length;
+      if (size > most) throw new PocketTTSError('pack', `${name}: expected at most ${most} bytes, found more`);
       meter.add(file.path, opened.phase ?? 'load', slice.length);
     }
   } finally {

@@ -46,7 +46,7 @@ export interface PackManifest {
 /** The manifest of a pack, and its bytes at most. */
 export const MANIFEST = 'pack.json';
 export const MANIFEST_LIMIT = 1 << 20;
-const TOKENIZER_LIMIT = 64 << 20;
+export const TOKENIZER_LIMIT = 64 << 20;
 /** Bytes of a voice file, and of a recording. */
 export const VOICE_LIMIT = 64 << 20;
 export const AUDIO_LIMIT = 256 << 20;
@@ -389,6 +389,12 @@ export async function feedModel(
   }
 }
 
+/** Weights whose size nobody says are refused: they might not end. */
+export function knownSize(size: number | undefined, name: string): number {
+  if (size !== undefined) return size;
+  throw new PocketTTSError('pack', `${name}: the size is not known: give it as bytes in pack.json`);
+}
+
 async function feedFile(
   file: OpenFile,
   sink: ModelSink,
@@ -403,9 +409,7 @@ async function feedFile(
     for await (const slice of file.slices) {
       throwIfAborted(signal);
       if (!begun) {
-        if (file.size === undefined)
-          throw new PocketTTSError('pack', `${name}: the size is not known: give it as bytes in pack.json`);
-        await sink.file(entry.role, file.size, name);
+        await sink.file(entry.role, knownSize(file.size, name), name);
         begun = true;
       }
       await sink.feed(slice, name);

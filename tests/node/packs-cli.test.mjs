@@ -89,6 +89,40 @@ test('a pack at a URL, and one that is here', async (t) => {
   assert.match(voice.stderr, /No voice "nobody" in the pack starter \(it has: slt\)/);
 });
 
+test('pull looks at the folder it is given', async (t) => {
+  const nothing = await run(['packs', 'pull', 'nope'], { cwd: temporary(t) });
+  assert.equal(nothing.code, 1);
+  assert.match(nothing.stderr, /^ERROR: \S*nope\S*pack\.json: no such file or directory$/m);
+});
+
+test('pull refuses weights whose size nobody says, as load() does', async (t) => {
+  freshCache(t);
+  const pack = JSON.parse(files['voice/pack.json']);
+  for (const file of pack.files) if (file.role === 'weights') delete file.bytes;
+  const own = { 'voice/pack.json': Buffer.from(JSON.stringify(pack)), 'voice/tokenizer.model': files['voice/tokenizer.model'] };
+  let sent = 0;
+  const fallback = (path, response) => {
+    if (!path.endsWith('model.safetensors')) return false;
+    // It would not end by itself; this one does, for a test that fails.
+    const write = () => {
+      while (!response.destroyed && sent < 64 << 20) {
+        sent += 1 << 20;
+        if (!response.write(Buffer.alloc(1 << 20))) return;
+      }
+      response.end();
+    };
+    response.on('drain', write);
+    write();
+    return true;
+  };
+  const server = await badServer(own, { fallback });
+  t.after(() => server.stop());
+  const refusal = await run(['packs', 'pull', `${server.url}/voice`]);
+  assert.equal(refusal.code, 1);
+  assert.match(refusal.stderr, /^ERROR: \S+: model\.safetensors: the size is not known: give it as bytes in pack\.json$/m);
+  assert.ok(sent < 64 << 20, `${sent} bytes`);
+});
+
 test('--language speaks: from the hub, then offline; the environment names hub and token', async (t) => {
   const { server, hub: from } = await hub(t);
   const path = join(temporary(t), 'out.wav');
