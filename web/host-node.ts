@@ -1,7 +1,7 @@
 // Node: packs from folders (or URLs), files read in slices with one buffer, the engine from the package's own folder.
 import { createHash } from 'node:crypto';
 import type { Stats } from 'node:fs';
-import { open, readFile, realpath, stat } from 'node:fs/promises';
+import { open, realpath, stat } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { isAbsolute, join, relative, resolve, sep } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
@@ -18,7 +18,7 @@ import { prefixSource } from './remote-source.js';
 import { cacheFolder, folderStore } from './store-node.js';
 
 const SLICE_BYTES = 1 << 20;
-/** Of an engine from a URL. */
+/** Bytes of an engine. */
 const WASM_LIMIT = 1 << 25;
 
 /** Why a file system call failed, without its own idea of what it was called with. */
@@ -136,10 +136,8 @@ async function compile(place: URL): Promise<WebAssembly.Module> {
     return WebAssembly.compile(await readAll(file, place.href, WASM_LIMIT, 'unsupported'));
   }
   const path = fileURLToPath(place);
-  const bytes = await readFile(path).catch((error: unknown) => {
-    throw fileError(error, path);
-  });
-  return WebAssembly.compile(bytes);
+  await plainFile(path, 'unsupported');
+  return WebAssembly.compile(await readAll(await openFile(path), path, WASM_LIMIT, 'unsupported'));
 }
 
 export const nodeHost: Host = {

@@ -1,7 +1,7 @@
 // The files beside the scripts: the browser build names each so that bundlers find it, and load() takes them from elsewhere.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -113,6 +113,12 @@ test('the engine and the worker from elsewhere: a path, a file URL, HTTP', async
   }
   await refused(PocketTTS.load({ wasmUrl: join(folder, 'nothing.wasm') }), 'not-found', /nothing\.wasm: no such file/);
   await refused(PocketTTS.load({ wasmUrl: `${site}/nothing` }), 'not-found', /nothing: HTTP status 404/);
+  await refused(PocketTTS.load({ wasmUrl: folder }), 'unsupported', /: expected a plain file, found a folder/);
+  if (process.platform !== 'win32') await refused(PocketTTS.load({ wasmUrl: '/dev/zero' }), 'unsupported', /: expected a plain file, found a device/);
+  const large = join(folder, 'large.wasm');
+  writeFileSync(large, '');
+  truncateSync(large, 1 << 30);
+  await refused(PocketTTS.load({ wasmUrl: large }), 'unsupported', /large\.wasm: expected at most \d+ bytes/);
   await refused(PocketTTS.load({ wasmUrl: join(root, 'README.md') }), 'unsupported', /engine cannot be compiled here: .*magic/);
   await refused(PocketTTS.load({ wasmUrl: 'ftp://example.test/x' }), 'argument', /^wasmUrl: expected a path or a URL of http, https or file, found "ftp:/);
   for (const worker of [false, true]) {
