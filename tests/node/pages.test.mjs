@@ -1,5 +1,6 @@
 // The small server of the pages: its own folder and nothing else, on this machine, with a policy.
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
@@ -7,7 +8,7 @@ import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { servePages } from '../../web/pages/serve.mjs';
-import { temporary } from './support.mjs';
+import { root, temporary } from './support.mjs';
 
 /** A request as it is written: fetch() would tidy the path. */
 async function raw(url, line) {
@@ -50,6 +51,7 @@ test('serves files with their types, a folder by its index, and nothing else', a
     assert.match(answer, /^HTTP\/1.1 404 /, path);
     assert.doesNotMatch(answer, /secret$/);
   }
+  assert.match(await raw(server.url, 'GET //'), /^HTTP\/1.1 400 /);
   // It still stands.
   assert.equal((await get('/demo/')).status, 200);
 });
@@ -63,5 +65,13 @@ test('listens on this machine only', async (t) => {
   for (const { address } of others) {
     const socket = connect(Number(port), address);
     await assert.rejects(once(socket, 'connect'), { code: 'ECONNREFUSED' });
+  }
+});
+
+test('a port that is none, or an option that is unknown, is one line and exit 2', () => {
+  for (const args of [['--port', 'abc'], ['--port', '99999'], ['--port', ''], ['--nope']]) {
+    const { status, stderr } = spawnSync(process.execPath, [join(root, 'web', 'pages', 'serve.mjs'), ...args], { encoding: 'utf8', timeout: 20_000 });
+    assert.equal(status, 2, stderr);
+    assert.match(stderr, /^ERROR: [^\n]+\n$/);
   }
 });

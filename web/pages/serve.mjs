@@ -44,6 +44,15 @@ const HEADERS = {
   'cache-control': 'no-cache',
 };
 
+/** The path of a request as it was written; undefined for what is none. */
+function pathOf(url) {
+  try {
+    return new URL(url, 'http://localhost').pathname;
+  } catch {
+    return undefined;
+  }
+}
+
 /** The file that a request is for, `undefined` for none; a folder's is its index.html. Nothing outside `folder`. */
 function fileFor(folder, url) {
   let path;
@@ -67,7 +76,11 @@ export async function servePages({ folder, port = 0 }) {
       say(405, { allow: 'GET, HEAD' });
       return;
     }
-    const { pathname } = new URL(url, 'http://localhost');
+    const pathname = pathOf(url);
+    if (pathname === undefined) {
+      say(400, {}, 'This is no path.\n');
+      return;
+    }
     if (pathname === '/') {
       say(302, { location: '/demo/' });
       return;
@@ -101,7 +114,18 @@ export async function servePages({ folder, port = 0 }) {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const { values } = parseArgs({ options: { port: { type: 'string', default: '8080' }, dir: { type: 'string', default: join(root, 'build', 'pages') } } });
+  const fail = (message) => {
+    console.error(`ERROR: ${message}`);
+    process.exit(2);
+  };
+  const options = { port: { type: 'string', default: '8080' }, dir: { type: 'string', default: join(root, 'build', 'pages') } };
+  let values;
+  try {
+    ({ values } = parseArgs({ options }));
+  } catch (error) {
+    fail(error.message);
+  }
+  if (!/^\d{1,5}$/.test(values.port) || Number(values.port) > 65535) fail(`--port: expected 0 to 65535, found ${JSON.stringify(values.port)}`);
   const { url } = await servePages({ folder: values.dir, port: Number(values.port) });
   console.log(`Demo:   ${url}/demo/\nReader: ${url}/reader/\nCtrl+C ends it.`);
 }
