@@ -32,6 +32,15 @@ const CASES = {
   '   ': ['   '],
 };
 
+/** Lengths in UTF-16 of the pieces of texts with long runs; the same in wasi/sentences_test.go. */
+const RUNS = [
+  [`${' '.repeat(4500)}A b. C`, [4000, 505, 1]],
+  [`${'\u3000'.repeat(3000)}A`, [1333, 1333, 335]],
+  [`${'.'.repeat(5000)} A`, [1000, 1000, 3001, 1]],
+  [`${'…'.repeat(2000)} A`, [1000, 1001, 1]],
+  [`Ab.${' '.repeat(5000)}B`, [4002, 1002]],
+];
+
 for (const [text, expected] of Object.entries(CASES)) {
   test(`cuts ${JSON.stringify(text)}, however it comes`, () => {
     assert.deepEqual(texts([text]), expected);
@@ -70,4 +79,26 @@ test('text without an end is cut between words, however it comes', () => {
   for (const piece of whole) assert.ok(piece.length <= PIECE_LIMIT && !/^ord|^rd|^d /.test(piece));
   const emoji = texts(['😀'.repeat(700)]);
   for (const piece of emoji) assert.doesNotMatch(piece, /^[\udc00-\udfff]/);
+});
+
+test('nothing is lost of long runs, and none waits without end', () => {
+  for (const unit of ['word ', '.', '.x', '…', '\n', '\n ', '。', ' ', 'A b. ', '\u00a0', '."']) {
+    const text = unit.repeat((1 << 17) / unit.length);
+    const pieces = cut([text]);
+    assert.ok(pieces.map((piece) => piece.text).join('') === text, JSON.stringify(unit));
+  }
+  for (const unit of ['.', ' ', '…', '\u3000']) {
+    const sentences = new Sentences();
+    let waiting = 0;
+    for (let i = 0; i < 9000; i++) {
+      waiting += 1 - sentences.push(unit).reduce((sum, { text }) => sum + text.length, 0);
+      assert.ok(waiting <= 4001, `${JSON.stringify(unit)}: ${waiting} wait`);
+    }
+  }
+});
+
+test('runs that are too long are cut as Go cuts them', () => {
+  for (const [text, lengths] of RUNS) {
+    for (const parts of [[text], text.split(''), text.match(/[^]{1,997}/g)]) assert.deepEqual(texts(parts).map((piece) => piece.length), lengths, text.slice(0, 9));
+  }
 });
