@@ -1,8 +1,9 @@
 // Where the WAV of `generate` goes: stdout or a file, seekable or not. The header leaves together with the first
 // samples; a seekable output gets its true sizes at the end, also after a failure.
-import { open } from 'node:fs/promises';
+import { open, stat } from 'node:fs/promises';
 import { fstatSync, readFileSync, write } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
+import { dirname } from 'node:path';
 import { promisify } from 'node:util';
 import { fileReason } from './host-node.js';
 import { pcm16, STREAM_DATA_BYTES, TRAILING_ZEROS, wavHeader } from './wav.js';
@@ -50,6 +51,20 @@ function stdoutStart(): number | undefined {
     // No /proc on this system: a redirected file starts empty.
     return 0;
   }
+}
+
+/** Refuses a path that no file can be written at, before anything is loaded. Nothing is created or cut. */
+export async function checkOutput(path: string): Promise<void> {
+  if (path === '-') return;
+  if (path === '') throw new Error('--output-path: expected a file or -, found an empty text');
+  const refuse = (reason: string): never => {
+    throw new Error(`--output-path ${path}: ${reason}`);
+  };
+  const found = await stat(path).catch(() => undefined);
+  if (found?.isDirectory() === true || (found === undefined && /[/\\]$/.test(path))) refuse('is a folder');
+  if (found !== undefined) return;
+  const folder = await stat(dirname(path)).catch((error: unknown) => refuse(fileReason(error)));
+  if (!folder.isDirectory()) refuse('not a directory');
 }
 
 /** The output of one run. `path` '-' is stdout. Audio shorter than `holdSeconds` is held back until there is more. */

@@ -10,7 +10,7 @@ import { decimal, help, parseOptions, UsageError } from './cli-options.js';
 import type { Options } from './cli-options.js';
 import { convert, convertHelp, CONVERT_USAGE, parseConvert } from './cli-convert.js';
 import { hubOptions, isPacksCommand, packsHelp, PACKS_USAGE, parsePacks, runPacks, templates } from './cli-packs.js';
-import { isBrokenPipe, WavOutput } from './cli-output.js';
+import { checkOutput, isBrokenPipe, WavOutput } from './cli-output.js';
 import { describe, PocketTTSError } from './errors.js';
 import { fileError, fileReason, nodeHost, plainFile } from './host-node.js';
 import { CONFIG_VOICE, defaultText, LANGUAGES } from './languages.js';
@@ -36,9 +36,20 @@ class Failure extends Error {}
 type Level = 'INFO' | 'WARNING' | 'ERROR';
 type Log = (level: Level, message: string) => void;
 
+// What a terminal acts on: control characters (C0, C1), and those that turn or break the order of what is read.
+// eslint-disable-next-line no-control-regex
+const UNSAFE = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
+
+/** Names and addresses come from others: nothing in them is an order to the terminal. */
+function printable(text: string): string {
+  return text.replaceAll(UNSAFE, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);
+}
+
+const oneLine = (text: string): string => text.replaceAll(/\s*\n\s*/g, ' ');
+
 function toStderr(text: string): void {
   try {
-    writeSync(2, text);
+    writeSync(2, printable(text));
   } catch {
     // Nobody listens; the exit code says the rest.
   }
@@ -165,6 +176,7 @@ async function generate(options: Options, log: Log, signal: AbortSignal): Promis
   const text = await readText(options, signal);
   checkOptions(options);
   const hold = holdSeconds();
+  await checkOutput(options.outputPath);
   if (options.oldSteps) log('WARNING', '--lsd-decode-steps is deprecated, use --sampler-decode-steps');
   // 32 bits are all that the generator takes.
   const seed = options.seed === 'random' ? randomInt(2 ** 32) : options.seed;
@@ -240,7 +252,7 @@ async function generate(options: Options, log: Log, signal: AbortSignal): Promis
 /** Prints on stdout; its reader may be gone or its disk full. */
 function show(text: string): number {
   try {
-    writeSync(1, text);
+    writeSync(1, printable(text));
     return 0;
   } catch (error) {
     if (!isBrokenPipe(error)) toStderr(`ERROR: stdout: ${fileReason(error)}\n`);
@@ -256,7 +268,7 @@ interface Command {
 
 function logUnless(quiet: boolean): Log {
   return (level, message) => {
-    if (!quiet) toStderr(`${level}: ${message}\n`);
+    if (!quiet) toStderr(`${level}: ${oneLine(message)}\n`);
   };
 }
 
@@ -323,7 +335,7 @@ async function main(args: readonly string[]): Promise<number> {
     if (error instanceof UsageError) return usage(error.message, command.usage(rest));
     if (signalled !== 0) return signalled;
     // A reader that has heard enough is no news.
-    if (!isBrokenPipe(error)) toStderr(`ERROR: ${describe(error).replaceAll(/\s*\n\s*/g, ' ')}\n`);
+    if (!isBrokenPipe(error)) toStderr(`ERROR: ${oneLine(describe(error))}\n`);
     return 1;
   }
 }

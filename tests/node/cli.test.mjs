@@ -406,3 +406,30 @@ test('help and version', async () => {
   const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
   assert.equal((await run(['--version'])).stdout.toString(), `pocket-tts-wasm ${version}\n`);
 });
+
+test('an output that cannot be written is refused before anything is loaded; what is there stays', async (t) => {
+  const folder = temporary(t);
+  const file = join(folder, 'there.wav');
+  writeFileSync(file, 'there');
+  const speak = (path) => run(['generate', ...TEXT, '--pack', '/nowhere', '--output-path', path]);
+  for (const [path, reason] of [['', /found an empty text/], [folder, /: is a folder$/m], [`${join(folder, 'new')}/`, /: is a folder$/m], [join(folder, 'none', 'out.wav'), /: no such file or directory$/m], [join(file, 'out.wav'), /: not a directory$/m]]) {
+    const { code, stderr } = await speak(path);
+    assert.equal(code, 1);
+    assert.match(stderr, /^ERROR: --output-path/);
+    assert.match(stderr, reason);
+  }
+  for (const path of [file, join(folder, 'new.wav')]) assert.match((await speak(path)).stderr, /nowhere/);
+  assert.equal(readFileSync(file, 'utf8'), 'there');
+  assert.ok(!existsSync(join(folder, 'new.wav')) && !existsSync(join(folder, 'new')));
+});
+
+test('nothing that a terminal acts on gets through', async () => {
+  const evil = 'a\u001b[31m\u009b2J\r\u0007\u202egnp\u2066';
+  const shown = /a\\u001b\[31m\\u009b2J\\u000d\\u0007\\u202egnp\\u2066/;
+  for (const args of [['generate', ...TEXT, '--pack', evil], ['generate', evil], [evil], ['packs', 'rm', evil]]) {
+    const { stderr } = await run(args);
+    // eslint-disable-next-line no-control-regex
+    assert.doesNotMatch(stderr.toString(), /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u202e\u2066]/, args.join(' '));
+    if (!args.includes('--pack')) assert.match(stderr.toString(), shown);
+  }
+});
