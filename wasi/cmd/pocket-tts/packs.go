@@ -328,6 +328,11 @@ func removePacks(store hub.Store, name string, o *packsOptions) error {
 	if bytes == 0 && !o.all {
 		return failf("%s: nothing of it is in the cache", name)
 	}
+	if o.all { // what is left of it
+		if err := store.Clear(); err != nil {
+			return err
+		}
+	}
 	log.Info("Removed " + megabytes(bytes))
 	return nil
 }

@@ -405,6 +405,8 @@ func (t *transfer) begin(where string, answer *http.Response) error {
 	switch {
 	case r.bytes != nil && total >= 0 && total != *r.bytes:
 		return fmt.Errorf("%s: %w: expected %d bytes, found %d", where, pack.ErrPack, *r.bytes, total)
+	case r.bytes == nil && total < 0 && r.limit == 0: // it might not end
+		return fmt.Errorf("%s: %w: the size is not known: give it as bytes in pack.json", r.name(), pack.ErrPack)
 	case r.limit > 0 && total > r.limit:
 		return fmt.Errorf("%s: %w: expected at most %d bytes, found %d", where, pack.ErrPack, r.limit, total)
 	}
@@ -440,14 +442,18 @@ func (t *transfer) receive(ctx context.Context, where string, body io.Reader, wa
 			return htmlError(where)
 		}
 	}
+	most := t.total
+	if limit := t.remote.limit; limit > 0 && (most < 0 || limit < most) {
+		most = limit
+	}
 	buffer := make([]byte, copyBytes)
 	for {
 		n, err := reader.Read(buffer)
 		watchdog.Reset(t.stall)
 		if n > 0 {
-			if t.total >= 0 && t.at+int64(n) > t.total || t.remote.limit > 0 && t.at+int64(n) > t.remote.limit {
+			if most >= 0 && t.at+int64(n) > most {
 				t.keep = false
-				return fmt.Errorf("%s: %w: expected at most %d bytes, found more", where, pack.ErrPack, max(t.total, t.remote.limit))
+				return fmt.Errorf("%s: %w: expected at most %d bytes, found more", where, pack.ErrPack, most)
 			}
 			if err := t.write(buffer[:n]); err != nil {
 				return err

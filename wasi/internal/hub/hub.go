@@ -22,7 +22,18 @@ import (
 	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/internal/pack"
 )
 
-const manifestLimit = 1 << 20
+const (
+	manifestLimit = 1 << 20
+	smallLimit    = 64 << 20 // bytes of a tokenizer, and of a voice
+)
+
+// limitOf is what a file of unknown size may have; 0 for weights, whose size has to be known.
+func limitOf(role pack.Role) int64 {
+	if role == pack.RoleTokenizer || role == pack.RoleVoice {
+		return smallLimit
+	}
+	return 0
+}
 
 // errArgument is wrapped by errors about options; the public package says so with its own sentinel.
 var errArgument = errors.New("invalid argument")
@@ -146,7 +157,7 @@ func (s *source) official(o *official) (*pack.Pack, error) {
 	add := func(a address, file pack.File) {
 		file.Path = a.Path
 		r := s.hubRemote(a, o.Name)
-		r.bytes, r.sha256 = file.Bytes, file.SHA256
+		r.bytes, r.sha256, r.limit = file.Bytes, file.SHA256, limitOf(file.Role)
 		if gated && file.Role.IsWeights() {
 			file.Bytes, file.SHA256 = nil, "" // they may be of the one or of the other file
 		}
@@ -208,7 +219,7 @@ func (s *source) prefix(ctx context.Context, name string) (*pack.Pack, error) {
 	}
 	s.find = func(file pack.File) ([]*remote, error) {
 		r := below(file.Path)
-		r.pack, r.bytes = where, file.Bytes
+		r.pack, r.bytes, r.limit = where, file.Bytes, limitOf(file.Role)
 		if file.SHA256 != "" {
 			r.identity, r.sha256, r.volatile = "sha256:"+file.SHA256, file.SHA256, false
 		}

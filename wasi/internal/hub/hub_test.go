@@ -365,7 +365,10 @@ func TestWrongPartialAnswersAreNotBelieved(t *testing.T) {
 			_, _ = w.Write(noise(9, len(data)-from))
 		},
 		"not satisfiable": func(w http.ResponseWriter, from int, data []byte) { w.WriteHeader(416) },
-		"all of it":       func(w http.ResponseWriter, from int, data []byte) { _, _ = w.Write(data) },
+		"all of it": func(w http.ResponseWriter, from int, data []byte) {
+			w.Header().Set("Content-Length", fmt.Sprint(len(data)))
+			_, _ = w.Write(data)
+		},
 	} {
 		for _, hashed := range []bool{true, false} {
 			s, folder := serve(t), t.TempDir()
@@ -563,6 +566,19 @@ func TestTransfersEndThatDoNot(t *testing.T) {
 	if _, err := content(t.Context(), p, model); !errors.Is(err, pack.ErrPack) || !strings.Contains(err.Error(), "at most 1000 bytes") {
 		t.Errorf("an endless file: %v", err)
 	}
+	s.setOdd(nil)
+	s.putPack(1000, false)
+	p = open(t, s.URL+"/pack", options(t, t.TempDir()))
+	s.setOdd(endless)
+	if _, err := content(t.Context(), p, model); !errors.Is(err, pack.ErrPack) || !strings.Contains(err.Error(), "the size is not known: give it as bytes in pack.json") {
+		t.Errorf("endless weights of unknown size: %v", err)
+	}
+	if _, err := content(t.Context(), p, "a #1/tokenizer.model"); !errors.Is(err, pack.ErrPack) || !strings.Contains(err.Error(), "at most 67108864 bytes") {
+		t.Errorf("an endless tokenizer: %v", err)
+	}
+	s.setOdd(nil)
+	s.putPack(1000, true)
+	p = open(t, s.URL+"/pack", options(t, t.TempDir()))
 	s.setOdd(func(w http.ResponseWriter, r *http.Request, data []byte) bool {
 		w.Header().Set("Content-Encoding", "gzip")
 		_, _ = w.Write(weights)
@@ -890,6 +906,58 @@ func TestStoreListsAndRemoves(t *testing.T) {
 		if err := store.Remove(k.Key); err != nil {
 			t.Error(err)
 		}
+	}
+	if entries, err := os.ReadDir(folder); err != nil || len(entries) > 0 {
+		t.Errorf("left over: %v, %v", entries, err)
+	}
+}
+
+// What is no plain file is nothing, and nothing is waited for that does not move.
+func TestOddThingsInTheCache(t *testing.T) {
+	s, folder := serve(t), t.TempDir()
+	weights := s.putPack(1<<20, true)
+	p := open(t, s.URL+"/pack", options(t, folder))
+	key := keyOf("sha256:" + sumOf(weights))
+	block := func(name string) {
+		t.Helper()
+		if err := os.MkdirAll(filepath.Join(folder, name, "inside"), 0o777); err != nil {
+			t.Fatal(err)
+		}
+	}
+	block(key)
+	block(key + ".part")
+	block(key + ".part-1-0123")
+	future := filepath.Join(folder, key+".part-1-4567")
+	tomorrow := time.Now().Add(24 * time.Hour)
+	if err := errors.Join(os.WriteFile(future, []byte("x"), 0o666), os.Chtimes(future, tomorrow, tomorrow)); err != nil {
+		t.Fatal(err)
+	}
+	if mkfifo, err := exec.LookPath("mkfifo"); err == nil {
+		if err := exec.CommandContext(t.Context(), mkfifo, filepath.Join(folder, key+".json")).Run(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.forget()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for range 2 {
+		if got, err := content(ctx, p, model); err != nil || !bytes.Equal(got, weights) {
+			t.Fatalf("%d bytes, %v", len(got), err)
+		}
+	}
+	wantContent(t, open(t, s.URL+"/pack", options(t, folder)), model, weights)
+	if asked, _ := s.seen(); len(asked) != 2 { // the weights, pack.json
+		t.Errorf("asked for %q", asked)
+	}
+
+	block(strings.Repeat("a", 40))
+	block(strings.Repeat("b", 40) + ".json")
+	store := Store{folder}
+	if kept, err := store.List(); err != nil || len(kept) != 3 { // the weights, a part of another process, pack.json
+		t.Errorf("%+v, %v", kept, err)
+	}
+	if err := store.Clear(); err != nil {
+		t.Error(err)
 	}
 	if entries, err := os.ReadDir(folder); err != nil || len(entries) > 0 {
 		t.Errorf("left over: %v, %v", entries, err)

@@ -92,7 +92,11 @@ func parseMeta(data []byte) (Meta, bool) {
 func (s Store) path(name string) string { return filepath.Join(s.Folder, name) }
 
 func (s Store) meta(key string) (Meta, bool) {
-	file, err := os.Open(s.path(key + ".json"))
+	name := s.path(key + ".json")
+	if info, err := os.Stat(name); err != nil || !info.Mode().IsRegular() { // opening a FIFO would wait for ever
+		return Meta{}, false
+	}
+	file, err := os.Open(name)
 	if err != nil {
 		return Meta{}, false
 	}
@@ -140,6 +144,23 @@ func (s Store) List() ([]Kept, error) {
 	return all, nil
 }
 
+var keyName = regexp.MustCompile(`^([0-9a-f]{40})(?:\.|$)`)
+
+// Clear removes everything, also what cannot be read.
+func (s Store) Clear() error {
+	entries, err := os.ReadDir(s.Folder)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	var errs []error
+	for _, entry := range entries {
+		if match := keyName.FindStringSubmatch(entry.Name()); match != nil && !strings.HasSuffix(entry.Name(), ".lock") {
+			errs = append(errs, s.Remove(match[1]))
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // Remove removes a file, its parts and what is known of it.
 func (s Store) Remove(key string) error {
 	entries, err := os.ReadDir(s.Folder)
@@ -149,9 +170,7 @@ func (s Store) Remove(key string) error {
 	var errs []error
 	for _, entry := range entries {
 		if name := entry.Name(); name == key || strings.HasPrefix(name, key+".") {
-			if err := os.Remove(s.path(name)); !errors.Is(err, fs.ErrNotExist) {
-				errs = append(errs, err)
-			}
+			errs = append(errs, os.RemoveAll(s.path(name))) // a folder, too
 		}
 	}
 	return errors.Join(errs...)
@@ -224,12 +243,19 @@ func (s Store) waitForOthers(ctx context.Context, key string) error {
 			if err != nil {
 				continue
 			}
+			info, err := entry.Info()
+			if err != nil || !info.Mode().IsRegular() {
+				continue
+			}
 			// One of this process is nobody's: who holds the lock would know.
 			if pid == os.Getpid() || !alive(pid) {
+				if err := s.removeFolder(key + ".part"); err != nil {
+					return err
+				}
 				if err := os.Rename(s.path(entry.Name()), s.path(key+".part")); err != nil && !errors.Is(err, fs.ErrNotExist) {
 					return err
 				}
-			} else if info, err := entry.Info(); err == nil && time.Since(info.ModTime()) < stillAfter {
+			} else if time.Since(info.ModTime()).Abs() < stillAfter {
 				busy = true
 			}
 		}
@@ -281,8 +307,21 @@ type part struct {
 	whole bool // it is the file now, or gone
 }
 
+// removeFolder removes a folder in the place of a file, which would take none.
+func (s Store) removeFolder(name string) error {
+	if info, err := os.Lstat(s.path(name)); err != nil || !info.IsDir() {
+		return nil
+	}
+	return os.RemoveAll(s.path(name))
+}
+
 // openPart opens the part that was left, or an empty one.
 func (s Store) openPart(key string) (*part, error) {
+	for _, other := range []string{key, key + ".json", key + ".part"} {
+		if err := s.removeFolder(other); err != nil {
+			return nil, err
+		}
+	}
 	name := s.path(fmt.Sprintf("%s.part-%d-%s", key, os.Getpid(), random()))
 	if err := os.Rename(s.path(key+".part"), name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
