@@ -195,18 +195,22 @@ function repeatedKey(text: string): string | undefined {
 
 /** Reads pack.json of a source. */
 export async function readManifest(source: Source, signal?: AbortSignal): Promise<PackManifest> {
-  const where = MANIFEST;
-  const bytes = await readAll(await source.open(where, signal), `${source.where}: ${where}`, MANIFEST_LIMIT);
+  const where = `${source.where}: ${MANIFEST}`;
+  return manifestOf(await readAll(await source.open(MANIFEST, signal), where, MANIFEST_LIMIT), where);
+}
+
+/** What the bytes of a pack.json say; `where` names it in messages. */
+export function manifestOf(bytes: Uint8Array, where: string): PackManifest {
   let text: string;
   try {
     text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch (error) {
-    throw new PocketTTSError('pack', `${source.where}: ${where}: expected UTF-8, found other bytes`, { cause: error });
+    throw new PocketTTSError('pack', `${where}: expected UTF-8, found other bytes`, { cause: error });
   }
   if (nesting(text) > NESTING_LIMIT) {
     throw new PocketTTSError(
       'pack',
-      `${source.where}: ${where}: expected at most ${NESTING_LIMIT} levels of nesting, found more`,
+      `${where}: expected at most ${NESTING_LIMIT} levels of nesting, found more`,
     );
   }
   let json: unknown;
@@ -214,13 +218,13 @@ export async function readManifest(source: Source, signal?: AbortSignal): Promis
     json = JSON.parse(text);
   } catch (error) {
     const found = /^\s*</.test(text) ? 'what looks like HTML' : 'something else';
-    throw new PocketTTSError('pack', `${source.where}: ${where}: expected JSON, found ${found}`, { cause: error });
+    throw new PocketTTSError('pack', `${where}: expected JSON, found ${found}`, { cause: error });
   }
   const twice = repeatedKey(text);
   if (twice !== undefined) {
-    throw new PocketTTSError('pack', `${source.where}: ${where}: expected every key once, found ${shown(twice)} twice`);
+    throw new PocketTTSError('pack', `${where}: expected every key once, found ${shown(twice)} twice`);
   }
-  return parseManifest(json, `${source.where}: ${where}`);
+  return parseManifest(json, where);
 }
 
 /** The slices of a file, with its size and hash checked against the manifest at the end. */

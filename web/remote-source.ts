@@ -1,7 +1,7 @@
 // Sources whose files come over HTTP, through the cache: packs at a URL prefix, and files of the model hub by revision.
 import { label, memoryFile, readAll } from './host.js';
 import type { Source } from './host.js';
-import { MANIFEST, MANIFEST_LIMIT } from './pack.js';
+import { MANIFEST, MANIFEST_LIMIT, manifestOf } from './pack.js';
 import { Transfer, unreachable } from './transfer.js';
 import type { Remote, Transport } from './transfer.js';
 
@@ -65,8 +65,8 @@ export function prefixSource(prefix: URL, transport: Transport): Source {
       if (kept === undefined) throw error;
       return memoryFile(kept);
     }
-    // What is no manifest must not replace one.
-    if (isJson(bytes)) await cache.remember(identity, base.href, bytes);
+    // What is no manifest must not replace one: a login page may be JSON, too.
+    if (isManifest(bytes)) await cache.remember(identity, base.href, bytes);
     return memoryFile(bytes, 'download');
   };
   const kept: Source['kept'] = async (path, expected) =>
@@ -74,9 +74,9 @@ export function prefixSource(prefix: URL, transport: Transport): Source {
   return { ...files, open, kept };
 }
 
-function isJson(bytes: Uint8Array): boolean {
+function isManifest(bytes: Uint8Array): boolean {
   try {
-    JSON.parse(new TextDecoder().decode(bytes));
+    manifestOf(bytes, MANIFEST);
     return true;
   } catch {
     return false;
