@@ -4,12 +4,12 @@ import type { Checks } from './arguments.js';
 import type { PackLocation } from './backend.js';
 import { Cache, sharedMemory } from './cache.js';
 import type { CacheOption } from './cache.js';
-import { PocketTTSError } from './errors.js';
+import { describe, PocketTTSError } from './errors.js';
 import type { Host, OpenFile } from './host.js';
 import { defaultVoiceName, MANIFEST, modelFiles, readManifest } from './pack.js';
 import type { PackFile, PackManifest } from './pack.js';
 import { locatePack, PACK_CHECKS } from './packs.js';
-import type { Found, Store, StoreKind, StoreMeta } from './store.js';
+import type { Found, Kept, Store, StoreKind, StoreMeta } from './store.js';
 
 /** A file in the cache. */
 export interface CacheFile {
@@ -72,11 +72,18 @@ async function stores(host: Host, cache: CacheOption): Promise<readonly Store[]>
   return first === undefined ? [] : first === memory ? [memory] : [first, memory];
 }
 
+/** What a store has; `unsupported` when it cannot be read at all. */
+export async function listOf(store: Store): Promise<readonly Kept[]> {
+  return store.list().catch((error: unknown) => {
+    throw new PocketTTSError('unsupported', `${store.where}: the cache cannot be read: ${describe(error)}`, { cause: error });
+  });
+}
+
 export async function cacheInfo(host: Host, options: CacheOptions): Promise<CacheInfo> {
   checkOptions(options, CACHE_CHECKS);
   const { cache = 'auto' } = options;
   const all = await stores(host, cache);
-  const kept = (await Promise.all(all.map((store) => store.list()))).flat();
+  const kept = (await Promise.all(all.map(listOf))).flat();
   const files = kept.map(({ meta, size, complete }): CacheFile => ({
     identity: meta.identity,
     pack: meta.pack,
@@ -106,7 +113,7 @@ export async function clearCache(host: Host, options: ClearOptions): Promise<num
   const { cache = 'auto', pack } = options;
   let bytes = 0;
   for (const store of await stores(host, cache)) {
-    for (const { key, meta, size } of await store.list()) {
+    for (const { key, meta, size } of await listOf(store)) {
       if (pack !== undefined && !isOfPack(meta, pack)) continue;
       const removed = await store.remove(key).then(
         () => true,
@@ -114,6 +121,9 @@ export async function clearCache(host: Host, options: ClearOptions): Promise<num
       );
       if (removed) bytes += size;
     }
+    // What cannot be read is of no pack.
+    const rest = pack === undefined ? await store.keys().catch(() => []) : [];
+    for (const key of rest) await store.remove(key).catch(() => undefined);
   }
   return bytes;
 }
@@ -147,7 +157,9 @@ export async function packState({ source, manifest }: PackLocation, voice?: stri
     if (file === undefined) return undefined;
     const open = (): Promise<OpenFile> =>
       Promise.resolve({ size: file.size, slices: file.read(), close: () => Promise.resolve() });
-    known = await readManifest({ where: source.where, open });
+    // A damaged copy is none.
+    known = await readManifest({ where: source.where, open }).catch(() => undefined);
+    if (known === undefined) return undefined;
   }
   return Promise.all(
     needed(known, voice).map(async (file) => {

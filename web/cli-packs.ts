@@ -1,7 +1,7 @@
 // The commands `packs list`, `packs pull`, `packs verify` and `packs rm`: what can be had, and what is in the cache.
 import { helpLines, tokenize, UsageError } from './cli-options.js';
 import type { Flag } from './cli-options.js';
-import { cacheInfo, clearCache, isOfPack, packState } from './cache-info.js';
+import { cacheInfo, clearCache, isOfPack, listOf, packState } from './cache-info.js';
 import { Cache } from './cache.js';
 import { PocketTTSError } from './errors.js';
 import { label } from './host.js';
@@ -206,7 +206,7 @@ async function drain(file: PackFile, meter: Meter, signal: AbortSignal, source: 
 /** Compares what is kept with its hashes; false when something was damaged, which is gone then. */
 async function verify(pack: string | undefined, log: Log, signal: AbortSignal): Promise<boolean> {
   const store = await new Cache(nodeHost.stores('auto'), () => nodeHost.sha256()).store();
-  const kept = (await store?.list()) ?? [];
+  const kept = store === undefined ? [] : await listOf(store);
   const chosen = kept.filter(({ meta }) => pack === undefined || isOfPack(meta, pack));
   if (pack !== undefined && chosen.length === 0) throw new PocketTTSError('not-found', `${pack}: nothing of it is in the cache`);
   let good = true;

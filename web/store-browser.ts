@@ -4,7 +4,7 @@
 // it is closed, so that a tab that is closed would lose its part. Reading needs no worker and no exclusive handle.
 import { bodyReader, readSlices } from './host.js';
 import type { Link } from './host.js';
-import { localLocks, parseMeta, storeError, StoreError, webLocks } from './store.js';
+import { keysOf, localLocks, parseMeta, storeError, StoreError, webLocks } from './store.js';
 import type { Found, Kept, Store, StoredFile, StoreMeta, Writer } from './store.js';
 import type { StoreCalls, StoreReply } from './store-worker.js';
 import { FOLDER } from './store-worker.js';
@@ -25,10 +25,10 @@ function locks(): Store['lock'] {
   return manager === undefined ? ownLocks : webLocks(manager);
 }
 
-/** undefined where there is no such file. */
+/** undefined where there is no such file, or a folder in its place. */
 async function unlessMissing<T>(work: Promise<T>): Promise<T | undefined> {
   return work.catch((error: unknown) => {
-    if ((error as DOMException | null)?.name === 'NotFoundError') return undefined;
+    if (['NotFoundError', 'TypeMismatchError'].includes(String((error as DOMException | null)?.name))) return undefined;
     throw storeError(error);
   });
 }
@@ -166,13 +166,21 @@ export async function opfsStore(start: StartWorker): Promise<Store> {
       return writer;
     },
     async remove(key) {
-      for (const name of [key, `${key}.part`, `${key}.json`]) await unlessMissing((await folder()).removeEntry(name));
+      // A part that another page is writing cannot be removed, and what is known of it stays too.
+      for (const name of [key, `${key}.part`, `${key}.json`]) {
+        await unlessMissing((await folder()).removeEntry(name, { recursive: true }));
+      }
+    },
+    async keys() {
+      const names = [];
+      for await (const name of (await folder()).keys()) names.push(name);
+      return keysOf(names, /^([0-9a-f]{40})(?:\.|$)/);
     },
     async list() {
       const kept: Kept[] = [];
       for await (const name of (await folder()).keys()) {
         const [, key, part] = /^([0-9a-f]{40})(\.part)?$/.exec(name) ?? [];
-        const file = key === undefined ? undefined : await stored(key, name);
+        const file = key === undefined ? undefined : await stored(key, name).catch(() => undefined);
         if (key === undefined || file === undefined) continue;
         kept.push({ key, meta: file.meta, size: file.size, complete: part === undefined });
       }
@@ -201,7 +209,9 @@ export async function cacheApiStore(): Promise<Store> {
     const text = await (await cache.match(address(key, 'head')))?.text();
     try {
       const found = JSON.parse(text ?? 'null') as Head | null;
-      return found !== null && parseMeta(JSON.stringify(found.meta)) !== undefined ? found : undefined;
+      const sizes: readonly unknown[] = Array.isArray(found?.sizes) ? found.sizes : [-1];
+      const right = typeof found?.complete === 'boolean' && sizes.every((bytes) => Number.isSafeInteger(bytes) && Number(bytes) >= 0);
+      return right && parseMeta(JSON.stringify(found.meta)) !== undefined ? found : undefined;
     } catch {
       return undefined;
     }
@@ -227,6 +237,8 @@ export async function cacheApiStore(): Promise<Store> {
     };
     return found.complete ? { file } : { part: file };
   };
+  const keys = async (): Promise<readonly string[]> =>
+    keysOf((await cache.keys()).map(({ url }) => url), /\/([0-9a-f]{40})\/[^/]*$/);
   const remove = async (key: string): Promise<void> => {
     const prefix = address(key, '');
     for (const { url } of await cache.keys()) if (url.startsWith(prefix)) await cache.delete(url);
@@ -269,15 +281,11 @@ export async function cacheApiStore(): Promise<Store> {
       };
     },
     remove,
+    keys,
     async list() {
-      const keys = new Set<string>();
-      for (const { url } of await cache.keys()) {
-        const key = /\/([0-9a-f]{40})\/head$/.exec(url)?.[1];
-        if (key !== undefined) keys.add(key);
-      }
       const kept = await Promise.all(
-        [...keys].map(async (key) => {
-          const found = await head(key);
+        (await keys()).map(async (key) => {
+          const found = await head(key).catch(() => undefined);
           return found && { key, meta: found.meta, size: size(found), complete: found.complete };
         }),
       );

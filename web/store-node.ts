@@ -4,12 +4,13 @@
 // Parts change hands by rename, which one process wins: two of them never write into one file, and one that was killed
 // leaves a part that the next takes over.
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import type { Stats } from 'node:fs';
+import { lstat, mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { throwIfAborted } from './errors.js';
-import { localLocks, parseMeta, storeError } from './store.js';
+import { keysOf, localLocks, parseMeta, storeError } from './store.js';
 import type { Store, StoredFile, StoreMeta } from './store.js';
 
 const SLICE_BYTES = 1 << 20;
@@ -27,14 +28,18 @@ export function cacheFolder(): string {
   return join(homedir(), '.cache', 'pocket-tts-wasm', 'packs');
 }
 
-const missing = (error: unknown): boolean => (error as { code?: unknown } | null)?.code === 'ENOENT';
-
 /** undefined where there is no such file. */
-async function unlessMissing<T>(work: Promise<T>): Promise<T | undefined> {
+async function unlessMissing<T>(work: Promise<T>, missing: readonly unknown[] = ['ENOENT']): Promise<T | undefined> {
   return work.catch((error: unknown) => {
-    if (missing(error)) return undefined;
+    if (missing.includes((error as { code?: unknown } | null)?.code)) return undefined;
     throw storeError(error);
   });
+}
+
+/** A plain file; undefined for what is none. Opening a FIFO would wait for ever. */
+async function plain(path: string): Promise<Stats | undefined> {
+  const found = await unlessMissing(stat(path), ['ENOENT', 'ELOOP']);
+  return found?.isFile() === true ? found : undefined;
 }
 
 async function* read(path: string, size: number): AsyncGenerator<Uint8Array> {
@@ -62,18 +67,30 @@ function alive(pid: number): boolean {
   }
 }
 
-/** Of this process: for all loads. */
+/** Of this thread: for all loads. */
 const mine = localLocks();
+/** The parts that this thread writes. */
+const writing = new Set<string>();
+
+/**
+ * Whether the process that wrote a part has ended. The number of this one may have been another's: in a container every first
+ * process is number 1. What is older than this process is not of one of its threads; the clock may have been set back.
+ */
+function orphaned(pid: number, modified: number): boolean {
+  if (pid !== process.pid) return !alive(pid);
+  return modified < Date.now() - process.uptime() * 1000 || modified > Date.now() + STILL_MS;
+}
 
 export function folderStore(folder: string): Store {
   const path = (name: string): string => join(folder, name);
   const meta = async (key: string): Promise<StoreMeta | undefined> => {
-    const text = await unlessMissing(readFile(path(`${key}.json`), 'utf8'));
+    const name = path(`${key}.json`);
+    const text = (await plain(name)) === undefined ? undefined : await unlessMissing(readFile(name, 'utf8'));
     return text === undefined ? undefined : parseMeta(text);
   };
   const stored = async (key: string, name: string): Promise<StoredFile | undefined> => {
-    const found = await unlessMissing(stat(path(name)));
-    const known = found?.isFile() ? await meta(key) : undefined;
+    const found = await plain(path(name));
+    const known = found === undefined ? undefined : await meta(key);
     return found === undefined || known === undefined
       ? undefined
       : { meta: known, size: found.size, read: () => read(path(name), found.size) };
@@ -85,6 +102,10 @@ export function folderStore(folder: string): Store {
     await rename(fresh, path(`${key}.json`));
   };
   const names = async (): Promise<string[]> => (await unlessMissing(readdir(folder))) ?? [];
+  /** A folder in the place of a file, which would take none. */
+  const removeFolder = async (name: string): Promise<void> => {
+    if ((await unlessMissing(lstat(path(name))))?.isDirectory()) await rm(path(name), { recursive: true });
+  };
   const owned = async (key: string): Promise<{ name: string; pid: number }[]> =>
     (await names()).flatMap((name) => {
       const pid = name.startsWith(`${key}.part-`) ? /-(\d+)-[0-9a-f]+$/.exec(name)?.[1] : undefined;
@@ -96,12 +117,13 @@ export function folderStore(folder: string): Store {
       throwIfAborted(signal);
       let busy = false;
       for (const { name, pid } of await owned(key)) {
-        if (pid === process.pid) continue;
-        if (!alive(pid)) await unlessMissing(rename(path(name), path(`${key}.part`)));
-        else {
-          const found = await unlessMissing(stat(path(name)));
-          busy ||= found !== undefined && Date.now() - found.mtimeMs < STILL_MS;
-        }
+        if (writing.has(path(name))) continue;
+        const found = await lstat(path(name)).catch(() => undefined);
+        if (found?.isFile() !== true) continue;
+        if (orphaned(pid, found.mtimeMs)) {
+          await removeFolder(`${key}.part`);
+          await unlessMissing(rename(path(name), path(`${key}.part`)));
+        } else busy ||= Math.abs(Date.now() - found.mtimeMs) < STILL_MS;
       }
       if (!busy) return;
       await setTimeout(LOOK_MS, undefined, signal === undefined ? {} : { signal }).catch(() => undefined);
@@ -132,12 +154,19 @@ export function folderStore(folder: string): Store {
         throw storeError(error);
       };
       await mkdir(folder, { recursive: true }).catch(failed);
-      if (resume) await rename(path(`${key}.part`), name).catch(failed);
-      else await rm(path(`${key}.part`), { force: true }).catch(failed);
-      const handle = await open(name, 'a').catch(failed);
+      for (const other of [key, `${key}.json`, `${key}.part`]) await removeFolder(other).catch(failed);
+      if (!resume) await rm(path(`${key}.part`), { force: true }).catch(failed);
+      writing.add(name);
+      const release = (error: unknown): never => {
+        writing.delete(name);
+        return failed(error);
+      };
+      if (resume) await rename(path(`${key}.part`), name).catch(release);
+      const handle = await open(name, 'a').catch(release);
       const end = async (): Promise<void> => {
         await handle.close();
         await unlessMissing(rename(name, path(`${key}.part`)));
+        writing.delete(name);
       };
       await putMeta(key, begun).catch(async (error: unknown) => {
         await end();
@@ -157,22 +186,32 @@ export function folderStore(folder: string): Store {
             await rename(name, path(key));
           } catch (error) {
             failed(error);
+          } finally {
+            writing.delete(name);
           }
         },
         close: () => end().catch(failed),
       };
     },
     async remove(key) {
+      let failure: unknown;
       for (const name of await names()) {
-        const ours = name === key || name.startsWith(`${key}.`);
-        if (ours) await rm(path(name), { force: true }).catch((error: unknown) => Promise.reject(storeError(error)));
+        if (name !== key && !name.startsWith(`${key}.`)) continue;
+        await rm(path(name), { recursive: true, force: true }).catch((error: unknown) => {
+          failure ??= error;
+        });
       }
+      if (failure !== undefined) throw storeError(failure);
+    },
+    async keys() {
+      // A lock of the Go package alone is nothing.
+      return keysOf((await names()).filter((name) => !name.endsWith('.lock')), /^([0-9a-f]{40})(?:\.|$)/);
     },
     async list() {
       const kept = [];
       for (const name of await names()) {
         const [, key, part] = /^([0-9a-f]{40})(\.part(?:-.*)?)?$/.exec(name) ?? [];
-        const file = key === undefined ? undefined : await stored(key, name);
+        const file = key === undefined ? undefined : await stored(key, name).catch(() => undefined);
         if (key === undefined || file === undefined) continue;
         kept.push({ key, meta: file.meta, size: file.size, complete: part === undefined });
       }

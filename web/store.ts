@@ -64,7 +64,10 @@ export interface Store {
   find(key: string): Promise<Found>;
   write(key: string, meta: StoreMeta, resume: boolean): Promise<Writer>;
   remove(key: string): Promise<void>;
+  /** What can be read. */
   list(): Promise<readonly Kept[]>;
+  /** Of all that there is something of, also of what cannot be read. */
+  keys(): Promise<readonly string[]>;
   /** Called once something large is kept. */
   persist(): Promise<void>;
 }
@@ -102,6 +105,11 @@ export function parseMeta(text: string): StoreMeta | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** The keys in names, each once. */
+export function keysOf(names: readonly string[], pattern: RegExp): readonly string[] {
+  return [...new Set(names.flatMap((name) => pattern.exec(name)?.[1] ?? []))];
 }
 
 /** Locks within this thread, by key. */
@@ -196,6 +204,7 @@ export function memoryStore(limit = MEMORY_LIMIT): Store {
     },
     list: () =>
       Promise.resolve([...entries].map(([key, { meta, size, complete }]) => ({ key, meta, size, complete }))),
+    keys: () => Promise.resolve([...entries.keys()]),
     persist: () => Promise.resolve(),
   };
 }

@@ -131,6 +131,19 @@ function keptIn(name) {
     while ((await partOf(where, options)) < bytes) await setTimeout(20);
   }
 
+  test('what nobody can read is passed over, and goes with the rest', patient, async () => {
+    for (const cache of STORES[name]) {
+      await speak(page, { pack, cache });
+      const sorted = async () => (await info(page, { cache })).files.map(({ identity }) => identity).sort();
+      const before = await sorted();
+      assert.equal(before.length, 4);
+      await page.evaluate(spoil, cache);
+      assert.deepEqual(await sorted(), before);
+      await page.evaluate((where) => self.api.clearCache({ cache: where }), cache);
+      assert.equal(await page.evaluate(entries, cache), 0);
+    }
+  });
+
   test('a first visit keeps what came, a reload needs only pack.json, and then no server at all', patient, async () => {
     const first = await speak(page, { pack });
     assert.deepEqual(first, { hash: expected, warnings: [], phases: ['download'] });
@@ -313,6 +326,34 @@ function keptIn(name) {
       assert.ok(store.bytes > BYTES);
     });
   }
+}
+
+/** In the page: puts into a store what nobody can read. */
+async function spoil(cache) {
+  if (cache === 'opfs') {
+    const folder = await (await self.navigator.storage.getDirectory()).getDirectoryHandle('pocket-tts-wasm');
+    for (const name of ['a'.repeat(40), `${'b'.repeat(40)}.json`]) {
+      const inner = await folder.getDirectoryHandle(name, { create: true });
+      await inner.getFileHandle('inside', { create: true });
+    }
+    await folder.getFileHandle('b'.repeat(40), { create: true });
+    return;
+  }
+  const store = await self.caches.open('pocket-tts-wasm');
+  const meta = { identity: 'x', url: 'x', pack: 'x' };
+  const heads = [{ meta, complete: true, sizes: 5 }, { meta, complete: 'yes', sizes: [] }, { meta, complete: true, sizes: ['1'] }, { meta, complete: true }];
+  for (const [i, head] of heads.entries()) {
+    await store.put(`/pocket-tts-wasm/${String(i).repeat(40)}/head`, new self.Response(JSON.stringify(head)));
+  }
+}
+
+/** In the page: the number of entries of a store. */
+async function entries(cache) {
+  if (cache !== 'opfs') return (await (await self.caches.open('pocket-tts-wasm')).keys()).length;
+  const folder = await (await self.navigator.storage.getDirectory()).getDirectoryHandle('pocket-tts-wasm');
+  let count = 0;
+  for await (const name of folder.keys()) count += name.length > 0 ? 1 : 0;
+  return count;
 }
 
 /** In the page: changes the last byte of the largest file of a store. */

@@ -2,7 +2,7 @@
 // where they are sent.
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, statSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
@@ -453,6 +453,116 @@ test('cacheInfo and clearCache', async (t) => {
   assert.deepEqual(readdirSync(folder), []);
   assert.deepEqual(await PocketTTS.cacheInfo({ cache: 'none' }), { store: undefined, where: undefined, bytes: 0, files: [] });
   await refused(PocketTTS.clearCache({ packs: 'x' }), 'argument', /found "packs"; did you mean pack\?/);
+});
+
+test('a login page that is JSON replaces no manifest that is kept', async (t) => {
+  freshCache(t);
+  const files = { ...FILES };
+  const server = await badServer(files);
+  t.after(() => server.stop());
+  const pack = `${server.url}/voice`;
+  await (await PocketTTS.load({ pack })).dispose();
+  files['voice/pack.json'] = Buffer.from('{"error":"log in"}');
+  await refused(PocketTTS.load({ pack }), 'pack', /pack\.json: format: expected 1, found nothing/);
+  server.always('', 'refuse');
+  assert.deepEqual(await spoken(await PocketTTS.load({ pack })), expected);
+  assert.equal(await PocketTTS.isCached({ pack }), true);
+  const { files: all, where } = await PocketTTS.cacheInfo();
+  const { bytes } = all.find(({ identity }) => identity.endsWith('pack.json'));
+  const copy = readdirSync(where).map((name) => join(where, name)).find((path) => statSync(path).size === bytes);
+  writeFileSync(copy, 'x'.repeat(bytes));
+  assert.equal(await PocketTTS.isCached({ pack }), false);
+});
+
+/** The name of the model in the cache folder. */
+const MODEL_KEY = sha256(`sha256:${sha256(FILES[`voice/${MODEL}`])}`).slice(0, 40);
+const LONG = 86_400_000;
+
+/** Leaves a part of the model; its path. */
+async function leavePart({ server, folder, pack, cut }) {
+  server.always(MODEL, 'refuse');
+  server.behave(MODEL, cut);
+  await refused(PocketTTS.load({ pack }), 'network');
+  server.good();
+  return join(folder, `${MODEL_KEY}.part`);
+}
+
+test('a part of a process that had the number of this one is gone on with', async (t) => {
+  const place = await served(t);
+  for (const age of [LONG, -LONG]) {
+    await PocketTTS.clearCache();
+    place.server.forget();
+    const part = await leavePart(place);
+    const theirs = `${part}-${process.pid}-abcdef`;
+    renameSync(part, theirs);
+    utimesSync(theirs, new Date(), new Date(Date.now() - age));
+    assert.deepEqual(await spoken(await PocketTTS.load({ pack: place.pack })), expected);
+    assert.equal(place.server.sent(MODEL), BYTES);
+    assert.deepEqual(parts(place.folder), []);
+  }
+});
+
+test('a part of another thread of this process is waited for', async (t) => {
+  const place = await served(t);
+  const part = await leavePart(place);
+  renameSync(part, `${part}-${process.pid}-abcdef`);
+  const asked = place.server.requests(MODEL).length;
+  const loading = PocketTTS.load({ pack: place.pack });
+  await setTimeout(1000);
+  assert.equal(place.server.requests(MODEL).length, asked);
+  renameSync(`${part}-${process.pid}-abcdef`, part);
+  assert.deepEqual(await spoken(await loading), expected);
+  assert.equal(place.server.sent(MODEL), BYTES);
+});
+
+test('a part from the future is not waited for', async (t) => {
+  const { folder, pack } = await served(t);
+  mkdirSync(folder);
+  const part = join(folder, `${MODEL_KEY}.part-1-abcdef`);
+  writeFileSync(part, 'x');
+  utimesSync(part, new Date(), new Date(Date.now() + LONG));
+  assert.deepEqual(await spoken(await PocketTTS.load({ pack, signal: AbortSignal.timeout(60_000) })), expected);
+});
+
+test('what is no plain file in the cache: loads go round it, clearCache() removes it', async (t) => {
+  const { server, folder, pack } = await served(t);
+  const at = (name) => join(folder, name);
+  const block = (name) => {
+    mkdirSync(at(name), { recursive: true });
+    writeFileSync(join(at(name), 'inside'), '');
+  };
+  block(MODEL_KEY);
+  block(`${MODEL_KEY}.part`);
+  const tokenizer = sha256(`sha256:${sha256(FILES['voice/tokenizer.model'])}`).slice(0, 40);
+  if (process.platform === 'win32') block(`${tokenizer}.json`);
+  else execFileSync('mkfifo', [at(`${tokenizer}.json`)]);
+  writeFileSync(at(tokenizer), 'x');
+  assert.deepEqual((await PocketTTS.cacheInfo()).files, []);
+  const warnings = [];
+  assert.deepEqual(await spoken(await PocketTTS.load({ pack, onWarning: (warning) => warnings.push(warning) })), expected);
+  assert.deepEqual([warnings, parts(folder)], [[], []]);
+  await (await PocketTTS.load({ pack })).dispose();
+  assert.equal(server.requests(MODEL).length, 1);
+
+  const { files, bytes } = await PocketTTS.cacheInfo();
+  assert.equal(files.length, 4);
+  block('a'.repeat(40));
+  block(`${'b'.repeat(40)}.json`);
+  writeFileSync(at('b'.repeat(40)), 'x');
+  symlinkSync('c'.repeat(40), at('c'.repeat(40)));
+  writeFileSync(at('d'.repeat(40)), 'x');
+  symlinkSync(`${'d'.repeat(40)}.json`, at(`${'d'.repeat(40)}.json`));
+  assert.deepEqual((await PocketTTS.cacheInfo()).files, files);
+  // A folder beside a part of the same file.
+  writeFileSync(at(`${MODEL_KEY}.part-1-abcdef`), 'x');
+  block(`${MODEL_KEY}.part-2-abcdef`);
+  assert.equal(await PocketTTS.clearCache(), bytes + 1);
+  assert.deepEqual(readdirSync(folder), []);
+
+  rmSync(folder, { recursive: true });
+  writeFileSync(folder, '');
+  await refused(PocketTTS.cacheInfo(), 'unsupported', /: the cache cannot be read: /);
+  await refused(PocketTTS.clearCache(), 'unsupported', /: the cache cannot be read: /);
 });
 
 test('the starter voice is never in the cache', async (t) => {
