@@ -85,7 +85,12 @@ func (s *sentences) cut(known certainty) []string {
 // nextCut is the end of the first sentence; -1: more has to come.
 func nextCut(text string, known certainty) int {
 	// Leading white space is nobody's: a blank line there ends nothing.
-	lead := len(text) - len(strings.TrimLeftFunc(text, isSpace))
+	// What has no end is a piece by itself.
+	head := text[:wholeLength(text, runLimit)]
+	lead := len(head) - len(strings.TrimLeftFunc(head, isSpace))
+	if lead > 0 && lead == len(head) && lead < len(text) {
+		return lead
+	}
 	for at := lead; ; {
 		begin := nextMark(text, at)
 		if begin < 0 {
@@ -95,7 +100,8 @@ func nextCut(text string, known certainty) int {
 		if match == nil { // nor does one begin within a run of marks
 			at = begin + 1
 			if text[begin] != '\n' {
-				at = len(text) - len(strings.TrimLeft(text[begin:], marks))
+				run := text[begin:min(len(text), begin+runLimit)]
+				at = begin + len(run) - len(strings.TrimLeft(run, marks))
 			}
 			continue
 		}
@@ -136,6 +142,17 @@ func nextCut(text string, known certainty) int {
 		return lead + forced(text[lead:])
 	}
 	return -1
+}
+
+// wholeLength is the length of the characters that are within a limit, in bytes.
+func wholeLength(text string, limit int) int {
+	if len(text) <= limit {
+		return len(text)
+	}
+	for limit > 0 && !utf8.RuneStart(text[limit]) {
+		limit--
+	}
+	return limit
 }
 
 // marks are those that may be followed by anything but white space without being an end.

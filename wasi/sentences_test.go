@@ -108,10 +108,34 @@ func TestTextWithoutAnEndIsCutBetweenWords(t *testing.T) {
 
 // What a caller hands over at once is cut in time that grows with it, not with its square.
 func TestLongTextsAreCut(t *testing.T) {
-	for _, unit := range []string{"x", ".", ".x", "\n", "\n ", "。", "word ", "A b. ", "\u00a0"} {
+	for _, unit := range []string{"x", ".", ".x", "\n", "\n ", "。", "word ", "A b. ", "\u00a0", "…", " "} {
 		text := strings.Repeat(unit, partsLimit/len(unit))
 		if pieces := cutAll(text); strings.Join(pieces, "") != text {
 			t.Errorf("%q: something is lost", unit)
+		}
+	}
+}
+
+// The same texts and lengths in UTF-16 as in tests/node/sentences.test.mjs.
+func TestLongRunsAreCutAlike(t *testing.T) {
+	for _, c := range []struct {
+		text string
+		want []int
+	}{
+		{strings.Repeat(" ", 4500) + "A b. C", []int{4000, 505, 1}},
+		{strings.Repeat("\u3000", 3000) + "A", []int{1333, 1333, 335}},
+		{strings.Repeat(".", 5000) + " A", []int{1000, 1000, 3001, 1}},
+		{strings.Repeat("…", 2000) + " A", []int{1000, 1001, 1}},
+		{"Ab." + strings.Repeat(" ", 5000) + "B", []int{4002, 1002}},
+	} {
+		for _, parts := range [][]string{{c.text}, strings.Split(c.text, "")} {
+			var lengths []int
+			for _, piece := range cutAll(parts...) {
+				lengths = append(lengths, utf8.RuneCountInString(piece))
+			}
+			if !slices.Equal(lengths, c.want) {
+				t.Errorf("%.9q in %d parts: %d, want %d", c.text, len(parts), lengths, c.want)
+			}
 		}
 	}
 }
