@@ -211,6 +211,7 @@ export abstract class PackBackend<Handle> {
   /** What the engine knows the voice by. */
   protected handleOf(voice: LoadedVoice): Handle {
     const handle = this.#open.get(voice);
+    if (this.#closed) throw this.disposed;
     if (handle === undefined) throw new PocketTTSError('disposed', `The voice ${voice.name} was disposed of`);
     return handle;
   }

@@ -22,18 +22,46 @@ export function wholeText(text: Text): string | Uint8Array | undefined {
   if (typeof text === 'string' || isUint8Array(text)) return text;
   if (has(text, Symbol.asyncIterator)) return undefined;
   if (!has(text, Symbol.iterator)) refuse('text', 'a string, a Uint8Array, or an iterable of strings', text);
+  const source = opened((text as Iterable<unknown>)[Symbol.iterator]());
   let joined = '';
-  for (const part of text as Iterable<unknown>) {
-    joined += checkedPart(part);
-    if (joined.length > TEXT_LIMIT) {
-      throw new PocketTTSError('text-too-long', `text: expected at most ${TEXT_LIMIT} bytes, found more`);
+  for (;;) {
+    const result = checkedResult(source.next());
+    if (result.done === true) return joined;
+    try {
+      joined += checkedPart(result.value);
+      if (joined.length > TEXT_LIMIT) tooLong();
+    } catch (error) {
+      try {
+        source.return?.();
+      } catch {
+        // The first error counts.
+      }
+      throw error;
     }
   }
-  return joined;
+}
+
+/** An iterator as the protocol has it: without one the engine of the language throws a TypeError about nobody's code. */
+function opened<T extends Iterator<unknown> | AsyncIterator<unknown>>(source: T): T {
+  const given: unknown = source;
+  const next: unknown = given === null || given === undefined ? undefined : (given as { next?: unknown }).next;
+  if (typeof next !== 'function') refuse('text', 'an iterator with a method next', given);
+  return source;
+}
+
+function checkedResult<T>(result: IteratorResult<T>): IteratorResult<T> {
+  const given: unknown = result;
+  if (typeof given !== 'object' || given === null) refuse('text', 'an iterator whose next() gives { done, value }', given);
+  return result;
+}
+
+function tooLong(): never {
+  throw new PocketTTSError('text-too-long', `text: expected at most ${TEXT_LIMIT} bytes, found more`);
 }
 
 function checkedPart(part: unknown): string {
   if (typeof part !== 'string') refuse('text', 'strings', part);
+  if (part.length > TEXT_LIMIT) tooLong();
   return part;
 }
 
@@ -46,7 +74,7 @@ export class PieceReader {
   #ahead: Promise<Piece | undefined> | undefined;
 
   constructor(text: AsyncIterable<string>) {
-    this.#source = text[Symbol.asyncIterator]();
+    this.#source = opened(text[Symbol.asyncIterator]());
   }
 
   /** The next sentence; undefined at the end. */
@@ -67,16 +95,16 @@ export class PieceReader {
     while (this.#ready.length === 0 && !this.#ended) {
       let result: IteratorResult<string>;
       try {
-        result = await this.#source.next();
+        result = checkedResult(await this.#source.next());
       } catch (error) {
         this.#ended = true;
         throw error;
       }
       if (result.done === true) {
         this.#ended = true;
-        this.#ready.push(...this.#sentences.end());
+        for (const piece of this.#sentences.end()) this.#ready.push(piece);
       } else {
-        this.#ready.push(...this.#sentences.push(checkedPart(result.value)));
+        for (const piece of this.#sentences.push(checkedPart(result.value))) this.#ready.push(piece);
       }
     }
     return this.#ready.shift();

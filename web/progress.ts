@@ -21,7 +21,7 @@ const INTERVAL_MS = 100;
 const WINDOW_MS = 3000;
 
 export class Meter {
-  readonly #report: ((progress: LoadProgress) => void) | undefined;
+  readonly #report: ((progress: LoadProgress) => unknown) | undefined;
   readonly #now: () => number;
   readonly #sizes = new Map<string, number | undefined>();
   /** Times and bytes of the last seconds. */
@@ -33,8 +33,10 @@ export class Meter {
   #last: { readonly phase: LoadPhase; readonly file: string } | undefined;
   #reported: number | undefined;
   #pending = false;
+  #telling: Promise<unknown> = Promise.resolve();
+  #failed: { readonly error: unknown } | undefined;
 
-  constructor(report: ((progress: LoadProgress) => void) | undefined, now = (): number => performance.now()) {
+  constructor(report: ((progress: LoadProgress) => unknown) | undefined, now = (): number => performance.now()) {
     this.#report = report;
     this.#now = now;
   }
@@ -45,6 +47,7 @@ export class Meter {
   }
 
   add(file: string, phase: LoadPhase, bytes: number): void {
+    if (this.#failed !== undefined) throw this.#failed.error;
     this.#loaded += bytes;
     this.#last = { file, phase };
     this.#pending = true;
@@ -54,6 +57,12 @@ export class Meter {
   /** Everything is read. */
   end(): void {
     if (this.#pending) this.#show();
+  }
+
+  /** Everybody was told; rejects with what a listener's promise rejected with. */
+  async told(): Promise<void> {
+    await this.#telling;
+    if (this.#failed !== undefined) throw this.#failed.error;
   }
 
   /** Everything once more. */
@@ -81,7 +90,12 @@ export class Meter {
         ? undefined
         : (total - this.#shown) / bytesPerSecond;
     if (this.#last !== undefined) {
-      this.#report?.({ ...this.#last, loaded: this.#shown, total, bytesPerSecond, eta });
+      const telling = this.#report?.({ ...this.#last, loaded: this.#shown, total, bytesPerSecond, eta });
+      // Looked at by what is read next, and at the end.
+      const heard = Promise.resolve(telling).catch((error: unknown) => {
+        this.#failed ??= { error };
+      });
+      this.#telling = Promise.all([this.#telling, heard]);
     }
   }
 }

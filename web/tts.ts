@@ -56,7 +56,8 @@ export interface LoadOptions extends LayoutOptions, PackageUrls, PackOptions {
   /** Working precision. Default: the pack's own where it names one, else `q8`. Parity with the reference is stated for `f32`. */
   readonly precision?: Precision | undefined;
   readonly signal?: AbortSignal | undefined;
-  readonly onProgress?: ((progress: LoadProgress) => void) | undefined;
+  /** What it throws, or the promise that it returns rejects with, ends load() with that error; load() waits for that promise. */
+  readonly onProgress?: ((progress: LoadProgress) => unknown) | undefined;
 }
 
 /** Something that does not stop the speech but is worth a line in a log. */
@@ -74,8 +75,8 @@ export interface GenerateOptions extends SpeechOptions {
   /** A voice of the pack by name, or one from loadVoice() or cloneVoice(). */
   readonly voice?: string | Voice | undefined;
   readonly signal?: AbortSignal | undefined;
-  /** What it throws ends the call with that error. */
-  readonly onWarning?: ((warning: Warning) => void) | undefined;
+  /** What it throws, or the promise that it returns rejects with, ends the call with that error; the speech waits for it. */
+  readonly onWarning?: ((warning: Warning) => unknown) | undefined;
 }
 
 /** A finished text. */
@@ -165,6 +166,8 @@ export interface Recording {
 /** Loads a pack for a facade. */
 export async function loadCore(host: Host, location: PackLocation, options: LoadOptions): Promise<Core> {
   throwIfAborted(options.signal);
+  // Also for packs that are in no cache: a place that is not here is known at once.
+  if (options.cache !== undefined) host.stores(options.cache);
   const { precision, instances, parallel, worker } = options;
   const reload = (meter?: Meter, signal?: AbortSignal): Promise<Backend> =>
     loadBackend(host, location, { instances, parallel, worker, precision, signal, meter, voice: options.voice });
@@ -177,6 +180,7 @@ export async function loadCore(host: Host, location: PackLocation, options: Load
     const name = options.voice ?? defaultVoiceName(backend.manifest);
     if (name !== undefined) await defaultVoice(backend, name, options.signal, meter);
     meter.end();
+    await abortable(meter.told(), options.signal);
     throwIfAborted(options.signal);
     return core;
   } catch (error) {
@@ -493,10 +497,10 @@ export abstract class PocketTTSBase {
       }));
       made.chunks.push(...chunks);
       if (options.rng === 'torch' && chunks.length > 1 && voice.backend.state.layout.parallel > 1) {
-        onWarning?.({ code: 'serial', chunk: 0, message: SERIAL });
+        await onWarning?.({ code: 'serial', chunk: 0, message: SERIAL });
       }
       for (const chunk of chunks) {
-        if (chunk.overLimit) onWarning?.({ code: 'over-limit', chunk: chunk.index, message: overLimit(chunk) });
+        if (chunk.overLimit) await onWarning?.({ code: 'over-limit', chunk: chunk.index, message: overLimit(chunk) });
       }
       // The reader's own time does not count, and the first frame says when work began.
       let seconds = 0;
@@ -523,7 +527,7 @@ export abstract class PocketTTSBase {
           const chunk = chunks[next.index];
           if (chunk === undefined) continue;
           chunk.truncated = next.truncated;
-          if (chunk.truncated) onWarning?.({ code: 'no-eos', chunk: chunk.index, message: noEnd(chunk) });
+          if (chunk.truncated) await onWarning?.({ code: 'no-eos', chunk: chunk.index, message: noEnd(chunk) });
         }
       }
     } finally {

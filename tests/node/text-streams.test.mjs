@@ -230,3 +230,44 @@ test('play() needs a page, and says so', () => {
   assert.throws(() => tts.play(TEXT), (error) => error.code === 'unsupported' && /AudioContext/.test(error.message));
   assert.throws(() => tts.play(TEXT, { rate: 0 }), (error) => error.code === 'argument' && /^rate: expected 0.25 to 4/.test(error.message));
 });
+
+test('iterables that break the protocol are refused by name', async () => {
+  const over = (name, iterator) => ({ [name]: () => iterator });
+  for (const name of [Symbol.iterator, Symbol.asyncIterator]) {
+    for (const iterator of [undefined, null, 5, {}, { next: 5 }, { next: () => null }, { next: () => 5 }]) {
+      await refused(tts.generate(over(name, iterator)), 'argument', /^text: expected an iterator /);
+    }
+  }
+  let ended = 0;
+  const numbers = { next: () => ({ done: false, value: 5 }), return: () => (ended++, {}) };
+  await refused(tts.generate(over(Symbol.iterator, numbers)), 'argument', /^text: expected strings, found 5$/);
+  await refused(tts.generate(over(Symbol.asyncIterator, numbers)), 'argument', /^text: expected strings, found 5$/);
+  assert.equal(ended, 2);
+  // What the caller's own code throws is the caller's.
+  await assert.rejects(tts.generate(over(Symbol.iterator, { next: () => { throw new RangeError('mine'); } })), RangeError);
+});
+
+test('a piece that is longer than a text may be is refused, as a string is', async () => {
+  await refused(tts.generate(pieces(['word '.repeat(900_000)])), 'text-too-long', /^text: expected at most 4194304 bytes, found more$/);
+});
+
+test('a listener whose promise rejects ends the call with that error', async () => {
+  const mine = new RangeError('mine');
+  const onWarning = async () => { throw mine; };
+  await assert.rejects(tts.generate('One two three four five six seven.', { maxTokens: 1, onWarning }), (error) => error === mine);
+  const onProgress = async () => { throw mine; };
+  await assert.rejects(PocketTTS.load({ onProgress }), (error) => error === mine);
+});
+
+test('a call that is under way when its object is disposed of says so, with a worker and without', async () => {
+  for (const worker of [false, true]) {
+    const own = await PocketTTS.load({ worker });
+    const pending = refused(own.generate('Hello there.'), 'disposed', /^This PocketTTS was disposed of$/);
+    await own.dispose();
+    await pending;
+  }
+});
+
+test('a cache that is not in this host is refused, also where nothing would be kept', async () => {
+  await refused(PocketTTS.load({ cache: 'opfs' }), 'unsupported', /^cache: there is no "opfs" in Node$/);
+});
