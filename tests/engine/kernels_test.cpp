@@ -39,8 +39,9 @@ void expect_same_bits(const std::vector<float>& a, const std::vector<float>& b, 
 
 TEST_F(KernelTest, GemmF32) {
   for (int round = 0; round < 60; ++round) {
-    const size_t m = size(1, 9), n = size(1, 70), k = round % 5 == 0 ? size(200, 1200) : size(1, 90),
-                 lda = k + size(0, 5), ldy = n + size(0, 3);
+    const size_t m = size(1, round % 6 == 0 ? 30 : 9), n = round % 6 == 0 ? 1 : size(1, 70),
+                 k = round % 5 == 0 ? size(200, 1200) : size(1, 90), lda = k + size(0, 5),
+                 ldy = n + size(0, 3);
     const std::vector<float> a = floats(m * lda), w = floats(n * k);
     std::vector<float> panels(panel_floats(n, k));
     for (size_t j = 0; j < n; ++j) {
@@ -162,6 +163,7 @@ class IntegerProductTest : public KernelTest {
 };
 TEST_F(IntegerProductTest, EightBitWeights) { check<int8_t>(kWeightMax8, scalar::gemm_i8); }
 TEST_F(IntegerProductTest, TwelveBitWeights) { check<Group12>(kWeightMax12, scalar::gemm_i12); }
+TEST_F(IntegerProductTest, TwelveBitWeightsIn16) { check<int16_t>(kWeightMax12, scalar::gemm_i16); }
 
 TEST_F(IntegerProductTest, PairsOfRows) {
   for (int round = 0; round < 120; ++round) {
@@ -169,18 +171,14 @@ TEST_F(IntegerProductTest, PairsOfRows) {
                  k8 = round % 2 == 0 ? 32 * size(1, 16) : 8 * size(1, 40), ldy = n + size(0, 3);
     const int32_t limit = std::min(input_limit(2 * k8, kWeightMax12), kPairMax);
     std::vector<int16_t> a((m + 2) * k8), room((m + 2) * k8);
-    std::vector<Group12> panels(panel_start<Group12>(n, 2 * k8));
+    std::vector<int16_t> panels(panel_start<int16_t>(n, 2 * k8));
     for (int16_t& v : a)
       v = static_cast<int16_t>(round < 3 ? limit * (random_() % 2 == 0 ? 1 : -1) : integer(limit));
-    for (Group12& group : panels) {
-      for (size_t i = 0; i < 32; ++i) {
-        group.set(i / 8, i % 8, round < 3 ? kWeightMax12 : integer(kWeightMax12));
-      }
-    }
+    for (int16_t& v : panels) v = static_cast<int16_t>(round < 3 ? kWeightMax12 : integer(kWeightMax12));
     const std::vector<float> w_scales = floats(n), bias = floats(n), y0 = floats(m * ldy);
     const Epilogue epilogue{round % 5 == 0 ? nullptr : bias.data(), round % 7 == 1};
     std::vector<float> expected = y0, y = y0, packed = y0;
-    scalar::gemm_i12_pairs(a.data(), 0.01f, k8, m, panels.data(), w_scales.data(), n, epilogue, nullptr,
+    scalar::gemm_i16_pairs(a.data(), 0.01f, k8, m, panels.data(), w_scales.data(), n, epilogue, nullptr,
                            expected.data(), ldy);
     simd128::gemm_pairs<false>(a.data(), 0.01f, k8, m, panels.data(), w_scales.data(), n, epilogue,
                                room.data(), y.data(), ldy);

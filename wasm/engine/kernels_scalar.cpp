@@ -143,7 +143,12 @@ void gemm_i12(const IntegerRows& a, size_t m, const Group12* panels, const float
   gemm_integer(a, m, panels, w_scales, n, epilogue, y, ldy);
 }
 
-void gemm_i12_pairs(const int16_t* values, float scale, size_t k8, size_t m, const Group12* panels,
+void gemm_i16(const IntegerRows& a, size_t m, const int16_t* panels, const float* w_scales, size_t n,
+              Epilogue epilogue, float* y, size_t ldy) {
+  gemm_integer(a, m, panels, w_scales, n, epilogue, y, ldy);
+}
+
+void gemm_i16_pairs(const int16_t* values, float scale, size_t k8, size_t m, const int16_t* panels,
                     const float* w_scales, size_t n, Epilogue epilogue, int16_t*, float* y, size_t ldy) {
   for (size_t i = 0; i < m; ++i) {
     for (size_t j = 0; j < n; ++j) {

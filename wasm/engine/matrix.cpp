@@ -16,6 +16,7 @@ void Matrix::lay_out(const MatrixShape& shape, Type type) {
   type_ = type;
   n_ = shape.n;
   taps_ = shape.taps;
+  windows_ = shape.windows;
   transposed_ = shape.transposed;
   channels_ = shape.channels;
   const size_t group = type == Type::kInt4 ? kernels::kBlock4 : 8;
@@ -30,12 +31,22 @@ ptts_status Matrix::create(const MatrixShape& shape, Type type, Order order, con
   switch (type) {
     case Type::kInt4: PTTS_TRY(int4_.allocate(values / 2, name)); break;
     case Type::kInt8: PTTS_TRY(int8_.allocate(values, name)); break;
-    default: PTTS_TRY(int12_.allocate(values / 32, name)); break;
+    default: PTTS_TRY(wide() ? int16_.allocate(values, name) : int12_.allocate(values / 32, name)); break;
   }
   PTTS_TRY(scales_.allocate(rows * blocks(), name));
   PTTS_TRY(rounded_.allocate(k(), name));
   if (order == Order::kPacked) return packed_.allocate(packed_row_bytes(), name);
   return staging_.allocate(order == Order::kRows ? k() : n_ * k(), name);
+}
+
+size_t Matrix::panel_bytes() const {
+  switch (type_) {
+    case Type::kF32: return kernels::panel_floats(n_, k()) * sizeof(float);
+    case Type::kInt4: return panel_values() / 2;
+    case Type::kInt8: return panel_values();
+    default:
+      return wide() ? panel_values() * sizeof(int16_t) : panel_values() / 32 * sizeof(kernels::Group12);
+  }
 }
 
 ptts_status Matrix::put(size_t j, size_t first, const float* values, size_t count) {
@@ -137,6 +148,8 @@ void Matrix::put_integers(size_t j, const int16_t* row) {
       for (size_t i = 0; i < here; ++i, ++row) {
         if (type_ == Type::kInt8) {
           int8_[group * 32 + j % 4 * 8 + i] = static_cast<int8_t>(*row);
+        } else if (wide()) {
+          int16_[group * 32 + j % 4 * 8 + i] = *row;
         } else {
           int12_[group].set(j % 4, i, *row);
         }
@@ -154,8 +167,9 @@ void Matrix::integers(size_t j, int16_t* row) const {
                   nibble = p / 8 % 2 == 0 ? byte & 15 : byte >> 4;
         *row = static_cast<int16_t>(nibble < 8 ? nibble : nibble - 16);
       } else {
-        const size_t group = group_at(j, t, c);
-        *row = type_ == Type::kInt8 ? int16_t{int8_[group * 32 + j % 4 * 8 + c % 8]}
+        const size_t group = group_at(j, t, c), at = group * 32 + j % 4 * 8 + c % 8;
+        *row = type_ == Type::kInt8 ? int16_t{int8_[at]}
+               : wide()             ? int16_[at]
                                     : static_cast<int16_t>(int12_[group].get(j % 4, c % 8));
       }
     }
@@ -236,6 +250,8 @@ void Matrix::product(size_t first, const kernels::IntegerRows& rows, size_t m, E
     kernels::gemm_i4(rows, m, int4_.data() + at / 2, scales, count, epilogue, y, n_);
   } else if (type_ == Type::kInt8) {
     kernels::gemm_i8(rows, m, int8_.data() + at, scales, count, epilogue, y, n_);
+  } else if (wide()) {
+    kernels::gemm_i16(rows, m, int16_.data() + at, scales, count, epilogue, y, n_);
   } else {
     kernels::gemm_i12(rows, m, int12_.data() + at / 32, scales, count, epilogue, y, n_);
   }
@@ -276,7 +292,7 @@ void Matrix::apply_windows(const float* x, size_t ldx, size_t m, Epilogue epilog
 void Matrix::apply_windows(const int16_t* values, float scale, size_t stride, size_t spacing, size_t m,
                            Epilogue epilogue, int16_t* room, float* y) const {
   if (paired()) {
-    kernels::gemm_i12_pairs(values, scale, k8_, m, int12_.data(), scales_.data(), n_, epilogue, room, y, n_);
+    kernels::gemm_i16_pairs(values, scale, k8_, m, int16_.data(), scales_.data(), n_, epilogue, room, y, n_);
     return;
   }
   const size_t length = segment(run(spacing));

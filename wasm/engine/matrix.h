@@ -24,6 +24,7 @@ struct Scratch {
 
 struct MatrixShape {
   size_t n, taps, channels;  // k = taps * channels
+  bool windows = false;      // of a convolution: applied to windows of a block of rows
   bool transposed = false;   // of a transposed convolution: two taps over rows that follow each other
 };
 
@@ -90,16 +91,20 @@ class Matrix {
   size_t n() const { return n_; }
   size_t k() const { return taps_ * channels_; }
   size_t k8() const { return k8_; }  // channels, rounded up to 8 (4-bit weights: to 32)
-  size_t panel_values() const { return (n_ + 3) / 4 * 4 * taps_ * k8_; }  // integers
+  size_t panel_bytes() const;        // of its weights
   // What apply_windows wants behind the quantised rows of a window: int16 values.
   size_t room(size_t rows) const { return paired() ? (rows + 2) * k8_ : 0; }
   size_t bytes() const {
-    return panels_.bytes() + int4_.bytes() + int8_.bytes() + int12_.bytes() + scales_.bytes();
+    return panels_.bytes() + int4_.bytes() + int8_.bytes() + int12_.bytes() + int16_.bytes() +
+           scales_.bytes();
   }
 
  private:
+  size_t panel_values() const { return (n_ + 3) / 4 * 4 * taps_ * k8_; }  // integers
+  // 12-bit weights that meet many rows lie in 16 bits: to unpack them for every block of rows took 6 % of the codec.
+  bool wide() const { return windows_ && type_ == Type::kInt12; }
   int32_t weight_max() const { return type_ == Type::kInt8 ? kernels::kWeightMax8 : kernels::kWeightMax12; }
-  // Two output rows of two taps share a product: see kernels::gemm_i12_pairs.
+  // Two output rows of two taps share a product: see kernels::gemm_i16_pairs.
   bool paired() const {
     return transposed_ && type_ == Type::kInt12 && n_ % 4 == 0 && 2 * k8_ <= kernels::kSegment12;
   }
@@ -130,12 +135,13 @@ class Matrix {
                float* y) const;
 
   Type type_ = Type::kF32;
-  bool transposed_ = false;
+  bool windows_ = false, transposed_ = false;
   size_t n_ = 0, taps_ = 1, channels_ = 0, k8_ = 0;
   Buffer<float> panels_;
   Buffer<uint8_t> int4_;
   Buffer<int8_t> int8_;
   Buffer<kernels::Group12> int12_;
+  Buffer<int16_t> int16_;
   Buffer<float> scales_;
   Buffer<float> staging_;    // of an integer matrix that is streaming in: one row, or all
   Buffer<int16_t> rounded_;  // a row of it in integers

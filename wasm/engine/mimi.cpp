@@ -37,16 +37,16 @@ void run_projected(const ProjectedTransformer& p, float* x, size_t rows, float* 
 ptts_status Codec::open(const MimiDecoder& mimi) {
   mimi_ = &mimi;
   const TransformerConfig& c = mimi.transformer.transformer.config;
-  const size_t rows = mimi.upsampling;
+  const size_t rows = mimi.upsampling, most = kBlock * rows;
   PTTS_TRY(scaled_.allocate(mimi.emb_std.size(), "codec"));
   PTTS_TRY(quantized_.allocate(mimi.quantizer.n(), "codec"));
   PTTS_TRY(previous_.allocate(mimi.quantizer.n(), "codec"));
-  PTTS_TRY(rows_.allocate(rows * std::max(c.input_dim, c.output_dim), "codec"));
-  PTTS_TRY(projected_.allocate(rows * c.d_model, "codec"));
-  PTTS_TRY(mimi.transformer.transformer.create_state(0, rows, &state_));
-  PTTS_TRY(mimi.transformer.transformer.create_workspace(rows, &workspace_));
-  PTTS_TRY(state_.layers.front().reserve(rows, c.context, workspace_.scratch));
-  return mimi.seanet.create_state(rows, &seanet_);
+  PTTS_TRY(rows_.allocate(most * std::max(c.input_dim, c.output_dim), "codec"));
+  PTTS_TRY(projected_.allocate(most * c.d_model, "codec"));
+  PTTS_TRY(mimi.transformer.transformer.create_state(0, most, &state_));
+  PTTS_TRY(mimi.transformer.transformer.create_workspace(most, &workspace_));
+  PTTS_TRY(state_.layers.front().reserve(most, c.context, workspace_.scratch));
+  return mimi.seanet.create_state(rows, kBlock, &seanet_);
 }
 
 void Codec::reset() {
@@ -56,7 +56,8 @@ void Codec::reset() {
   frames_ = 0;
 }
 
-void Codec::decode_frame(const float* latent, float* pcm) {
+// One latent -> the transformer's rows.
+void Codec::upsample(const float* latent, float* rows) {
   const MimiDecoder& m = *mimi_;
   const size_t channels = m.quantizer.n(), s = m.upsampling;
   for (size_t i = 0; i < scaled_.size(); ++i) scaled_[i] = latent[i] * m.emb_std[i] + m.emb_mean[i];
@@ -64,22 +65,29 @@ void Codec::decode_frame(const float* latent, float* pcm) {
   for (size_t j = 0; j < s; ++j) {
     const float* now = m.upsample.data() + j * channels;
     const float* before = m.upsample.data() + (s + j) * channels;
-    float* row = rows_.data() + j * channels;
+    float* row = rows + j * channels;
     for (size_t c = 0; c < channels; ++c) row[c] = quantized_[c] * now[c] + previous_[c] * before[c];
   }
   std::swap(quantized_, previous_);
-  if (probe::on) {
-    probe::record_rows("mimi.dbg.quantizer", previous_.data(), 1, channels, false);
-    probe::record_rows("mimi.dbg.upsample", rows_.data(), s, channels, false);
+}
+
+void Codec::decode(const float* latents, size_t count, float* pcm) {
+  const MimiDecoder& m = *mimi_;
+  const size_t s = m.upsampling, latent = scaled_.size(), channels = m.quantizer.n();
+  for (size_t i = 0; i < count; ++i) {
+    upsample(latents + i * latent, rows_.data() + i * s * channels);
+    if (probe::on) probe::record_rows("mimi.dbg.quantizer", previous_.data(), 1, channels, i > 0);
   }
-  run_projected(m.transformer, rows_.data(), s, projected_.data(), state_, workspace_);
-  if (probe::on) probe::record_rows("mimi.dbg.transformer", rows_.data(), s, m.seanet.input_width(), false);
-  const float* sound = m.seanet.run(seanet_, rows_.data(), s, "mimi.dbg.seanet.");
-  for (size_t i = 0; i < m.samples_per_frame; ++i) {
-    const size_t at = frames_ * m.samples_per_frame + i;
-    pcm[i] = fade_ && at < kFadeSamples ? sound[i] * linspace_at(0, 1, kFadeSamples, at) : sound[i];
+  if (probe::on) probe::record_rows("mimi.dbg.upsample", rows_.data(), count * s, channels, false);
+  run_projected(m.transformer, rows_.data(), count * s, projected_.data(), state_, workspace_);
+  const size_t width = m.seanet.input_width();
+  if (probe::on) probe::record_rows("mimi.dbg.transformer", rows_.data(), count * s, width, false);
+  m.seanet.run(seanet_, rows_.data(), s, count, pcm, "mimi.dbg.seanet.");
+  const size_t samples = count * m.samples_per_frame, before = frames_ * m.samples_per_frame;
+  for (size_t i = 0; fade_ && i < samples && before + i < kFadeSamples; ++i) {
+    pcm[i] = pcm[i] * linspace_at(0, 1, kFadeSamples, before + i);
   }
-  ++frames_;
+  frames_ += count;
 }
 
 ptts_status encode_audio(const MimiEncoder& m, const float* pcm, size_t count, Buffer<float>* latents,
@@ -92,7 +100,7 @@ ptts_status encode_audio(const MimiEncoder& m, const float* pcm, size_t count, B
   Transformer::Workspace workspace;
   Conv1d::State downsample;
   Buffer<float> block, rows_buffer, projected;
-  PTTS_TRY(m.seanet.create_state(frame, &seanet));
+  PTTS_TRY(m.seanet.create_state(frame, 1, &seanet));
   PTTS_TRY(m.transformer.transformer.create_state(0, rows, &state));
   PTTS_TRY(m.transformer.transformer.create_workspace(rows, &workspace));
   PTTS_TRY(state.layers.front().reserve(rows, c.context, workspace.scratch));
@@ -105,9 +113,8 @@ ptts_status encode_audio(const MimiEncoder& m, const float* pcm, size_t count, B
     const size_t begin = f * frame, here = std::min(frame, count - begin);
     std::fill_n(block.data(), frame, 0.0f);
     std::copy_n(pcm + begin, here, block.data());
-    const float* features = m.seanet.run(seanet, block.data(), frame, nullptr);
-    std::copy_n(features, rows * c.input_dim, rows_buffer.data());
-    if (probe::on) probe::record_rows("enc.seanet", features, rows, c.input_dim, f > 0);
+    m.seanet.run(seanet, block.data(), frame, 1, rows_buffer.data(), nullptr);
+    if (probe::on) probe::record_rows("enc.seanet", rows_buffer.data(), rows, c.input_dim, f > 0);
     run_projected(m.transformer, rows_buffer.data(), rows, projected.data(), state, workspace);
     if (probe::on) probe::record_rows("enc.transformer", rows_buffer.data(), rows, c.output_dim, f > 0);
     m.downsample.run(downsample, kernels::Activation::kNone, rows_buffer.data(), rows, false,

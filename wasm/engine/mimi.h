@@ -41,10 +41,13 @@ class Codec {
   [[nodiscard]] ptts_status open(const MimiDecoder& mimi);
   void reset();
   void set_fade(bool on) { fade_ = on; }
-  // One latent -> samples_per_frame samples.
-  void decode_frame(const float* latent, float* pcm);
+  // At most kBlock latents -> samples_per_frame samples each.  The transformer takes them together, so that its weights come
+  // from memory once; the samples are those of single frames.
+  static constexpr size_t kBlock = 4;
+  void decode(const float* latents, size_t count, float* pcm);
 
  private:
+  void upsample(const float* latent, float* rows);
   const MimiDecoder* mimi_ = nullptr;
   Buffer<float> scaled_, quantized_, previous_, rows_, projected_;
   TransformerState state_;

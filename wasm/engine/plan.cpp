@@ -236,8 +236,8 @@ Matrix::Type Slot::working(uint32_t precision) const {
 
 MatrixShape Slot::matrix_shape() const {
   switch (layout) {
-    case Layout::kConv: return {shape[0], shape[2], shape[1]};
-    case Layout::kConvTranspose: return {stride * shape[1], 2, shape[0], true};
+    case Layout::kConv: return {shape[0], shape[2], shape[1], true};
+    case Layout::kConvTranspose: return {stride * shape[1], 2, shape[0], true, true};
     default: return {shape[0], 1, shape[1]};
   }
 }
@@ -249,14 +249,7 @@ size_t Slot::working_bytes(uint32_t precision) const {
   }
   Matrix like;
   like.lay_out(matrix_shape(), working(precision));
-  const size_t values = like.panel_values();
-  const size_t scales = like.scale_count() * sizeof(float);
-  switch (like.type()) {
-    case Matrix::Type::kF32: return count * sizeof(float);
-    case Matrix::Type::kInt4: return values / 2 + scales;
-    case Matrix::Type::kInt8: return values + scales;
-    default: return values / 32 * sizeof(kernels::Group12) + scales;
-  }
+  return like.panel_bytes() + (like.integer() ? like.scale_count() * sizeof(float) : 0);
 }
 
 ptts_status Slot::create(uint32_t precision, bool packed) {

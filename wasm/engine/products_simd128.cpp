@@ -107,13 +107,71 @@ PTTS_NOINLINE void two_panels_f32(const float* a, const float* panels, size_t k,
   tile_f32<1, 8>(a, 0, panels, kPanel * k, k, 2 * kPanel, bias, accumulate, y, 0);
 }
 
+// A single column: vectors of four rows, so that no lane is idle and two chains of additions run beside each other.
+template <size_t V>
+inline void column_f32(const float* a, size_t lda, const float* panel, size_t k, const float* bias,
+                       bool accumulate, float* y, size_t ldy) {
+  F32x4 total[V];
+  for (size_t begin = 0; begin < k || begin == 0; begin += kSumBlock) {
+    const size_t end = k - begin < kSumBlock ? k : begin + kSumBlock;
+    F32x4 sum[V] = {};
+    size_t p = begin;
+    for (; p + 4 <= end; p += 4) {
+      each<V>([&](auto v) {
+        const float* row = a + 4 * v * lda + p;
+        const F32x4 r0 = load<F32x4>(row), r1 = load<F32x4>(row + lda), r2 = load<F32x4>(row + 2 * lda),
+                    r3 = load<F32x4>(row + 3 * lda);
+        const F32x4 low01 = __builtin_shufflevector(r0, r1, 0, 4, 1, 5),
+                    low23 = __builtin_shufflevector(r2, r3, 0, 4, 1, 5),
+                    high01 = __builtin_shufflevector(r0, r1, 2, 6, 3, 7),
+                    high23 = __builtin_shufflevector(r2, r3, 2, 6, 3, 7);
+        const F32x4 x[4] = {__builtin_shufflevector(low01, low23, 0, 1, 4, 5),
+                            __builtin_shufflevector(low01, low23, 2, 3, 6, 7),
+                            __builtin_shufflevector(high01, high23, 0, 1, 4, 5),
+                            __builtin_shufflevector(high01, high23, 2, 3, 6, 7)};
+        each<4>([&](auto i) { sum[v] = sum[v] + x[i] * splat(panel[(p + i) * 4]); });
+      });
+    }
+    for (; p < end; ++p) {
+      each<V>([&](auto v) {
+        const float* row = a + 4 * v * lda + p;
+        sum[v] = sum[v] + F32x4{row[0], row[lda], row[2 * lda], row[3 * lda]} * splat(panel[p * 4]);
+      });
+    }
+    each<V>([&](auto v) { total[v] = begin == 0 ? sum[v] : total[v] + sum[v]; });
+  }
+  each<V>([&](auto v) {
+    for (size_t i = 0; i < 4; ++i) {
+      float* out = y + (4 * v + i) * ldy;
+      float result = total[v][i];
+      if (bias != nullptr) result = result + *bias;
+      if (accumulate) result = *out + result;
+      *out = result;
+    }
+  });
+}
+
+// How many of m rows it did.
+PTTS_NOINLINE size_t rows_of_column_f32(const float* a, size_t lda, size_t m, const float* panel, size_t k,
+                                        const float* bias, bool accumulate, float* y, size_t ldy) {
+  size_t i = 0;
+  for (; i + 8 <= m; i += 8) column_f32<2>(a + i * lda, lda, panel, k, bias, accumulate, y + i * ldy, ldy);
+  for (; i + 4 <= m; i += 4) column_f32<1>(a + i * lda, lda, panel, k, bias, accumulate, y + i * ldy, ldy);
+  return i;
+}
+
 }  // namespace
 
 void gemm_f32(const float* a, size_t lda, size_t m, const float* panels, size_t n, size_t k,
               Epilogue epilogue, float* y, size_t ldy) {
   const auto bias = [&](size_t j) { return epilogue.bias == nullptr ? nullptr : epilogue.bias + j; };
   size_t j = 0;
-  if (m == 1) {
+  if (n == 1) {
+    const size_t rows = rows_of_column_f32(a, lda, m, panels, k, epilogue.bias, epilogue.accumulate, y, ldy);
+    a += rows * lda;
+    y += rows * ldy;
+    m -= rows;
+  } else if (m == 1) {
     for (; j + 2 * kPanel <= n; j += 2 * kPanel, panels += 2 * kPanel * k) {
       two_panels_f32(a, panels, k, bias(j), epilogue.accumulate, y + j);
     }
@@ -308,7 +366,7 @@ void gemm_integer(const IntegerRows& a, size_t m, const W* panels, const float* 
                   Epilogue epilogue, float* y, size_t ldy) {
   constexpr bool kUnpack = std::is_same_v<W, Group12>;
   using T = std::conditional_t<kUnpack, int16_t, W>;
-  static int16_t packed[kPacked ? kPackedValues : 1], unpacked[kUnpack ? kPackedValues : 1];
+  static thread_local int16_t packed[kPacked ? kPackedValues : 1], unpacked[kUnpack ? kPackedValues : 1];
   const bool fits = a.k <= kPackedValues / 4, tiles_fit = fits || !kUnpack, pack = kPacked && m >= 4 && fits;
   const auto unrolls = [&](size_t by) { return a.k % (8 * by) == 0 && a.segment % (8 * by) == 0; };
   constexpr size_t kRowUnrolled = kPacked ? 4 : 2;
@@ -375,9 +433,13 @@ template void gemm_integer<false>(const IntegerRows&, size_t, const int8_t*, con
                                   float*, size_t);
 template void gemm_integer<false>(const IntegerRows&, size_t, const Group12*, const float*, size_t, Epilogue,
                                   float*, size_t);
+template void gemm_integer<false>(const IntegerRows&, size_t, const int16_t*, const float*, size_t, Epilogue,
+                                  float*, size_t);
 template void gemm_integer<true>(const IntegerRows&, size_t, const int8_t*, const float*, size_t, Epilogue,
                                  float*, size_t);
 template void gemm_integer<true>(const IntegerRows&, size_t, const Group12*, const float*, size_t, Epilogue,
+                                 float*, size_t);
+template void gemm_integer<true>(const IntegerRows&, size_t, const int16_t*, const float*, size_t, Epilogue,
                                  float*, size_t);
 
 // ---- two taps over pairs of rows ------------------------------------------------------------------------------
@@ -390,25 +452,26 @@ struct PairInputs {
   size_t step;  // between pairs
 };
 
-// The panels of two taps, with their sum between them.
-PTTS_NOINLINE void unpack_pairs(const Group12* panel, size_t k8, int16_t* out) {
-  unpack(panel, k8 / 8, out);
-  unpack(panel + k8 / 8, k8 / 8, out + 8 * k8);
-  for (size_t i = 0; i < 4 * k8; i += 8) {
-    store(out + 4 * k8 + i, load<I16x8>(out + i) + load<I16x8>(out + 8 * k8 + i));
-  }
+// The sums of two taps' weights, which lie one behind the other.
+PTTS_NOINLINE void add_taps(const int16_t* taps, size_t count, int16_t* sum) {
+  for (size_t i = 0; i < count; i += 8) store(sum + i, load<I16x8>(taps + i) + load<I16x8>(taps + count + i));
 }
+
+// Columns of the first tap, of both added and of the second.
+struct PairPanels {
+  const int16_t *first, *sum, *second;
+};
 
 // R pairs of output rows, two columns; of the last pair maybe only the first row is wanted.
 template <size_t R, size_t U, bool kPacked>
-PTTS_NOINLINE void columns_pairs(const PairInputs& in, size_t k8, size_t pairs, const int16_t* panel,
+PTTS_NOINLINE void columns_pairs(const PairInputs& in, size_t k8, size_t pairs, const PairPanels& panels,
                                  const Columns& columns, float* y, size_t ldy) {
   PairInputs x = in;
   for (size_t p = 0; p < pairs; p += R, y += 2 * R * ldy) {
     I32x4 even[R][2] = {}, middle[R][2] = {}, odd[R][2] = {};
-    lane_sums<R, 2, U, kPacked>(x.first, x.step, panel, k8, even);
-    lane_sums<R, 2, U, kPacked>(x.middle, x.step, panel + 4 * k8, k8, middle);
-    lane_sums<R, 2, U, kPacked>(x.last, x.step, panel + 8 * k8, k8, odd);
+    lane_sums<R, 2, U, kPacked>(x.first, x.step, panels.first, k8, even);
+    lane_sums<R, 2, U, kPacked>(x.middle, x.step, panels.sum, k8, middle);
+    lane_sums<R, 2, U, kPacked>(x.last, x.step, panels.second, k8, odd);
     each<R>([&](auto r) {
       each<2>([&](auto c) {
         even[r][c] = even[r][c] + middle[r][c];
@@ -428,9 +491,9 @@ PTTS_NOINLINE void columns_pairs(const PairInputs& in, size_t k8, size_t pairs, 
 }  // namespace
 
 template <bool kPacked>
-void gemm_pairs(const int16_t* values, float scale, size_t k8, size_t m, const Group12* panels,
+void gemm_pairs(const int16_t* values, float scale, size_t k8, size_t m, const int16_t* panels,
                 const float* w_scales, size_t n, Epilogue epilogue, int16_t* room, float* y, size_t ldy) {
-  static int16_t packed[kPacked ? kPackedValues : 1], unpacked[12 * kSegment12 / 2];
+  static thread_local int16_t packed[kPacked ? kPackedValues : 1], sums[4 * kSegment12 / 2];
   const size_t pairs = (m + 1) / 2;
   for (size_t i = 0; i < (2 * pairs) * k8; i += 8) {
     store(room + i, load<I16x8>(values + i) - load<I16x8>(values + i + k8));
@@ -456,8 +519,10 @@ void gemm_pairs(const int16_t* values, float scale, size_t k8, size_t m, const G
                                      : columns_pairs<4, 1, true>;
     const bool half = begin + here == pairs && m % 2 == 1;  // the last pair has one row
     for (size_t j = 0; j < n; j += 2) {
-      if (j % 4 == 0) unpack_pairs(panels + panel_start<Group12>(j, 2 * k8), k8, unpacked);
-      const int16_t* panel = unpacked + j % 4 * 8;
+      const int16_t* taps = panels + panel_start<int16_t>(j, 2 * k8);
+      if (j % 4 == 0) add_taps(taps, 4 * k8, sums);
+      const size_t column = j % 4 * 8;
+      const PairPanels panel = {taps + column, sums + column, taps + 4 * k8 + column};
       const float s0 = w_scales[j] * scale, s1 = w_scales[j + 1] * scale;
       const float b0 = epilogue.bias == nullptr ? -0.0f : epilogue.bias[j],
                   b1 = epilogue.bias == nullptr ? -0.0f : epilogue.bias[j + 1];
@@ -481,12 +546,12 @@ void gemm_pairs(const int16_t* values, float scale, size_t k8, size_t m, const G
   }
 }
 
-template void gemm_pairs<false>(const int16_t*, float, size_t, size_t, const Group12*, const float*, size_t,
+template void gemm_pairs<false>(const int16_t*, float, size_t, size_t, const int16_t*, const float*, size_t,
                                 Epilogue, int16_t*, float*, size_t);
-template void gemm_pairs<true>(const int16_t*, float, size_t, size_t, const Group12*, const float*, size_t,
+template void gemm_pairs<true>(const int16_t*, float, size_t, size_t, const int16_t*, const float*, size_t,
                                Epilogue, int16_t*, float*, size_t);
 
-void gemm_i12_pairs(const int16_t* values, float scale, size_t k8, size_t m, const Group12* panels,
+void gemm_i16_pairs(const int16_t* values, float scale, size_t k8, size_t m, const int16_t* panels,
                     const float* w_scales, size_t n, Epilogue epilogue, int16_t* room, float* y, size_t ldy) {
   gemm_pairs<kChecked>(values, scale, k8, m, panels, w_scales, n, epilogue, room, y, ldy);
 }
@@ -496,6 +561,11 @@ void gemm_i8(const IntegerRows& a, size_t m, const int8_t* panels, const float* 
   gemm_integer<kChecked>(a, m, panels, w_scales, n, epilogue, y, ldy);
 }
 void gemm_i12(const IntegerRows& a, size_t m, const Group12* panels, const float* w_scales, size_t n,
+              Epilogue epilogue, float* y, size_t ldy) {
+  gemm_integer<kChecked>(a, m, panels, w_scales, n, epilogue, y, ldy);
+}
+
+void gemm_i16(const IntegerRows& a, size_t m, const int16_t* panels, const float* w_scales, size_t n,
               Epilogue epilogue, float* y, size_t ldy) {
   gemm_integer<kChecked>(a, m, panels, w_scales, n, epilogue, y, ldy);
 }

@@ -45,11 +45,15 @@ size_t width_of(const Seanet::Layer& layer) {
 // Activations of the widest layer of a piece: 128 KB of floats, which leaves room for the rest in a cache of 512 KB.
 constexpr size_t kPieceFloats = 32 * 1024;
 
+bool transposed(const Seanet::Layer& layer) { return layer.kind == Seanet::Kind::kConvTranspose; }
+
+// Their number if there is none.
+size_t first_transposed(const std::vector<Seanet::Layer>& layers) {
+  return static_cast<size_t>(std::find_if(layers.begin(), layers.end(), transposed) - layers.begin());
+}
 size_t last_transposed(const std::vector<Seanet::Layer>& layers) {
-  for (size_t i = layers.size(); i-- > 0;) {
-    if (layers[i].kind == Seanet::Kind::kConvTranspose) return i;
-  }
-  return layers.size();
+  const auto last = std::find_if(layers.rbegin(), layers.rend(), transposed);
+  return last == layers.rend() ? layers.size() : static_cast<size_t>(layers.rend() - last) - 1;
 }
 
 }  // namespace
@@ -89,24 +93,22 @@ void Seanet::build(const SeanetConfig& c, bool decoder) {
   }
 }
 
-ptts_status Seanet::create_state(size_t rows, State* state) const {
+ptts_status Seanet::create_state(size_t rows, size_t blocks, State* state) const {
   state->layers.clear();
   state->layers.resize(layers.size());
   size_t width = input_width();
-  state->split = layers.size();
-  size_t pieces_of_block = 1;
+  state->split = last_transposed(layers);
+  state->together = blocks > 1 ? std::min(first_transposed(layers) + 1, state->split) : 0;
   for (size_t i = 0; i < layers.size(); ++i) {
     const Layer& layer = layers[i];
     State::PerLayer& s = state->layers[i];
-    if (i == last_transposed(layers)) {
+    if (i == state->split) {
       size_t pieces = 1;
       const auto large = [&] {
         return rows / pieces * layer.convtr.stride * layer.convtr.out > kPieceFloats;
       };
       while (pieces < rows && (rows % pieces != 0 || large())) ++pieces;
-      state->split = i;
       state->piece = rows = rows / pieces;
-      pieces_of_block = pieces;
     }
     switch (layer.kind) {
       case Kind::kConv:
@@ -127,10 +129,9 @@ ptts_status Seanet::create_state(size_t rows, State* state) const {
     if (layer.kind != Kind::kElu) width = width_of(layer);
     // An ELU belongs to the layer behind it, a residual block writes over its input (see run).
     if (layer.kind == Kind::kConv || layer.kind == Kind::kConvTranspose)
-      PTTS_TRY(s.out.allocate(rows * width, "codec activations"));
+      PTTS_TRY(s.out.allocate((i < state->together ? blocks : 1) * rows * width, "codec activations"));
   }
-  if (state->split == layers.size()) return PTTS_OK;
-  return state->joined.allocate(pieces_of_block * rows * output_width(), "codec activations");
+  return PTTS_OK;
 }
 
 void Seanet::reset(State& state) const {
@@ -150,30 +151,33 @@ size_t Seanet::width_before(size_t layer) const {
   return input_width();
 }
 
-float* Seanet::pass(State& state, size_t begin, size_t end, float* x, size_t* rows, const char* probe,
-                    bool append) const {
+float* Seanet::pass(State& state, size_t begin, size_t end, float* x, size_t* rows, size_t place,
+                    const char* probe, bool append) const {
   size_t width = width_before(begin);
   for (size_t i = begin; i < end; ++i) {
     const Layer& layer = layers[i];
     State::PerLayer& s = state.layers[i];
     const Activation before =
         i > 0 && layers[i - 1].kind == Kind::kElu ? Activation::kElu : Activation::kNone;
-    float* result = s.out.data();
+    const size_t input_rows = *rows;
+    float* result =
+        x;  // of an ELU, and of a residual block, which is in place on the output of the layer before
     switch (layer.kind) {
       case Kind::kConv:
-        layer.conv.run(s.conv, before, x, *rows, false, result);
         *rows /= layer.conv.stride;
+        result = s.out.data() + place * *rows * layer.conv.out;
+        layer.conv.run(s.conv, before, x, input_rows, false, result);
         break;
       case Kind::kConvTranspose:
-        layer.convtr.run(s.convtr, before, x, *rows, result);
         *rows *= layer.convtr.stride;
+        result = s.out.data() + place * *rows * layer.convtr.out;
+        layer.convtr.run(s.convtr, before, x, input_rows, result);
         break;
-      case Kind::kResidual:  // in place, on the output of the layer before
+      case Kind::kResidual:
         layer.conv.run(s.conv, Activation::kElu, x, *rows, false, s.inner.data());
-        result = x;
         layer.conv2.run(s.conv2, Activation::kElu, s.inner.data(), *rows, true, result);
         break;
-      case Kind::kElu: result = x; break;
+      case Kind::kElu: break;
     }
     if (layer.kind != Kind::kElu) width = width_of(layer);
     x = result;
@@ -187,18 +191,35 @@ float* Seanet::pass(State& state, size_t begin, size_t end, float* x, size_t* ro
   return x;
 }
 
-const float* Seanet::run(State& state, const float* input, size_t rows, const char* probe) const {
+void Seanet::run(State& state, const float* input, size_t rows, size_t blocks, float* out,
+                 const char* probe) const {
   // Written to by residual blocks only, and the first layer is none.
-  float* x = pass(state, 0, state.split, const_cast<float*>(input), &rows, probe, false);
-  if (state.split == layers.size()) return x;
-  const size_t width = width_before(state.split);
-  float* joined = state.joined.data();
-  for (size_t at = 0; at < rows; at += state.piece) {
-    size_t here = std::min(state.piece, rows - at);
-    const float* y = pass(state, state.split, layers.size(), x + at * width, &here, probe, at > 0);
-    joined = std::copy_n(y, here * output_width(), joined);
+  float* x = const_cast<float*>(input);
+  for (size_t i = 0; i < state.together; ++i) {
+    const size_t size = rows * width_before(i), before = rows;
+    float* first = x;
+    for (size_t b = 0; b < blocks; ++b) {
+      rows = before;
+      float* y = pass(state, i, i + 1, x + b * size, &rows, b, probe, b > 0);
+      if (b == 0) first = y;
+    }
+    x = first;
   }
-  return state.joined.data();
+  const size_t size = rows * width_before(state.together), width = width_before(state.split);
+  for (size_t b = 0; b < blocks; ++b) {
+    size_t here = rows;
+    float* y = pass(state, state.together, state.split, x + b * size, &here, 0, probe, b > 0);
+    if (state.split == layers.size()) {
+      out = std::copy_n(y, here * output_width(), out);
+      continue;
+    }
+    for (size_t at = 0; at < here; at += state.piece) {
+      size_t some = std::min(state.piece, here - at);
+      const float* z =
+          pass(state, state.split, layers.size(), y + at * width, &some, 0, probe, b > 0 || at > 0);
+      out = std::copy_n(z, some * output_width(), out);
+    }
+  }
 }
 
 }  // namespace ptts

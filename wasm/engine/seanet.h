@@ -35,23 +35,27 @@ class Seanet {
       Buffer<float> inner;  // kResidual: between the two convolutions
     };
     std::vector<PerLayer> layers;
+    // The first layers, which hold most of the weights, take all blocks of a run one after the other: other work on the machine
+    // drives weights out of the caches between two frames.
+    size_t together = 0;  // how many
     // The last transposed convolution and what follows take the block in pieces whose activations stay in the cache.
     size_t split = 0, piece = 0;  // first layer of that kind (none: their number), its input rows in a piece
-    Buffer<float> joined;         // what the pieces make
   };
-  // For blocks of `rows` input rows.
-  [[nodiscard]] ptts_status create_state(size_t rows, State* state) const;
+  // For runs of up to `blocks` blocks of `rows` input rows.
+  [[nodiscard]] ptts_status create_state(size_t rows, size_t blocks, State* state) const;
   void reset(State& state) const;
 
-  // x: [rows][channels] -> the last layer's rows, valid until the next call.  `probe`: prefix to record under, or null.
-  const float* run(State& state, const float* x, size_t rows, const char* probe) const;
+  // x: [blocks][rows][channels] -> out, the last layer's rows of each block.  `probe`: prefix to record under, or null.  The
+  // samples do not depend on how blocks are spread over runs.
+  void run(State& state, const float* x, size_t rows, size_t blocks, float* out, const char* probe) const;
 
   size_t input_width() const { return layers.front().conv.in; }
   size_t output_width() const { return layers.back().conv.out; }
 
  private:
-  // Layers [begin, end) on a block or a piece of one; *rows becomes the number of rows of the result.
-  float* pass(State& state, size_t begin, size_t end, float* x, size_t* rows, const char* probe,
+  // Layers [begin, end) on a block or a piece of one; *rows becomes the number of rows of the result.  `place`: which block of
+  // the layer's output it is.
+  float* pass(State& state, size_t begin, size_t end, float* x, size_t* rows, size_t place, const char* probe,
               bool append) const;
   size_t width_before(size_t layer) const;
 };
