@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help speak test build native native-asan wasm wasi web guest lint serve parity soak-serve full reference reference-starter sample evaluate retrain-check bench clean
+.PHONY: help speak test check build native native-asan wasm wasi web guest lint serve parity soak-serve full reference reference-starter sample evaluate retrain-check bench clean
 
 PORT ?= 8080
 TEXT ?= The quick brown fox jumps over the lazy dog.
@@ -22,8 +22,11 @@ help: ## This list
 speak: web ## Speak TEXT="..." through Node and through Go (wazero): hello.wav, both hashes, speed
 	scripts/speak.sh "$$SPOKEN_TEXT"
 
-test: ## All tests: native (with sanitizers), Node, Go, browsers, parity with the reference's goldens
-	scripts/test.sh
+test: ## All tests: native (with sanitizers), Node, Go, browsers, parity with the reference's goldens; SECTION="node go": only these
+	@JOBS=$(JOBS) scripts/test.sh $(SECTION)
+
+check: ## What has to hold before a change lands: all tests and lint
+	@JOBS=$(JOBS) scripts/test.sh --lint
 
 .PHONY: fuzz
 fuzz: ## Slow: every fuzz target of the Go module, FUZZTIME=5m each
