@@ -93,167 +93,168 @@ before(async () => {
 }, patient);
 after(() => rmSync(built, { recursive: true, force: true }));
 
-for (const name of BROWSERS) {
-  describe(name, () => {
-    let browser;
-    let server;
-    let page;
-    before(async () => {
-      server = await servePages({ folder: join(built, 'pages') });
-      browser = await launch(name);
-    }, patient);
-    after(async () => {
-      await browser?.close();
-      await server?.close();
-    }, patient);
+// Beside each other: most of it is what they read aloud, in real time.
+describe('the pages', { concurrency: BROWSERS.length }, () => {
+  for (const name of BROWSERS) describe(name, { concurrency: 1 }, () => readsIn(name));
+});
 
-    test('demo: speaks, shows what it took, stops', patient, async () => {
-      const demo = await browser.open(`${server.url}/demo/`);
-      await demo.waitFor(() => !document.getElementById('speak').disabled);
-      await accessible(demo, 'demo');
-      await fits(demo, 'demo');
-      await demo.click('#speak');
-      await demo.waitFor(() => document.getElementById('status').textContent === 'Done.');
-      const [first, factor, heard] = await demo.evaluate(() => [...document.querySelectorAll('dd')].map((each) => each.textContent));
-      assert.match(first, /^\d+ ms$/);
-      assert.match(factor, /^\d+\.\d×$/);
-      assert.ok(parseFloat(heard) > 3, heard);
-      // Something was drawn, in the colour of the accent.
-      assert.ok(await demo.evaluate(() => {
-        const canvas = document.getElementById('wave');
-        return canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.some((value) => value > 0);
-      }));
-      await demo.click('#speak');
-      await demo.waitFor(() => parseFloat(document.getElementById('heard').textContent) > 0.3);
-      await demo.click('#stop');
-      await demo.waitFor(() => document.getElementById('status').textContent === 'Stopped.');
-      assert.deepEqual(await demo.complaints(), []);
-      await demo.close();
-    });
+function readsIn(name) {
+  let browser;
+  let server;
+  let page;
+  before(async () => {
+    server = await servePages({ folder: join(built, 'pages') });
+    browser = await launch(name);
+  }, patient);
+  after(async () => {
+    await browser?.close();
+    await server?.close();
+  }, patient);
 
-    test('reader: first visit, a file is opened and kept', patient, async () => {
-      page = await browser.open(`${server.url}/reader/`);
-      await shelfReady(page);
-      if (name === 'chromium') {
-        // The only one of the three that installs here; the others are covered by working offline.
-        const session = await browser.context.newCDPSession(page.inner);
-        assert.deepEqual((await session.send('Page.getInstallabilityErrors')).installabilityErrors, []);
-        assert.deepEqual((await session.send('Page.getAppManifest')).errors, []);
-      }
-      await accessible(page, 'shelf');
-      await fits(page, 'shelf');
-      await page.upload('#file', join(built, 'article.md'));
-      await page.waitFor(() => document.querySelectorAll('#article .sentence').length > 1000);
-      assert.equal(await at(page), 0);
-      await accessible(page, 'document');
-      await fits(page, 'document');
-      if (page.scheme !== undefined) {
-        await page.scheme('dark');
-        await accessible(page, 'document in the dark');
-        await page.scheme('light');
-      }
-    });
-
-    test('reader: hostile HTML is text, and fetches nothing', patient, async () => {
-      await page.goto(`${server.url}/reader/#/`);
-      await page.upload('#file', join(built, 'hostile.html'));
-      await page.waitFor(() => document.querySelector('#article h1')?.textContent === 'A hostile page');
-      const found = await page.evaluate(() => ({
-        text: document.getElementById('article').textContent.replaceAll(/\s+/g, ' ').trim(),
-        attributes: [...new Set([...document.querySelectorAll('#article *')].flatMap((each) => each.getAttributeNames()))].sort(),
-        tags: [...new Set([...document.querySelectorAll('#article *')].map(({ tagName }) => tagName))].sort(),
-        broken: self.broken === undefined,
-        links: [...document.querySelectorAll('#article a')].map((link) => link.getAttribute('href')),
-      }));
-      assert.match(found.text, /^A hostile page \[a boat\] A sentence with a bad link\. And one with a good one\. Last words\./);
-      assert.doesNotMatch(found.text, /Menu|self\.broken/);
-      assert.deepEqual(found.attributes, ['alt', 'aria-current', 'class', 'data-index', 'href', 'rel', 'src', 'target']);
-      assert.deepEqual(found.tags.filter((tag) => !['A', 'H1', 'IMG', 'P', 'SPAN', 'TABLE', 'TBODY'].includes(tag)), []);
-      assert.deepEqual(found.links, [null, 'https://example.com/']);
-      assert.ok(found.broken);
-      // The parser of the sanitiser is under the policy as well, and reports what of its input it does not run. Nothing else is
-      // said: no request was refused, and none was made.
-      const others = (await page.complaints()).splice(0).filter((text) => !/inline (?:event handler|style)|(?:script-src|style-src)-(?:attr|elem)/.test(text));
-      assert.deepEqual(others, []);
-    });
-
-    test('reader: with the server stopped, reads, jumps, changes speed, and is found again where it was', patient, async () => {
-      const { url } = server;
-      await server.close();
-      server = undefined;
-      await page.goto(`${url}/reader/`);
-      // A load that is broken off by the next is an error on Firefox's console.
-      await shelfReady(page);
-      await page.reload();
-      await shelfReady(page);
-      await page.evaluate(() => [...document.querySelectorAll('#entries a')].find((link) => link.textContent === 'The long article').click());
-      await page.waitFor(() => document.querySelectorAll('#article .sentence').length > 1000);
-
-      await page.press('Space');
-      await state(page, 'playing');
-      await past(page, 1);
-
-      // Steps; the voice goes on from there.
-      const before = await at(page);
-      await page.press('ArrowDown');
-      await page.press('ArrowDown');
-      assert.ok((await at(page)) >= before + 3);
-      await page.click('.sentence[data-index="100"]');
-      await listen(page);
-      await page.press('ArrowRight');
-      const there = await page.waitFor(() => self.landed);
-      assert.ok(there > 100 && there < 110, String(there));
-      await past(page, there + 1);
-      await inOrder(page, there);
-
-      await page.click('.sentence[data-index="200"]');
-      await past(page, 201);
-      await page.press('Space');
-      await state(page, 'paused');
-      await inOrder(page, 200);
-      await page.waitFor(() => document.querySelector('.sentence.now').getBoundingClientRect().top > 0);
-      assert.ok(await visible(page));
-      await page.press('Space');
-      await state(page, 'playing');
-
-      await page.evaluate(() => document.getElementById('rate').focus());
-      for (let i = 0; i < 5; i++) await page.press('ArrowRight');
-      assert.equal(await page.evaluate(() => document.getElementById('rate-shown').textContent), '1.5×');
-      await past(page, await at(page));
-
-      await page.evaluate(() => document.getElementById('article').focus());
-      await page.press('Space');
-      await state(page, 'paused');
-      const stopped = await at(page);
-      assert.ok(stopped > 200);
-      assert.deepEqual(await page.complaints(), []);
-      await page.close();
-
-      page = await browser.open(`${url}/reader/`);
-      await shelfReady(page);
-      await page.click('#entries a');
-      await page.waitFor(() => document.querySelectorAll('#article .sentence').length > 1000);
-      assert.equal(await at(page), stopped);
-      assert.ok(await visible(page));
-      assert.equal(await page.evaluate(() => document.getElementById('rate-shown').textContent), '1.5×');
-      await listen(page);
-      await page.press('Space');
-      await past(page, stopped + 1);
-      // The mark on it was there already; the first to be marked is the next.
-      const [, ...rest] = [stopped, ...(await page.evaluate(() => self.marked.splice(0)))].filter((each, index, all) => each !== all[index - 1]);
-      assert.deepEqual(rest, Array.from(rest, (_, index) => stopped + 1 + index));
-      assert.deepEqual(await page.complaints(), []);
-      await page.close();
-    });
+  test('demo: speaks, shows what it took, stops', patient, async () => {
+    const demo = await browser.open(`${server.url}/demo/`);
+    await demo.waitFor(() => !document.getElementById('speak').disabled);
+    await accessible(demo, 'demo');
+    await fits(demo, 'demo');
+    await demo.click('#speak');
+    await demo.waitFor(() => document.getElementById('status').textContent === 'Done.');
+    const [first, factor, heard] = await demo.evaluate(() => [...document.querySelectorAll('dd')].map((each) => each.textContent));
+    assert.match(first, /^\d+ ms$/);
+    assert.match(factor, /^\d+\.\d×$/);
+    assert.ok(parseFloat(heard) > 3, heard);
+    // Something was drawn, in the colour of the accent.
+    assert.ok(await demo.evaluate(() => {
+      const canvas = document.getElementById('wave');
+      return canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.some((value) => value > 0);
+    }));
+    await demo.click('#speak');
+    await demo.waitFor(() => parseFloat(document.getElementById('heard').textContent) > 0.3);
+    await demo.click('#stop');
+    await demo.waitFor(() => document.getElementById('status').textContent === 'Stopped.');
+    assert.deepEqual(await demo.complaints(), []);
+    await demo.close();
   });
 
-  test(`${name}: an update waits for the last window of the old version`, patient, async (t) => {
+  test('reader: first visit, a file is opened and kept', patient, async () => {
+    page = await browser.open(`${server.url}/reader/`);
+    await shelfReady(page);
+    if (name === 'chromium') {
+      // The only one of the three that installs here; the others are covered by working offline.
+      const session = await browser.context.newCDPSession(page.inner);
+      assert.deepEqual((await session.send('Page.getInstallabilityErrors')).installabilityErrors, []);
+      assert.deepEqual((await session.send('Page.getAppManifest')).errors, []);
+    }
+    await accessible(page, 'shelf');
+    await fits(page, 'shelf');
+    await page.upload('#file', join(built, 'article.md'));
+    await page.waitFor(() => document.querySelectorAll('#article .sentence').length > 1000);
+    assert.equal(await at(page), 0);
+    await accessible(page, 'document');
+    await fits(page, 'document');
+    if (page.scheme !== undefined) {
+      await page.scheme('dark');
+      await accessible(page, 'document in the dark');
+      await page.scheme('light');
+    }
+  });
+
+  test('reader: hostile HTML is text, and fetches nothing', patient, async () => {
+    await page.goto(`${server.url}/reader/#/`);
+    await page.upload('#file', join(built, 'hostile.html'));
+    await page.waitFor(() => document.querySelector('#article h1')?.textContent === 'A hostile page');
+    const found = await page.evaluate(() => ({
+      text: document.getElementById('article').textContent.replaceAll(/\s+/g, ' ').trim(),
+      attributes: [...new Set([...document.querySelectorAll('#article *')].flatMap((each) => each.getAttributeNames()))].sort(),
+      tags: [...new Set([...document.querySelectorAll('#article *')].map(({ tagName }) => tagName))].sort(),
+      broken: self.broken === undefined,
+      links: [...document.querySelectorAll('#article a')].map((link) => link.getAttribute('href')),
+    }));
+    assert.match(found.text, /^A hostile page \[a boat\] A sentence with a bad link\. And one with a good one\. Last words\./);
+    assert.doesNotMatch(found.text, /Menu|self\.broken/);
+    assert.deepEqual(found.attributes, ['alt', 'aria-current', 'class', 'data-index', 'href', 'rel', 'src', 'target']);
+    assert.deepEqual(found.tags.filter((tag) => !['A', 'H1', 'IMG', 'P', 'SPAN', 'TABLE', 'TBODY'].includes(tag)), []);
+    assert.deepEqual(found.links, [null, 'https://example.com/']);
+    assert.ok(found.broken);
+    // The parser of the sanitiser is under the policy as well, and reports what of its input it does not run. Nothing else is
+    // said: no request was refused, and none was made.
+    const others = (await page.complaints()).splice(0).filter((text) => !/inline (?:event handler|style)|(?:script-src|style-src)-(?:attr|elem)/.test(text));
+    assert.deepEqual(others, []);
+  });
+
+  test('reader: with the server stopped, reads, jumps, changes speed, and is found again where it was', patient, async () => {
+    const { url } = server;
+    await server.close();
+    server = undefined;
+    await page.goto(`${url}/reader/`);
+    // A load that is broken off by the next is an error on Firefox's console.
+    await shelfReady(page);
+    await page.reload();
+    await shelfReady(page);
+    await page.evaluate(() => [...document.querySelectorAll('#entries a')].find((link) => link.textContent === 'The long article').click());
+    await page.waitFor(() => document.querySelectorAll('#article .sentence').length > 1000);
+
+    await page.press('Space');
+    await state(page, 'playing');
+    await past(page, 1);
+
+    // Steps; the voice goes on from there.
+    const before = await at(page);
+    await page.press('ArrowDown');
+    await page.press('ArrowDown');
+    assert.ok((await at(page)) >= before + 3);
+    await page.click('.sentence[data-index="100"]');
+    await listen(page);
+    await page.press('ArrowRight');
+    const there = await page.waitFor(() => self.landed);
+    assert.ok(there > 100 && there < 110, String(there));
+    await past(page, there + 1);
+    await inOrder(page, there);
+
+    await page.click('.sentence[data-index="200"]');
+    await past(page, 201);
+    await page.press('Space');
+    await state(page, 'paused');
+    await inOrder(page, 200);
+    await page.waitFor(() => document.querySelector('.sentence.now').getBoundingClientRect().top > 0);
+    assert.ok(await visible(page));
+    await page.press('Space');
+    await state(page, 'playing');
+
+    await page.evaluate(() => document.getElementById('rate').focus());
+    for (let i = 0; i < 5; i++) await page.press('ArrowRight');
+    assert.equal(await page.evaluate(() => document.getElementById('rate-shown').textContent), '1.5×');
+    await past(page, await at(page));
+
+    await page.evaluate(() => document.getElementById('article').focus());
+    await page.press('Space');
+    await state(page, 'paused');
+    const stopped = await at(page);
+    assert.ok(stopped > 200);
+    assert.deepEqual(await page.complaints(), []);
+    await page.close();
+
+    page = await browser.open(`${url}/reader/`);
+    await shelfReady(page);
+    await page.click('#entries a');
+    await page.waitFor(() => document.querySelectorAll('#article .sentence').length > 1000);
+    assert.equal(await at(page), stopped);
+    assert.ok(await visible(page));
+    assert.equal(await page.evaluate(() => document.getElementById('rate-shown').textContent), '1.5×');
+    await listen(page);
+    await page.press('Space');
+    await past(page, stopped + 1);
+    // The mark on it was there already; the first to be marked is the next.
+    const [, ...rest] = [stopped, ...(await page.evaluate(() => self.marked.splice(0)))].filter((each, index, all) => each !== all[index - 1]);
+    assert.deepEqual(rest, Array.from(rest, (_, index) => stopped + 1 + index));
+    assert.deepEqual(await page.complaints(), []);
+    await page.close();
+  });
+
+  test('an update waits for the last window of the old version', patient, async (t) => {
     const folder = join(built, `update-${name}`);
     cpSync(join(built, 'pages'), folder, { recursive: true });
     const server = await servePages({ folder });
     t.after(() => server.close());
-    const browser = await launch(name);
-    t.after(() => browser.close());
     const page = await browser.open(`${server.url}/reader/`);
     await shelfReady(page);
     const other = await browser.open(`${server.url}/reader/`);
