@@ -97,7 +97,7 @@ test('the engine and the worker from elsewhere: a path, a file URL, HTTP', async
   const server = createServer((request, response) => {
     if (request.url === '/engine') response.end(readFileSync(elsewhere));
     // Nobody waits for the slow one to the end.
-    else setTimeout(() => response.writeHead(404).end(), request.url === '/slow' ? 5000 : 0);
+    else setTimeout(() => response.writeHead(404).end(), request.url === '/slow' ? 5000 : 0).unref();
   });
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
   t.after(() => {
