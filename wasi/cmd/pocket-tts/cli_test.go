@@ -442,3 +442,47 @@ func TestHelpAndVersion(t *testing.T) {
 		}
 	}
 }
+
+func TestOutputIsLookedAtBeforeAnythingIsLoaded(t *testing.T) {
+	folder := t.TempDir()
+	file := filepath.Join(folder, "there.wav")
+	if err := os.WriteFile(file, []byte("there"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{
+		"":                                     "found an empty text",
+		folder:                                 ": is a folder",
+		filepath.Join(folder, "new") + "/":     ": is a folder",
+		filepath.Join(folder, "none", "o.wav"): ": no such file or directory",
+		filepath.Join(file, "o.wav"):           ": not a directory",
+		file:                                   "missing",
+		filepath.Join(folder, "new.wav"):       "missing",
+	} {
+		r := runWith(t, "", "generate", "--text", "Hi.", "--pack", "./missing", "--output-path", path)
+		if r.code != 1 || !strings.Contains(string(r.stderr), want) {
+			t.Errorf("%q: exit %d, %s", path, r.code, r.stderr)
+		}
+	}
+	if data, _ := os.ReadFile(file); string(data) != "there" {
+		t.Errorf("the file is now %q", data)
+	}
+	if entries, _ := os.ReadDir(folder); len(entries) != 1 {
+		t.Errorf("%d entries", len(entries))
+	}
+}
+
+func TestNothingThatATerminalActsOnGetsThrough(t *testing.T) {
+	evil := "a\x1b[31m\u009b2J\r\u0007\u202egnp\u2066"
+	unsafe := regexp.MustCompile(`[\x00-\x09\x0b-\x1f\x7f-\x{9f}\x{202e}\x{2066}]`)
+	for _, args := range [][]string{
+		append([]string{"generate", "--text", "Hi.", "--voice", evil}, model[:2]...),
+		{"generate", "--text", "Hi.", "--pack", evil},
+		{"generate", evil},
+		{evil},
+	} {
+		r := runWith(t, "", args...)
+		if r.code == 0 || unsafe.Match(r.stderr) || !bytes.Contains(r.stderr, []byte(`a\u001b[31m\u009b2J`)) {
+			t.Errorf("exit %d, %q", r.code, r.stderr)
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -46,7 +47,7 @@ func (s *status) show(format string, arguments ...any) {
 	if s.shown && time.Since(s.last) < statusEvery {
 		return
 	}
-	text := fmt.Sprintf(format, arguments...)
+	text := printable(strings.ReplaceAll(fmt.Sprintf(format, arguments...), "\n", " "))
 	if width, _, err := term.GetSize(int(os.Stderr.Fd())); err == nil && width > 1 && len([]rune(text)) >= width {
 		text = string([]rune(text)[:width-1]) // a longer one could not be taken back
 	}

@@ -48,7 +48,7 @@ func doctor(ctx context.Context, args []string) error {
 			state, f.text = "FAIL", oneLine(f.problem.Error())
 			problems++
 		}
-		if _, err := fmt.Printf("%s  %-14s  %s\n", state, f.name, f.text); err != nil {
+		if _, err := fmt.Printf("%s  %-14s  %s\n", state, f.name, printable(f.text)); err != nil {
 			return err
 		}
 	}

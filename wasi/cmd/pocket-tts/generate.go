@@ -53,6 +53,9 @@ func generate(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	if err := checkOutput(o.outputPath); err != nil {
+		return err
+	}
 	log, line := newConsole(o.quiet)
 	defer line.clear()
 	if o.lsdSteps != nil {

@@ -7,8 +7,21 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"regexp"
 	"strings"
+	"unicode/utf8"
 )
+
+// printable shows what a terminal would act on: names and addresses come from others. Control characters (C0, C1), and
+// those that turn or break the order of what is read.
+func printable(text string) string {
+	return unsafe.ReplaceAllStringFunc(strings.ToValidUTF8(text, "\ufffd"), func(found string) string {
+		r, _ := utf8.DecodeRuneInString(found)
+		return fmt.Sprintf("\\u%04x", r)
+	})
+}
+
+var unsafe = regexp.MustCompile(`[\x00-\x08\x0b-\x1f\x7f-\x{9f}\x{61c}\x{200e}\x{200f}\x{2028}-\x{202e}\x{2066}-\x{2069}]`)
 
 type lineHandler struct {
 	quiet  bool
@@ -37,7 +50,7 @@ func (h lineHandler) Handle(_ context.Context, record slog.Record) error {
 	}
 	record.Attrs(add)
 	h.status.clear()
-	_, err := fmt.Fprintln(os.Stderr, line.String())
+	_, err := fmt.Fprintln(os.Stderr, printable(strings.ReplaceAll(line.String(), "\n", " ")))
 	return err
 }
 

@@ -79,14 +79,14 @@ func run(args []string) int {
 		if usage.command == "" {
 			usage.command = "generate [OPTIONS]"
 		}
-		fmt.Fprintf(os.Stderr, "Usage: pocket-tts %s\nTry 'pocket-tts --help' for help.\n\nERROR: %s\n", usage.command, usage.message)
+		fmt.Fprintf(os.Stderr, "Usage: pocket-tts %s\nTry 'pocket-tts --help' for help.\n\nERROR: %s\n", usage.command, printable(usage.message))
 		return exitUsage
 	case errors.As(context.Cause(ctx), &signalled):
 		return 128 + int(signalled.signal)
 	case errors.Is(err, syscall.EPIPE):
 		return exitFailed // a reader that has heard enough is no news
 	}
-	fmt.Fprintf(os.Stderr, "ERROR: %s\n", oneLine(err.Error()))
+	fmt.Fprintf(os.Stderr, "ERROR: %s\n", printable(oneLine(err.Error())))
 	return exitFailed
 }
 

@@ -9,11 +9,36 @@ import (
 	"io/fs"
 	"math"
 	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 
 	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/internal/wav"
 )
+
+// checkOutput refuses a path that no file can be written at, before anything is loaded. Nothing is created or cut.
+func checkOutput(path string) error {
+	if path == "-" {
+		return nil
+	}
+	if path == "" {
+		return failf("--output-path: expected a file or -, found an empty text")
+	}
+	info, err := os.Stat(path)
+	switch {
+	case err == nil && info.IsDir() || err != nil && os.IsPathSeparator(path[len(path)-1]):
+		return failf("--output-path %s: is a folder", path)
+	case err == nil:
+		return nil
+	}
+	if info, err = os.Stat(filepath.Dir(path)); err != nil {
+		return failf("--output-path %s: %s", path, reasonOf(err))
+	}
+	if !info.IsDir() {
+		return failf("--output-path %s: not a directory", path)
+	}
+	return nil
+}
 
 type output struct {
 	mu     sync.Mutex // held while something is written: a signal may want to end the file

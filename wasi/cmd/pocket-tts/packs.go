@@ -192,11 +192,11 @@ func listPacks(ctx context.Context, store hub.Store) error {
 		case bytes > 0:
 			state = "in part, " + megabytes(bytes)
 		}
-		if _, err := fmt.Println(strings.TrimRight(fmt.Sprintf("%-28s%s", name, state), " ")); err != nil {
+		if _, err := fmt.Println(printable(strings.TrimRight(fmt.Sprintf("%-28s%s", name, state), " "))); err != nil {
 			return err
 		}
 	}
-	_, err = fmt.Printf("\nCache: %s\n", store.Folder)
+	_, err = fmt.Printf("\nCache: %s\n", printable(store.Folder))
 	return err
 }
 

@@ -91,7 +91,7 @@ func voices(ctx context.Context, args []string) error {
 		if file.License != "" {
 			text = fmt.Sprintf("%-28s%s", text, file.License)
 		}
-		if _, err := fmt.Println(text); err != nil {
+		if _, err := fmt.Println(printable(text)); err != nil {
 			return err
 		}
 	}
