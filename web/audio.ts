@@ -102,15 +102,20 @@ export function loadWorklet(context: BaseAudioContext, given: string | URL | und
   if (loading === undefined) {
     loading = audioWorklet.addModule(url).catch((error: unknown) => {
       known.delete(url);
-      throw new PocketTTSError(
-        'network',
-        `${url}: the player's worklet cannot be loaded (${describe(error)}); serve this file of the package, or say where it is: workletUrl`,
-        { cause: error },
-      );
+      throw workletError(given, error);
     });
     known.set(url, loading);
   }
   return loading;
+}
+
+/** The script was not there, or is another. */
+export function workletError(given: string | URL | undefined, error: unknown): PocketTTSError {
+  return new PocketTTSError(
+    'network',
+    `${String(given ?? workletUrl())}: the player's worklet cannot be loaded (${describe(error)}); serve this file of the package, or say where it is: workletUrl`,
+    { cause: error },
+  );
 }
 
 /** Whether memory can be shared with the audio thread. */

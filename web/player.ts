@@ -51,6 +51,8 @@ export interface PlayerEvents {
   error: { readonly error: unknown };
 }
 
+export const PLAYER_EVENTS: readonly (keyof PlayerEvents)[] = ['sentence', 'word', 'underrun', 'state', 'time', 'ended', 'error'];
+
 /** A text that is being played. Seconds are of the speech at rate 1. */
 export interface Player {
   readonly state: PlayerState;
@@ -81,8 +83,11 @@ export interface Player {
   stop(): void;
   /** Goes to a second of what was made; to a later one when it is made; to an older one than `history` allows: the oldest. */
   seek(seconds: number): void;
-  /** Calls `listener` at every event of that name. Returns what ends that. */
-  on<K extends keyof PlayerEvents>(event: K, listener: (detail: PlayerEvents[K]) => void): () => void;
+  /**
+   * Calls `listener` at every event of that name. Returns what ends that. What a listener throws, or its promise rejects with,
+   * is an error of the page (`window.onerror`) and does not stop the sound.
+   */
+  on<K extends keyof PlayerEvents>(event: K, listener: (detail: PlayerEvents[K]) => unknown): () => void;
 }
 
 /** What a player needs of the engine. */

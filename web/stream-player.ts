@@ -4,9 +4,11 @@
 //
 // Seeking and a new speed begin another track (tracks.ts). Nothing here runs by the clock: the reports of the audio thread and the
 // frames of the engine do.
-import { canHold, isOffline, loadWorklet, outputLatency, pageContext, resumeContext, RING_SECONDS, useContext } from './audio.js';
+import { canHold, isOffline, loadWorklet, outputLatency, pageContext, resumeContext, RING_SECONDS, useContext, workletError } from './audio.js';
 import type { Report } from './audio.js';
-import { abortError, describe, PocketTTSError } from './errors.js';
+import { isFunction, oneOf } from './arguments.js';
+import { abortError, describe, kindOf, PocketTTSError } from './errors.js';
+import { PLAYER_EVENTS } from './player.js';
 import type { Player, PlayerEvents, PlayerState, PlayOptions, Speaker } from './player.js';
 import { Production, remaining, wait } from './schedule.js';
 import type { Moment } from './schedule.js';
@@ -33,6 +35,30 @@ interface Mark {
 
 export function play(speaker: Speaker, options: PlayOptions): Player {
   return new StreamPlayer(speaker, options);
+}
+
+/** Where everything of a player goes through. The browser knows best what is a context of it, and what goes with it. */
+function outlet(context: BaseAudioContext, { volume = 1, destination }: PlayOptions): GainNode {
+  let gain: GainNode;
+  try {
+    gain = new GainNode(context, { gain: volume });
+  } catch (error) {
+    throw unfit('context: expected an AudioContext or OfflineAudioContext', context, error);
+  }
+  try {
+    gain.connect(destination ?? context.destination);
+  } catch (error) {
+    throw unfit('destination: expected an AudioNode with an input, of the context that plays (context)', destination, error);
+  }
+  return gain;
+}
+
+function unfit(expected: string, found: unknown, cause: unknown): PocketTTSError {
+  return new PocketTTSError('argument', `${expected}, found ${kindOf(found)} (${describe(cause)})`, { cause });
+}
+
+function closedError(): PocketTTSError {
+  return new PocketTTSError('state', 'The AudioContext of the player was closed');
 }
 
 class StreamPlayer implements Player {
@@ -78,13 +104,18 @@ class StreamPlayer implements Player {
     this.finished.catch(() => undefined);
     // In the caller's gesture: this is why play() is no async function.
     this.#context = options.context ?? pageContext(speaker.sampleRate);
+    if (this.#context.state === 'closed') throw closedError();
     this.#release = useContext(this.#context);
+    try {
+      this.#gain = outlet(this.#context, options);
+    } catch (error) {
+      this.#release();
+      throw error;
+    }
     if (isOffline(this.#context) && !canHold(this.#context)) this.#reach = this.#context.length / this.#context.sampleRate + MARGIN;
     this.#tracks = new Tracks(this.#context, speaker.sampleRate, this.#takes, speaker.stretcher, Math.max(RING_SECONDS, this.#reach + MARGIN));
     resumeContext(this.#context).catch(() => undefined);
     this.#context.addEventListener('statechange', this.#onContext);
-    this.#gain = new GainNode(this.#context, { gain: options.volume ?? 1 });
-    this.#gain.connect(options.destination ?? this.#context.destination);
     this.#signal?.addEventListener('abort', this.#onAbort);
     if (this.#signal?.aborted) this.#onAbort();
     this.ready = this.#prepare(options.workletUrl);
@@ -150,7 +181,9 @@ class StreamPlayer implements Player {
   }
   #volume: number | undefined;
 
-  on<K extends keyof PlayerEvents>(event: K, listener: (detail: PlayerEvents[K]) => void): () => void {
+  on<K extends keyof PlayerEvents>(event: K, listener: (detail: PlayerEvents[K]) => unknown): () => void {
+    oneOf(PLAYER_EVENTS)('event', event);
+    isFunction('listener', listener);
     let listeners = this.#listeners.get(event);
     if (listeners === undefined) this.#listeners.set(event, (listeners = new Set()));
     listeners.add(listener);
@@ -161,13 +194,16 @@ class StreamPlayer implements Player {
 
   #emit<K extends keyof PlayerEvents>(event: K, detail: PlayerEvents[K]): void {
     for (const listener of [...(this.#listeners.get(event) ?? [])]) {
-      try {
-        (listener as (detail: PlayerEvents[K]) => void)(detail);
-      } catch (error) {
-        // The caller's own mistake is the caller's to see, and does not stop the sound.
+      // The caller's own mistake is the caller's to see, and does not stop the sound.
+      const show = (error: unknown): void => {
         queueMicrotask(() => {
           throw error;
         });
+      };
+      try {
+        Promise.resolve((listener as (detail: PlayerEvents[K]) => unknown)(detail)).catch(show);
+      } catch (error) {
+        show(error);
       }
     }
   }
@@ -237,7 +273,7 @@ class StreamPlayer implements Player {
     const state: string = this.#context.state;
     if (state === 'closed') {
       const closed = (): void => {
-        this.#fail(new PocketTTSError('state', 'The AudioContext of the player was closed'));
+        this.#fail(closedError());
       };
       // At the end of a rendering; what the audio thread has said before may still be on its way.
       if (isOffline(this.#context)) setTimeout(closed, CLOSED_MS);
@@ -300,7 +336,12 @@ class StreamPlayer implements Player {
     await loadWorklet(this.#context, workletUrl);
     if (this.#rate !== 1) await this.#tracks.needStretcher();
     if (this.#over) return this.finished;
-    const node = new AudioWorkletNode(this.#context, 'pocket-tts-player', { numberOfInputs: 0, outputChannelCount: [1] });
+    let node: AudioWorkletNode;
+    try {
+      node = new AudioWorkletNode(this.#context, 'pocket-tts-player', { numberOfInputs: 0, outputChannelCount: [1] });
+    } catch (error) {
+      throw workletError(workletUrl, error);
+    }
     node.onprocessorerror = () => {
       this.#fail(new PocketTTSError('crashed', 'The worklet of the player failed'));
     };

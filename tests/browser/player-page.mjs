@@ -378,6 +378,7 @@ const EXPERIMENTS = {
     };
     const out = {
       worklet: await code(tts.play(TEXT, { context, workletUrl: '/nothing.js' })),
+      script: await code(tts.play(TEXT, { context, workletUrl: '/tests/browser/recorder-worklet.js' })),
       text: await code(tts.play('   ', { context })),
       unknown: await code(tts.play(TEXT, { context, voice: 'nobody' })),
     };
@@ -391,7 +392,50 @@ const EXPERIMENTS = {
     await until(closed, 'time');
     await context.close();
     out.closed = await closing;
+    out.before = wrong(() => tts.play(TEXT, { context }));
     return out;
+  },
+
+  /** What play() and on() do not take. */
+  async refused() {
+    const context = new self.AudioContext({ sampleRate: 24000 });
+    const other = new self.AudioContext();
+    const player = tts.play('Yes.', { context });
+    const out = [
+      () => tts.play('Hi.', { context: {} }),
+      () => tts.play('Hi.', { context: document }),
+      () => tts.play('Hi.', { context, destination: {} }),
+      () => tts.play('Hi.', { context, destination: other.destination }),
+      () => tts.play('Hi.', { destination: other.destination }),
+      () => tts.play('Hi.', { context, destination: new self.OscillatorNode(context) }),
+      () => player.on('nope', () => undefined),
+      () => player.on('state', 5),
+      () => player.on('state'),
+    ].map(wrong);
+    await player.finished;
+    await Promise.all([context.close(), other.close()]);
+    return { out, state: player.state };
+  },
+
+  /** Listeners that fail: errors of the page. */
+  async listeners() {
+    const seen = [];
+    const listen = (event) => {
+      event.preventDefault();
+      seen.push(event.error.message);
+    };
+    self.addEventListener('error', listen);
+    const player = tts.play('Yes.');
+    player.on('state', ({ state }) => {
+      if (state === 'playing') throw new Error('a throw of a listener');
+    });
+    player.on('sentence', async () => {
+      throw new Error('a promise of a listener');
+    });
+    await player.finished;
+    await pause(0.1);
+    self.removeEventListener('error', listen);
+    return { seen: seen.sort(), state: player.state };
   },
 
   /** The page's own context: one for all, at the rate of the speech; asleep when nobody plays. */

@@ -115,7 +115,7 @@ function playsIn(name) {
       test('no rejection that nobody handles, nothing on the console but the missing file', patient, async () => {
         assert.deepEqual(await page.evaluate(() => self.finish()), []);
         assert.deepEqual(
-          (await page.complaints()).filter((text) => !/404|nothing(-else)?\.js/.test(text)),
+          (await page.complaints()).filter((text) => !/404|nothing(-else)?\.js|of a listener/.test(text)),
           [],
         );
       });
@@ -176,17 +176,34 @@ function once(name, page, experiment, undisturbed) {
   });
 
   test('failures: a rejection, an event and a state', patient, async () => {
-    const { worklet, text, unknown, closed, loaded } = await experiment('failures');
+    const { worklet, script, text, unknown, closed, before: early, loaded } = await experiment('failures');
     assert.ok(loaded, 'the URL that load() was given');
     assert.deepEqual(worklet, ['network', 'network', 'failed']);
+    assert.deepEqual(script, worklet, 'a script that is no worklet');
     assert.deepEqual(text, ['text-empty', 'text-empty', 'failed']);
     assert.deepEqual(unknown, ['not-found', 'not-found', 'failed']);
     assert.deepEqual(closed, ['state', 'state', 'failed']);
+    assert.equal(early, 'state: The AudioContext of the player was closed');
   });
 
   test('one context for the page, at the rate of the speech; asleep when nobody plays', patient, async () => {
     const { made, sampleRate, awake, asleep, again } = await experiment('shared');
     assert.deepEqual({ made, sampleRate, awake, asleep, again }, { made: 1, sampleRate: 24000, awake: 'running', asleep: 'suspended', again: 'ended' });
+  });
+
+  test('a context or destination that does not fit, an event that there is not: refused at once, and the sound goes on', patient, async () => {
+    const { out, state } = await experiment('refused');
+    const [context, destination] = [/^argument: context: expected an AudioContext or OfflineAudioContext, found /, /^argument: destination: expected an AudioNode /];
+    [context, context, destination, destination, destination, destination].forEach((expected, i) => assert.match(out[i], expected));
+    assert.match(out[6], /^argument: event: expected "sentence" or .*, found "nope"$/);
+    assert.match(out[7], /^argument: listener: expected a function, found 5$/);
+    assert.match(out[8], /^argument: listener: expected a function, found nothing$/);
+    assert.deepEqual([out.length, state], [9, 'ended']);
+  });
+
+  test('listeners that throw or reject: errors of the page, and the sound goes on', patient, async () => {
+    const { seen, state } = await experiment('listeners');
+    assert.deepEqual({ seen, state }, { seen: ['a promise of a listener', 'a throw of a listener'], state: 'ended' });
   });
 
   test('a context that is taken away and given back, as Safari does: the sound goes on, where it was wanted', patient, async () => {
