@@ -43,7 +43,7 @@ export class PocketTTS extends PocketTTSBase {
     const { wasmUrl, workerUrl } = options;
     // Compiled once for all who use the package's own files.
     const host = wasmUrl === undefined && workerUrl === undefined ? browserHost : browserHostWith(assets, options);
-    return new PocketTTS(await loadCore(host, locatePack(host, options.pack, options), options));
+    return new PocketTTS(await loadCore(host, (own) => locatePack(host, options.pack, own), options));
   }
 
   /** Whether a pack can be loaded without the network: the starter voice always. */

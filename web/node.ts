@@ -2,6 +2,7 @@
 import { checkOptions, isString } from './arguments.js';
 import { cacheInfo, clearCache, isCached } from './cache-info.js';
 import type { CachedOptions, CacheInfo, CacheOptions, ClearOptions } from './cache-info.js';
+import type { PackLocation } from './backend.js';
 import type { Checks } from './arguments.js';
 import { loadConfig } from './config-node.js';
 import { nodeHost, nodeHostWith } from './host-node.js';
@@ -50,8 +51,9 @@ export class PocketTTS extends PocketTTSBase {
     if (pack !== undefined && config !== undefined) {
       throw new PocketTTSError('argument', 'Cannot load both a pack and a config, please choose one or the other');
     }
-    const location = config === undefined ? locatePack(nodeHost, pack, options) : await loadConfig(config, options);
-    return new PocketTTS(await loadCore(nodeHostWith(options), location, options));
+    const locate = (own: CommonLoadOptions): PackLocation | Promise<PackLocation> =>
+      config === undefined ? locatePack(nodeHost, pack, own) : loadConfig(config, own);
+    return new PocketTTS(await loadCore(nodeHostWith(options), locate, options));
   }
 
   /** Whether a pack can be loaded without the network: the starter voice and folders always. */

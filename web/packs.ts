@@ -36,7 +36,11 @@ export interface PackOptions {
    * hub, then it is a `network` error. Default: 30.
    */
   readonly idleTimeout?: number | undefined;
-  readonly onWarning?: ((warning: LoadWarning) => void) | undefined;
+  /**
+   * Called in load(), and in later calls that fetch something: a voice, an encoder. What it throws, or the promise that it
+   * returns rejects with, ends that call with that error once the file that is being read has come; the call waits for it.
+   */
+  readonly onWarning?: ((warning: LoadWarning) => unknown) | undefined;
 }
 
 const CACHES: readonly CacheOption[] = ['auto', 'none', 'opfs', 'cache-api', 'folder', 'memory'];

@@ -1,5 +1,6 @@
 // How far a load() is: counted here, reported at most ten times a second, and always at the end.
 import type { LoadPhase } from './host.js';
+import { Listener } from './listener.js';
 
 /** Reports the loading of a pack: its model and the default voice. Nothing in it ever gets less. */
 export interface LoadProgress {
@@ -21,7 +22,7 @@ const INTERVAL_MS = 100;
 const WINDOW_MS = 3000;
 
 export class Meter {
-  readonly #report: ((progress: LoadProgress) => unknown) | undefined;
+  readonly #listener: Listener<LoadProgress>;
   readonly #now: () => number;
   readonly #sizes = new Map<string, number | undefined>();
   /** Times and bytes of the last seconds. */
@@ -33,11 +34,9 @@ export class Meter {
   #last: { readonly phase: LoadPhase; readonly file: string } | undefined;
   #reported: number | undefined;
   #pending = false;
-  #telling: Promise<unknown> = Promise.resolve();
-  #failed: { readonly error: unknown } | undefined;
 
   constructor(report: ((progress: LoadProgress) => unknown) | undefined, now = (): number => performance.now()) {
-    this.#report = report;
+    this.#listener = new Listener(report);
     this.#now = now;
   }
 
@@ -47,7 +46,7 @@ export class Meter {
   }
 
   add(file: string, phase: LoadPhase, bytes: number): void {
-    if (this.#failed !== undefined) throw this.#failed.error;
+    this.#listener.check();
     this.#loaded += bytes;
     this.#last = { file, phase };
     this.#pending = true;
@@ -59,10 +58,9 @@ export class Meter {
     if (this.#pending) this.#show();
   }
 
-  /** Everybody was told; rejects with what a listener's promise rejected with. */
-  async told(): Promise<void> {
-    await this.#telling;
-    if (this.#failed !== undefined) throw this.#failed.error;
+  /** The listener has heard everything; rejects with what it has failed with. */
+  told(): Promise<void> {
+    return this.#listener.told();
   }
 
   /** Everything once more. */
@@ -89,13 +87,7 @@ export class Meter {
       total === undefined || bytesPerSecond === undefined || bytesPerSecond === 0
         ? undefined
         : (total - this.#shown) / bytesPerSecond;
-    if (this.#last !== undefined) {
-      const telling = this.#report?.({ ...this.#last, loaded: this.#shown, total, bytesPerSecond, eta });
-      // Looked at by what is read next, and at the end.
-      const heard = Promise.resolve(telling).catch((error: unknown) => {
-        this.#failed ??= { error };
-      });
-      this.#telling = Promise.all([this.#telling, heard]);
-    }
+    // What it fails with is looked at by what is read next, and at the end.
+    if (this.#last !== undefined) this.#listener.tell({ ...this.#last, loaded: this.#shown, total, bytesPerSecond, eta });
   }
 }

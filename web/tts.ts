@@ -26,6 +26,7 @@ import { PocketTTSError, throwIfAborted } from './errors.js';
 import { once } from './host.js';
 import type { Host, PackageUrls } from './host.js';
 import type { LayoutOptions } from './layout.js';
+import { heeding, Listener } from './listener.js';
 import { loadBackend } from './loading.js';
 import { AUDIO_LIMIT, defaultVoiceName, encoderFiles, PRECISIONS, VOICE_LIMIT } from './pack.js';
 import type { Precision } from './pack.js';
@@ -163,11 +164,18 @@ export interface Recording {
   readonly sampleRate: number;
 }
 
-/** Loads a pack for a facade. */
-export async function loadCore(host: Host, location: PackLocation, options: LoadOptions): Promise<Core> {
+/** Loads the pack that `locate` finds, for a facade. */
+export async function loadCore(
+  host: Host,
+  locate: (options: LoadOptions) => PackLocation | Promise<PackLocation>,
+  options: LoadOptions,
+): Promise<Core> {
   throwIfAborted(options.signal);
   // Also for packs that are in no cache: a place that is not here is known at once.
   if (options.cache !== undefined) host.stores(options.cache);
+  const warnings = new Listener(options.onWarning);
+  const found = await locate({ ...options, onWarning: warnings.tell });
+  const location = { ...found, source: heeding(found.source, warnings) };
   const { precision, instances, parallel, worker } = options;
   const reload = (meter?: Meter, signal?: AbortSignal): Promise<Backend> =>
     loadBackend(host, location, { instances, parallel, worker, precision, signal, meter, voice: options.voice });

@@ -173,6 +173,33 @@ test('a hub that stands still in the middle: the rest comes from the next one, w
   await refused(PocketTTS.load({ ...options, hub: other, idleTimeout: 1 }), 'network', /the transfer stands still: no byte for 1 s; http:\S+: nothing says that it is the same file$/);
 });
 
+test('what a listener to warnings fails with ends load(), and a later call that fetches', async (t) => {
+  const { server, options } = await hub(t);
+  const mine = new RangeError('mine');
+  const failed = (promise) => assert.rejects(promise, (error) => error === mine);
+  const hubs = [`${server.url}/nothing/{path}`, options.hub];
+  await failed(PocketTTS.load({ ...options, hub: hubs, onWarning: () => { throw mine; } }));
+  await failed(PocketTTS.load({ ...options, hub: hubs, onWarning: async () => { throw mine; } }));
+
+  // In the middle of a file: at its end, and it is kept.
+  const model = 'model.safetensors';
+  const first = await badServer(files);
+  t.after(() => first.stop());
+  first.always(model, 'stall', 0.37);
+  const middle = [first.url + TEMPLATE, options.hub];
+  server.forget();
+  await failed(PocketTTS.load({ ...options, hub: middle, idleTimeout: 0.1, onWarning: async () => { throw mine; } }));
+  assert.equal(first.sent(model) + server.sent(model), files[first.requests(model)[0].path].length);
+
+  let failing = false;
+  const tts = await PocketTTS.load({ ...options, hub: hubs, onWarning: async () => { if (failing) throw mine; } });
+  failing = true;
+  await failed(tts.loadVoice('anna'));
+  failing = false;
+  assert.equal((await tts.loadVoice('anna')).name, 'anna');
+  await tts.dispose();
+});
+
 test('the gated weights: with a token, which is sent in a header to the first hub only', async (t) => {
   const { server, options } = await hub(t);
   const warnings = [];
