@@ -93,7 +93,7 @@ func (s *Service) ReadBody(w http.ResponseWriter, r *http.Request, read, use fun
 	control := http.NewResponseController(w)
 	_ = control.SetReadDeadline(time.Now().Add(s.limits.Idle)) // a recorder of tests has none
 	err := read()
-	// Without it, waiting for a turn would be taken for a client that has gone.
+	// It was the body's: what follows may wait for a turn, and the connection may be used again.
 	_ = control.SetReadDeadline(time.Time{})
 	if err != nil {
 		return err
