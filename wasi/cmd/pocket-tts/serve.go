@@ -202,8 +202,8 @@ func serve(ctx context.Context, args []string) error {
 		return usageError{fmt.Sprintf("Got unexpected extra argument (%s)", flags.Arg(0)), serveUsage}
 	}
 	err := o.serve(ctx)
-	if ctx.Err() != nil && (err == nil || errors.Is(err, ctx.Err())) {
-		return nil // it was told to end
+	if ctx.Err() != nil {
+		return nil // it was told to end; what failed then was in the middle of something
 	}
 	return err
 }

@@ -32,7 +32,13 @@ var listening = regexp.MustCompile(`^INFO: Listening on (http://\S+) \(([a-z, ]+
 // startServer starts the program on a free port and waits until it listens.
 func startServer(t *testing.T, args ...string) *served {
 	t.Helper()
-	s := &served{cmd: process(t, append([]string{"serve", "--port", "0"}, args...)...), ended: make(chan struct{})}
+	return launch(t, process(t, append([]string{"serve", "--port", "0"}, args...)...), listening)
+}
+
+// launch starts a server and waits until its log says where it listens.
+func launch(t *testing.T, cmd *exec.Cmd, listens *regexp.Regexp) *served {
+	t.Helper()
+	s := &served{cmd: cmd, ended: make(chan struct{})}
 	stderr, err := s.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -44,7 +50,7 @@ func startServer(t *testing.T, args ...string) *served {
 		_ = s.cmd.Process.Kill()
 		_ = s.cmd.Wait()
 	})
-	ready := make(chan string, 1)
+	ready := make(chan string, 8)
 	go func() {
 		defer close(s.ended)
 		lines := bufio.NewScanner(stderr)
@@ -52,7 +58,7 @@ func startServer(t *testing.T, args ...string) *served {
 			s.mu.Lock()
 			fmt.Fprintln(&s.log, lines.Text())
 			s.mu.Unlock()
-			if found := listening.FindStringSubmatch(lines.Text()); found != nil {
+			if found := listens.FindStringSubmatch(lines.Text()); found != nil {
 				ready <- found[1]
 			}
 		}

@@ -112,9 +112,8 @@ func speakWyoming(ctx context.Context, args []string) error {
 	if !flags.Changed("variant") && (o.packGiven || o.languageGiven || o.configGiven) {
 		o.Variant = "" // a flag comes before the environment
 	}
-	err = o.speak(ctx)
-	if ctx.Err() != nil && (err == nil || errors.Is(err, ctx.Err())) {
-		return nil // it was told to end
+	if err = o.speak(ctx); ctx.Err() != nil {
+		return nil // it was told to end; what failed then was in the middle of something
 	}
 	return err
 }

@@ -138,6 +138,17 @@ func TestWyomingSaysWhatTheCommandLineSays(t *testing.T) {
 	}
 }
 
+// TestWyomingEndsWhileItLoads: in the middle of compiling, which knows no contexts, it ends as well as later.
+func TestWyomingEndsWhileItLoads(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("no signals")
+	}
+	s := launch(t, process(t, "wyoming", "--port", "0", "--compile-cache", "none"), wyomingListens)
+	if code := s.stop(t, syscall.SIGTERM); code != 0 || strings.Contains(s.logged(), "ERROR") || strings.Contains(s.logged(), "loaded in") {
+		t.Errorf("exit %d: %s", code, s.logged())
+	}
+}
+
 func TestWyomingOverStdio(t *testing.T) {
 	r := runWith(t, request, append([]string{"wyoming", "--uri", "stdio://", "-q"}, model...)...)
 	if r.code != 0 || len(r.stderr) != 0 {
