@@ -67,7 +67,7 @@ func complete(words []string) error {
 
 func candidates(before []string, last string) []string {
 	if len(before) == 0 {
-		return []string{"generate", "serve", "wyoming", "voices", "export-voice", "packs", "doctor", "completion", "--help", "--version"}
+		return []string{"generate", "serve", "wyoming", "voices", "export-voice", "packs", "doctor", "health", "licenses", "completion", "--help", "--version"}
 	}
 	flags, arguments := flagsFor(before)
 	if flags == nil {

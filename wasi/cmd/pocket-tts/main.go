@@ -1,7 +1,7 @@
 // Command pocket-tts speaks: `pocket-tts generate --text "Hello." --output-path hello.wav`. `serve` does so over HTTP, `wyoming` for
 // Home Assistant,
 // `voices` and `export-voice` are about voices, `packs` fetches and keeps models, and makes them smaller, `doctor` says
-// what works on this machine.
+// what works on this machine, `health` whether a server speaks, `licenses` on whose terms all this is here.
 //
 // Its flags, exit codes, streams and WAV bytes are those of the Python program of the same name. Exit codes: 0 done,
 // 1 failed, 2 usage, 129, 130 and 143 by SIGHUP, SIGINT and SIGTERM, which are a server's good end. Lines on stderr read `LEVEL: message`; of generate nothing but
@@ -138,6 +138,10 @@ func command(ctx context.Context, args []string) error {
 		return exportVoice(ctx, args[1:])
 	case name == "doctor":
 		return doctor(ctx, args[1:])
+	case name == "health":
+		return health(ctx, args[1:])
+	case name == "licenses":
+		return licenses(args[1:])
 	case name == "completion":
 		return completion(args[1:])
 	case name == "__complete":
@@ -156,7 +160,7 @@ func command(ctx context.Context, args []string) error {
 
 func printHelp(w io.Writer) error {
 	_, err := fmt.Fprintf(w, "Usage: pocket-tts generate [OPTIONS]\n       pocket-tts %s\n       pocket-tts --help | --version\n\nSpeaks a text into a WAV file.\n\nOptions:\n%s%s",
-		strings.Join([]string{serveUsage, wyomingUsage, voicesUsage, exportUsage, packsUsage, doctorUsage, completionUsage}, "\n       pocket-tts "), describeFlags(newFlags(new(options))), environmentHelp)
+		strings.Join([]string{serveUsage, wyomingUsage, voicesUsage, exportUsage, packsUsage, doctorUsage, healthUsage, licensesUsage, completionUsage}, "\n       pocket-tts "), describeFlags(newFlags(new(options))), environmentHelp)
 	return err
 }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/pflag"
 
@@ -39,7 +40,8 @@ func (o *voiceOptions) flags(export bool) *pflag.FlagSet {
 	return flags
 }
 
-// parseCommand reads the command line of one of the smaller commands. done is true when its help was asked for and shown.
+// parseCommand reads the command line of one of the smaller commands; an argument in brackets may be left out. done is true
+// when its help was asked for and shown.
 func parseCommand(flags *pflag.FlagSet, usage, about string, args []string, arguments ...string) (done bool, err error) {
 	err = flags.Parse(args)
 	if errors.Is(err, pflag.ErrHelp) {
@@ -53,7 +55,7 @@ func parseCommand(flags *pflag.FlagSet, usage, about string, args []string, argu
 		err = usagef("Got unexpected extra argument (%s)", flags.Arg(len(arguments)))
 	default:
 		for n, name := range arguments {
-			if flags.Arg(n) == "" {
+			if flags.Arg(n) == "" && !strings.HasPrefix(name, "[") {
 				err = usagef("Missing argument '%s'.", name)
 				break
 			}
