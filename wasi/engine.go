@@ -80,18 +80,21 @@ func orBackground(ctx context.Context) context.Context {
 func openPack(ctx context.Context, options Options) (*pack.Pack, error) {
 	switch {
 	case hub.IsRemote(options.Pack):
-		return openRemote(ctx, options)
+		return openRemote(ctx, options, hub.Open, options.Pack)
 	case options.Pack != "":
 		return pack.OpenFolder(options.Pack)
 	case options.Config != "":
-		return pack.OpenConfig(options.Config)
+		return openRemote(ctx, options, hub.OpenConfig, options.Config)
 	}
 	return pack.OpenFS(options.PackFS, "pack")
 }
 
-func openRemote(ctx context.Context, options Options) (*pack.Pack, error) {
+// openRemote opens what may have files somewhere else.
+func openRemote(
+	ctx context.Context, options Options, open func(context.Context, string, hub.Options) (*pack.Pack, error), name string,
+) (*pack.Pack, error) {
 	from := hub.Options{
-		Folder: options.PackDir, Token: options.Token, Offline: options.Offline, HTTP: options.HTTPClient, Logger: options.Logger,
+		Folder: options.PackDir, Shared: hub.SharedFolder(), Token: options.Token, Offline: options.Offline, HTTP: options.HTTPClient, Logger: options.Logger,
 	}
 	if len(options.Hub) > 0 {
 		from.Hubs = options.Hub
@@ -99,7 +102,7 @@ func openRemote(ctx context.Context, options Options) (*pack.Pack, error) {
 	if options.Progress != nil {
 		from.Progress = func(p hub.Progress) { options.Progress(Progress(p)) }
 	}
-	p, err := hub.Open(ctx, options.Pack, from)
+	p, err := open(ctx, name, from)
 	if hub.IsArgument(err) {
 		err = fmt.Errorf("%w: %w", ErrArgument, err)
 	}

@@ -37,13 +37,15 @@ type Options struct {
 	Pack string
 	// PackFS is such a folder in a file system, starter.FS() for instance.
 	PackFS fs.FS
-	// Config is a configuration file of the reference (.yaml, .yml) with local paths.
+	// Config is a configuration file of the reference (.yaml, .yml), here or at an address (https://, hf://). Paths in it are
+	// local ones or hf:// addresses, whose files are fetched and kept like those of packs.
 	Config string
 
 	// Offline fetches nothing: what is not in the cache is ErrNetwork.
 	Offline bool
 	// PackDir is where downloads are kept; empty is the folder that the JavaScript package on Node uses, too:
-	// POCKET_TTS_CACHE, else pocket-tts-wasm/packs in the user's cache folder.
+	// POCKET_TTS_CACHE, else pocket-tts-wasm/packs in the user's cache folder. What the hub's own programs have fetched is read
+	// where they keep it (HF_HUB_CACHE, HF_HOME), and not fetched again.
 	PackDir string
 	// Hub are URL templates with {repository}, {revision} and {path} for official packs and hf:// addresses: mirrors, tried
 	// in order. Empty is the hub of the official packs.
@@ -127,9 +129,9 @@ func (o Options) withDefaults() (Options, error) {
 	if named != 1 {
 		return o, fmt.Errorf("%w: expected exactly one of Pack, PackFS and Config, found %d", ErrArgument, named)
 	}
-	if hub.IsRemote(o.Pack) && o.PackDir == "" {
+	if (hub.IsRemote(o.Pack) || o.Config != "") && o.PackDir == "" {
 		folder, err := hub.DefaultFolder()
-		if err != nil {
+		if err != nil && o.Config == "" { // of a configuration all may be here
 			return o, fmt.Errorf("%w: PackDir: expected a folder, found none in this environment: %w", ErrArgument, err)
 		}
 		o.PackDir = folder

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/url"
 	"os"
 	"os/exec"
@@ -184,7 +185,8 @@ func TestUsageErrors(t *testing.T) {
 		"no command":        "",
 		"unknown command":   "speak",
 		"unknown option":    "generate --bogus",
-		"option of later":   "generate --speed 2",
+		"option of later":   "generate --json-events",
+		"bad speed":         "generate --speed fast",
 		"short option":      "generate -x",
 		"program option":    "--bogus",
 		"bad integer":       "generate --max-tokens x",
@@ -239,8 +241,10 @@ func TestFailuresAreOneLine(t *testing.T) {
 		"known pack":          {[]string{"--pack", "french_24l"}, "load the pack once with a network"},
 		"config not YAML":     {[]string{"--config", notes}, "ValueError: Config should be a path to a YAML file ending with .yaml"},
 		"config missing":      {[]string{"--config", filepath.Join(folder, "c.yaml")}, "c.yaml: not found: no such file"},
-		"config far away":     {[]string{"--config", "https://example.com/c.yaml"}, "this version fetches no configurations"},
-		"config on hf":        {[]string{"--config", "hf://a/b/c.yaml@main"}, "this version fetches no configurations"},
+		"config far away":     {[]string{"--config", "https://example.com/c.yaml"}, "https://example.com/c.yaml is not in the cache ("},
+		"config on hf":        {[]string{"--config", "hf://a/b/c.yaml@main"}, "nobody may be asked for it; load it once with a network"},
+		"config elsewhere":    {[]string{"--config", "ftp://example.com/c.yaml"}, `config: expected a local path, a URL of http or https, or hf://OWNER/NAME/PATH@REVISION, found "ftp://example.com/c.yaml"`},
+		"config with secret":  {[]string{"--config", "https://example.com/c.yaml?key=1"}, "ERROR: https://example.com/c.yaml: network: "},
 		"pack missing":        {[]string{"--pack", filepath.Join(folder, "p")}, "not found"},
 		"pack not one":        {[]string{"--pack", folder}, "pack.json: not found"},
 		"pack far away":       {[]string{"--pack", "https://example.com/pack/"}, "https://example.com/pack/: pack.json: network: https://example.com/pack/pack.json is not in the cache"},
@@ -249,9 +253,10 @@ func TestFailuresAreOneLine(t *testing.T) {
 		"device":              {[]string{"--device", "cuda"}, "only cpu is supported"},
 		"voice missing":       {[]string{"--config", config, "--voice", "bob"}, "--voice bob: neither a voice of this pack (it has none) nor a file"},
 		"voice file missing":  {[]string{"--config", config, "--voice", "bob.safetensors"}, "--voice bob.safetensors: no such file"},
-		"voice far away":      {[]string{"--voice", "hf://a/b/c.safetensors@main"}, "fetches no voices"},
+		"voice far away":      {[]string{"--voice", "hf://a/b/c.safetensors@main"}, "hf://a/b/c.safetensors@main is not in the cache ("},
+		"voice elsewhere":     {[]string{"--voice", "hf://a/b"}, `ERROR: --voice: expected a local path, a URL of http or https, or hf://OWNER/NAME/PATH@REVISION, found "hf://a/b"`},
 		"voice no audio":      {[]string{"--config", config, "--voice", notes}, "--voice " + notes},
-		"no voice":            {[]string{"--config", config}, "has no default voice; it has no voices of its own"},
+		"no voice":            {[]string{"--config", config}, "hf://kyutai/tts-voices/alba-mackenna/casual.wav is not in the cache ("},
 		"voice of another":    {[]string{"--config", config, "--voice", "../../../tests/golden/fixtures/drifting/voice.safetensors"}, "drifting/voice.safetensors: "},
 		"temperature":         {append([]string{"--temperature", "-1"}, model...), "temperature"},
 		"tokens":              {append([]string{"--max-tokens", "5000"}, model...), "ERROR: --max-tokens: expected 1 to 4096, found 5000"},
@@ -260,9 +265,11 @@ func TestFailuresAreOneLine(t *testing.T) {
 		"voice empty":         {[]string{"--voice", ""}, "--voice: expected a name or a file"},
 		"voice a folder":      {[]string{"--config", config, "--voice", folder}, "--voice " + folder + ": expected a plain file, found a folder"},
 		"voice huge":          {[]string{"--config", config, "--voice", huge}, "expected at most 67108864 bytes, found 67108865"},
-		"config without name": {[]string{"--config", "https://example.com/c"}, "this version fetches no configurations"},
+		"config without name": {[]string{"--config", "https://example.com/c"}, "ValueError: Config should be a path to a YAML file"},
 		"steps":               {append([]string{"--sampler-decode-steps", "0"}, model...), "ERROR: --sampler-decode-steps: expected 1 to 1000, found 0"},
 		"parallel":            {append([]string{"--parallel", "17"}, model...), "ERROR: --parallel: expected 0 to 16, found 17"},
+		"speed":               {append([]string{"--speed", "5"}, model...), "ERROR: --speed: expected 0.25 to 4, found 5"},
+		"no speed":            {append([]string{"--speed", "0"}, model...), "ERROR: --speed: expected 0.25 to 4, found 0"},
 		"output":              {append([]string{"--output-path", filepath.Join(folder, "none", "out.wav")}, model...), "out.wav: no such file or directory"},
 		"starter cannot":      {[]string{"--voice", fixture + "/voice.wav"}, "no voice cloning: starter: its Mimi encoder is an untrained filler"},
 	} {
@@ -295,6 +302,19 @@ func TestEquivalentOptions(t *testing.T) {
 	}
 	if bytes.Equal(say(t, "--text", "a"), say(t, "--text", "a", "--temperature", "0")) {
 		t.Error("the temperature changes nothing")
+	}
+}
+
+func TestSpeed(t *testing.T) {
+	plain := say(t, "--text", longText)
+	if !bytes.Equal(plain, say(t, "--text", longText, "--speed", "1")) {
+		t.Error("speed 1 is another sound")
+	}
+	seconds := func(wav []byte) float64 { return float64(len(wav)-44-9600) / 48000 }
+	for _, speed := range []float64{0.5, 2} {
+		if got, want := seconds(say(t, "--text", longText, "--speed", fmt.Sprint(speed))), seconds(plain)/speed; math.Abs(got-want) > 0.2 {
+			t.Errorf("speed %g: %.2f s, want %.2f", speed, got, want)
+		}
 	}
 }
 

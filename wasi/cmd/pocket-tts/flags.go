@@ -37,6 +37,7 @@ type options struct {
 	eosThreshold   *float32
 	framesAfterEOS *int
 	maxTokens      *int
+	speed          *float32
 
 	seed       *uint64
 	seedRandom bool
@@ -96,7 +97,7 @@ func newFlags(o *options) *pflag.FlagSet {
 	}
 
 	text("text", "TEXT", "Text to speak; - reads all of stdin. Default: a sentence in the language", "", &o.text, &o.textGiven)
-	text("voice", "VOICE", "A voice of the pack by name, a voice file (.safetensors), or a recording (.wav)", "", &o.voice, &o.voiceGiven)
+	text("voice", "VOICE", "A voice of the pack by name, a voice file (.safetensors), or a recording (.wav), here or at https:// or hf://", "", &o.voice, &o.voiceGiven)
 	onOff("quiet", "q", "Only errors on stderr", func() { o.quiet = true })
 	o.addFlags(flags)
 	text("checkpoint", "PATH", "A training checkpoint (not supported)", "", &o.checkpoint, &o.checkpointGiven)
@@ -111,6 +112,7 @@ func newFlags(o *options) *pflag.FlagSet {
 	flags.Var(number("X", parseFloat, &o.eosThreshold), "eos-threshold", "The end is a logit above X. Default: the model's own")
 	flags.Var(number("N", parseInt, &o.framesAfterEOS), "frames-after-eos", "Frames made after the end was found")
 	flags.Var(number("N", parseInt, &o.maxTokens), "max-tokens", "Tokens in a chunk. Default: 50")
+	flags.Var(number("X", parseFloat, &o.speed), "speed", "Speed of the speech with its pitch kept, 0.25 to 4. Default: 1")
 	flags.Var(&value{kind: "N|random", set: o.setSeed}, "seed", "Seed of the noise, 0 to 18446744073709551615. Default: 42")
 	choice("rng", "Random streams: one for each chunk, or one sequential as in the reference", &o.rng, "chunk", "torch")
 	choice("instances", "Instances of the engine that share the work on a chunk. Default: auto, 2 for larger models on two cores", &o.instances, "auto", "1", "2")

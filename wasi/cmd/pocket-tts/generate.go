@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -21,6 +22,7 @@ import (
 	"github.com/spf13/pflag"
 
 	pockettts "github.com/pocket-tts-wasm/pocket-tts-wasm/wasi"
+	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/internal/hub"
 	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/internal/pack"
 )
 
@@ -49,6 +51,7 @@ func generate(ctx context.Context, args []string) error {
 	if err := checkOptions(o); err != nil {
 		return err
 	}
+	o.setConfigVoice()
 	hold, err := holdSeconds(os.Getenv("FIRST_CHUNK_LENGTH_SECONDS"))
 	if err != nil {
 		return err
@@ -73,7 +76,7 @@ func generate(ctx context.Context, args []string) error {
 
 // readText returns what is to be spoken; blank texts end here, before anything is loaded.
 func readText(ctx context.Context, o *options, stdin io.Reader) (string, error) {
-	text := defaultText
+	text := defaultText(o.official())
 	if o.textGiven {
 		text = o.text
 	}
@@ -125,6 +128,8 @@ func checkOptions(o *options) error {
 		return failf("--device %s: only cpu is supported.", o.device)
 	case o.voiceGiven && o.voice == "":
 		return failf("--voice: expected a name or a file, found an empty text.")
+	case o.speed != nil && *o.speed == 0: // which means nothing else to the package
+		return failf("--speed: expected 0.25 to 4, found 0")
 	}
 	return nil
 }
@@ -169,18 +174,29 @@ type voiceChoice struct {
 	arg       string
 	seconds   float32 // of a recording that are taken; 0 is all
 	voiceFile bool
+	remote    bool  // at an address
 	missing   bool  // there is no such file
 	problem   error // why the file cannot be read
 }
 
+// setConfigVoice gives a configuration, which has no voices, the one that the reference speaks with.
+func (o *options) setConfigVoice() {
+	if o.configGiven && !o.voiceGiven {
+		o.voice, o.voiceGiven = hub.ConfigVoice, true
+	}
+}
+
 // findVoice tells what --voice names, as far as that can be told without the pack.
 func findVoice(flag, arg string, given bool) (voiceChoice, error) {
-	choice := voiceChoice{flag: flag, arg: arg, voiceFile: strings.HasSuffix(arg, ".safetensors")}
+	choice := voiceChoice{flag: flag, arg: arg, voiceFile: strings.HasSuffix(hub.FilePath(arg), ".safetensors")}
 	if !given {
 		return choice, nil
 	}
-	if pack.IsRemote(arg) {
-		return choice, failf("%s%s: this version fetches no voices; download the file and name the local path.", flag, arg)
+	if choice.remote = pack.IsRemote(arg); choice.remote {
+		if err := hub.CheckFile(arg); err != nil {
+			return choice, failf("%s%s", strings.Replace(flag, " ", ": ", 1), err)
+		}
+		return choice, nil
 	}
 	info, err := os.Stat(arg)
 	limit := int64(audioLimit)
@@ -205,7 +221,8 @@ func findVoice(flag, arg string, given bool) (voiceChoice, error) {
 	return choice, nil
 }
 
-func (c voiceChoice) load(ctx context.Context, engine *pockettts.Engine) (*pockettts.Voice, error) {
+// load makes the voice; settings say how an address is asked.
+func (c voiceChoice) load(ctx context.Context, engine *pockettts.Engine, settings pockettts.Options) (*pockettts.Voice, error) {
 	known := slices.ContainsFunc(engine.Voices(), func(v pockettts.VoiceInfo) bool { return v.Name == c.arg })
 	switch {
 	case c.arg == "" || known && !c.voiceFile:
@@ -223,21 +240,41 @@ func (c voiceChoice) load(ctx context.Context, engine *pockettts.Engine) (*pocke
 	if c.problem != nil {
 		return nil, failf("%s%s: %s", c.flag, c.arg, c.problem)
 	}
-	file, err := os.Open(c.arg)
+	var voice *pockettts.Voice
+	file, err := c.open(ctx, settings)
 	if err != nil {
-		return nil, failf("%s%s: %s", c.flag, c.arg, reasonOf(err))
+		return nil, err
 	}
 	defer file.Close()
-	var voice *pockettts.Voice
 	if c.voiceFile {
 		voice, err = engine.LoadVoice(ctx, file)
 	} else {
 		voice, err = engine.CloneVoice(ctx, file, pockettts.CloneOptions{MaxSeconds: c.seconds})
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%s%s: %w", c.flag, c.arg, err)
+		return nil, fmt.Errorf("%s%s: %w", c.flag, hub.ShownAddress(c.arg), err)
 	}
 	return voice, nil
+}
+
+// open opens the file, or fetches it.
+func (c voiceChoice) open(ctx context.Context, settings pockettts.Options) (io.ReadCloser, error) {
+	if !c.remote {
+		file, err := os.Open(c.arg)
+		if err != nil {
+			return nil, failf("%s%s: %s", c.flag, c.arg, reasonOf(err))
+		}
+		return file, nil
+	}
+	limit := int64(audioLimit)
+	if c.voiceFile {
+		limit = voiceLimit
+	}
+	data, err := hub.File(ctx, c.arg, limit, hubOptions(settings))
+	if err != nil {
+		return nil, err
+	}
+	return io.NopCloser(bytes.NewReader(data)), nil
 }
 
 // speak loads the model, speaks and reports.
@@ -263,7 +300,7 @@ func speak(ctx context.Context, o *options, text string, choice voiceChoice, hol
 		return o.inFlags(err)
 	}
 	defer engine.Close()
-	voice, err := choice.load(ctx, engine)
+	voice, err := choice.load(ctx, engine, settings)
 	if err != nil {
 		return err
 	}
@@ -311,8 +348,12 @@ func (o *options) speakOptions(voice *pockettts.Voice) pockettts.SpeakOptions {
 	if o.lsdSteps != nil {
 		steps = o.lsdSteps
 	}
+	rate := float32(1)
+	if o.speed != nil {
+		rate = *o.speed
+	}
 	return pockettts.SpeakOptions{
-		Voice: voice, Seed: o.seed, RNG: pockettts.RNG(o.rng), Temperature: o.temperature, NoiseClamp: o.noiseClamp,
+		Rate: rate, Voice: voice, Seed: o.seed, RNG: pockettts.RNG(o.rng), Temperature: o.temperature, NoiseClamp: o.noiseClamp,
 		EOSThreshold: o.eosThreshold, DecodeSteps: steps, FramesAfterEOS: o.framesAfterEOS, MaxTokens: o.maxTokens,
 		RequireEnd: os.Getenv("KPOCKET_TTS_ERROR_WITHOUT_EOS") == "1",
 	}
@@ -326,7 +367,7 @@ func (o *options) inFlags(err error) error {
 	}
 	for _, name := range [][2]string{
 		{"Temperature", "temperature"}, {"NoiseClamp", "noise-clamp"}, {"EOSThreshold", "eos-threshold"},
-		{"DecodeSteps", steps}, {"FramesAfterEOS", "frames-after-eos"}, {"MaxTokens", "max-tokens"}, {"Parallel", "parallel"},
+		{"DecodeSteps", steps}, {"FramesAfterEOS", "frames-after-eos"}, {"MaxTokens", "max-tokens"}, {"Parallel", "parallel"}, {"Rate", "speed"},
 	} {
 		if _, rest, found := strings.Cut(err.Error(), ": "+name[0]+": "); found && errors.Is(err, pockettts.ErrArgument) {
 			return failf("--%s: %s", name[1], rest)

@@ -146,7 +146,7 @@ func packsCommand(ctx context.Context, args []string) error {
 	}
 	folder, err := hub.DefaultFolder()
 	if err != nil {
-		return fmt.Errorf("no folder for downloads: %w", err)
+		return failf("expected a folder for downloads, found none in this environment: POCKET_TTS_CACHE names one")
 	}
 	store := hub.Store{Folder: folder}
 	switch args[0] {
@@ -187,12 +187,12 @@ func listPacks(ctx context.Context, store hub.Store) error {
 		switch {
 		case name == starterName:
 			state = "in this program"
-		case bytes > 0 && isComplete(ctx, store, name):
+		case bytes > 0 && (isComplete(ctx, store, name) || slices.ContainsFunc(kept, func(k hub.Kept) bool { return k.Pack == name && k.Complete && k.Alone() })):
 			state = "cached, " + megabytes(bytes)
 		case bytes > 0:
 			state = "in part, " + megabytes(bytes)
 		}
-		if _, err := fmt.Println(printable(strings.TrimRight(fmt.Sprintf("%-28s%s", name, state), " "))); err != nil {
+		if _, err := fmt.Println(printable(strings.TrimRight(fmt.Sprintf("%-27s %s", name, state), " "))); err != nil {
 			return err
 		}
 	}

@@ -92,7 +92,7 @@ func doorNames() []string {
 }
 
 // unserved are flags of generate that make no sense here.
-var unserved = []string{"text", "voice", "checkpoint", "parallel", "device", "output-path"}
+var unserved = []string{"text", "voice", "checkpoint", "parallel", "device", "output-path", "speed"}
 
 func newServeFlags(o *serveOptions) *pflag.FlagSet {
 	flags := pflag.NewFlagSet("serve", pflag.ContinueOnError)
@@ -124,7 +124,7 @@ func newServeFlags(o *serveOptions) *pflag.FlagSet {
 	text("host", "HOST", "Address to listen on", o.host, func(s string) error { o.host = s; return nil })
 	text("port", "PORT", "Port to listen on; 0 is any that is free", "8000", o.setPort)
 	text("with", "DOORS", "Other doors, with commas between them: "+strings.Join(doorNames(), ", ")+"; none", "openai", o.setDoors)
-	text("default-voice", "VOICE", "Voice of requests that name none: a name, a voice file (.safetensors), or a recording (.wav)", "", o.setVoice)
+	text("default-voice", "VOICE", "Voice of requests that name none: a name, a voice file (.safetensors), or a recording (.wav), here or at https:// or hf://", "", o.setVoice)
 	text("voice", "VOICE", "Same as --default-voice", "", o.setVoice)
 	text("voices-dir", "PATH", "Folder with more voices: NAME.safetensors, and NAME.wav where voices may be cloned", "", func(s string) error { o.voicesDir = s; return nil })
 	text("api-key", "KEY", "Requests must say Authorization: Bearer KEY", "", func(s string) error { o.apiKey, o.keyGiven = s, true; return nil })
@@ -220,7 +220,11 @@ func (o *serveOptions) check() error {
 	case o.voiceGiven && o.voice == "":
 		return failf("--default-voice: expected a name or a file, found an empty text.")
 	}
-	return checkOptions(&o.options)
+	if err := checkOptions(&o.options); err != nil {
+		return err
+	}
+	o.setConfigVoice()
+	return nil
 }
 
 func (o *serveOptions) serve(ctx context.Context) error {
@@ -329,7 +333,7 @@ func (o *serveOptions) load(ctx context.Context, choice voiceChoice, service *se
 	}
 	var voice *pockettts.Voice
 	if o.voiceGiven && !choice.missing {
-		if voice, err = choice.load(ctx, engine); err != nil {
+		if voice, err = choice.load(ctx, engine, settings); err != nil {
 			return engine, err
 		}
 	}
@@ -355,7 +359,7 @@ func (o *serveOptions) run(ctx context.Context, service *server.Service, log *sl
 		return err
 	}
 	defer listener.Close()
-	handler := ttshttp.New(service, ttshttp.Options{Text: defaultText, Hold: hold})
+	handler := ttshttp.New(service, ttshttp.Options{Text: defaultText(o.official()), Hold: hold})
 	serving := []func(context.Context) error{func(ctx context.Context) error { return service.Serve(ctx, listener, handler) }}
 	names := []string{"http"}
 	for _, name := range o.with {

@@ -128,7 +128,7 @@ func exportVoice(ctx context.Context, args []string) error {
 		return err
 	}
 	defer engine.Close()
-	voice, err := choice.load(ctx, engine)
+	voice, err := choice.load(ctx, engine, settings)
 	if err != nil {
 		return err
 	}

@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"os"
 	"regexp"
@@ -27,7 +26,8 @@ type where struct {
 }
 
 const environmentHelp = `
-Environment: POCKET_TTS_CACHE, else XDG_CACHE_HOME (where downloads are kept), HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE.
+Environment: POCKET_TTS_CACHE, else XDG_CACHE_HOME (where downloads are kept), HF_HUB_CACHE, HF_HOME (where those of other
+programs are found), HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE.
 `
 
 // addFlags adds the flags that name a model.
@@ -37,7 +37,7 @@ func (w *where) addFlags(flags *pflag.FlagSet) {
 	}
 	text("pack", "PACK", "A pack: a folder with pack.json, its URL or hf:// address, or a name (packs list). Default: starter, which is in this program", &w.pack, &w.packGiven)
 	text("language", "NAME", "An official model by name, fetched once and then kept", &w.language, &w.languageGiven)
-	text("config", "PATH", "A configuration file of the reference (.yaml) with local weights", &w.config, &w.configGiven)
+	text("config", "PATH", "A configuration file of the reference (.yaml), here or at https:// or hf://", &w.config, &w.configGiven)
 	w.addHubFlags(flags)
 }
 
@@ -59,10 +59,10 @@ func (w *where) check() error {
 		return failf("ValueError: Cannot specify both config and language, please choose one or the other.")
 	case w.packGiven && (w.configGiven || w.languageGiven):
 		return failf("Cannot specify both pack and config or language, please choose one or the other.")
-	case w.configGiven && pack.IsRemote(w.config):
-		return failf("--config %s: this version fetches no configurations; download it and its files and name the local path.", w.config)
-	case w.configGiven && !isYAML(w.config):
+	case w.configGiven && !isYAML(hub.FilePath(w.config)):
 		return failf("ValueError: Config should be a path to a YAML file ending with .yaml")
+	case w.configGiven && pack.IsRemote(w.config) && hub.CheckFile(w.config) != nil:
+		return failf("config: %s", hub.CheckFile(w.config))
 	case w.packGiven && w.pack == "":
 		return failf("--pack: expected a folder, an address or a name, found an empty text.")
 	case w.languageGiven && !slices.Contains(pockettts.PackNames(), w.language):
@@ -96,20 +96,23 @@ func openPack(ctx context.Context, o pockettts.Options) (*pack.Pack, error) {
 	case o.PackFS != nil:
 		return pack.OpenFS(o.PackFS, starterName)
 	case o.Config != "":
-		return pack.OpenConfig(o.Config)
+		return hub.OpenConfig(ctx, o.Config, hubOptions(o))
 	case !hub.IsRemote(o.Pack):
 		return pack.OpenFolder(o.Pack)
 	}
-	folder, err := hub.DefaultFolder()
-	if err != nil {
-		return nil, fmt.Errorf("no folder for downloads: %w", err)
-	}
-	from := hub.Options{Folder: folder, Token: o.Token, Offline: o.Offline, Logger: o.Logger}
+	return hub.Open(ctx, o.Pack, hubOptions(o))
+}
+
+// hubOptions are those of downloads that are not the package's.
+func hubOptions(o pockettts.Options) hub.Options {
+	// Without a folder a download says so.
+	folder, _ := hub.DefaultFolder()
+	from := hub.Options{Folder: folder, Shared: hub.SharedFolder(), Token: o.Token, Offline: o.Offline, Logger: o.Logger}
 	if len(o.Hub) > 0 {
 		from.Hubs = o.Hub
 	}
 	if o.Progress != nil {
 		from.Progress = func(p hub.Progress) { o.Progress(pockettts.Progress(p)) }
 	}
-	return hub.Open(ctx, o.Pack, from)
+	return from
 }

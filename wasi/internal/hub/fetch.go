@@ -17,6 +17,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/internal/pack"
@@ -51,8 +52,9 @@ type remote struct {
 	// volatile files may change under their address: they are asked for each time, and what is kept of them is used where
 	// nobody answers.
 	volatile bool
+	hub      *address // of a file of the hub
 	pack     string
-	file     string   // for messages
+	file     string   // for messages; empty: the pack's name is that of the file
 	urls     []string // tried in this order
 	token    string   // for the first of them
 	hint     func(status int) string
@@ -62,7 +64,12 @@ type remote struct {
 	sha256   string
 }
 
-func (r *remote) name() string { return r.pack + ": " + r.file }
+func (r *remote) name() string {
+	if r.file == "" {
+		return r.pack
+	}
+	return r.pack + ": " + r.file
+}
 
 // fits tells whether a kept file can be the one that is wanted, by what is known before it is read.
 func (r *remote) fits(kept Kept) bool {
@@ -74,11 +81,15 @@ func (r *remote) fits(kept Kept) bool {
 type client struct {
 	http     *http.Client
 	store    Store
+	shared   string // the folder of the hub's own programs; empty: it is not looked at
 	offline  bool
 	progress func(Progress)
 	logger   *slog.Logger
 	pause    time.Duration
 	stall    time.Duration
+
+	mu      sync.Mutex
+	damaged []string // files of the shared folder that are not trusted
 }
 
 // statusError is an answer that is an error, by its status.
@@ -106,10 +117,12 @@ func isPassing(err error) bool {
 	return errors.As(err, &p)
 }
 
-// find returns a file that is in the cache.
+// find returns a file that is in the cache, or that the hub's own programs have fetched.
 func (c *client) find(r *remote) (Kept, bool) {
-	kept, ok := c.store.Find(r.identity)
-	return kept, ok && r.fits(kept)
+	if kept, ok := c.store.Find(r.identity); ok && r.fits(kept) {
+		return kept, true
+	}
+	return c.findShared(r)
 }
 
 // fetch makes sure that a file is in the cache.
@@ -118,8 +131,12 @@ func (c *client) fetch(ctx context.Context, r *remote) (Kept, error) {
 		return kept, nil
 	}
 	if c.offline || len(r.urls) == 0 {
-		return Kept{}, fmt.Errorf("%s: %w: %s is not in the cache (%s), and nobody may be asked for it; load the pack once with a network",
-			r.name(), pack.ErrNetwork, r.identity, c.store.Folder)
+		what := "the pack"
+		if r.file == "" {
+			what = "it"
+		}
+		return Kept{}, fmt.Errorf("%s: %w: %s is not in the cache (%s), and nobody may be asked for it; load %s once with a network",
+			r.name(), pack.ErrNetwork, r.identity, c.store.Folder, what)
 	}
 	leave, err := c.store.lock(ctx, keyOf(r.identity))
 	if err != nil {

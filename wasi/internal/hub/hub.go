@@ -3,6 +3,7 @@
 //
 //	p, err := hub.Open(ctx, "english", hub.Options{Folder: folder})
 //	err = p.Fetch(ctx, file)       // now p.Open(file) works
+//	data, err := hub.File(ctx, "https://host/voice.wav", limit, hub.Options{Folder: folder})
 package hub
 
 import (
@@ -44,6 +45,7 @@ func IsArgument(err error) bool { return errors.Is(err, errArgument) }
 // Options says where packs come from and where they are kept.
 type Options struct {
 	Folder   string   // of the cache
+	Shared   string   // folder of the hub's own programs, which is read; empty is none
 	Hubs     []string // templates, tried in order; nil is the registry's own
 	Token    string   // for the first hub
 	Offline  bool     // only what is in the cache
@@ -96,6 +98,9 @@ func newSource(o Options, r *registry) (*source, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	if o.Folder == "" {
+		return nil, fmt.Errorf("%w: expected a folder for downloads, found none in this environment: POCKET_TTS_CACHE names one", errArgument)
+	}
 	if o.Hubs == nil {
 		o.Hubs = []string{r.Hub}
 	}
@@ -119,14 +124,14 @@ func newSource(o Options, r *registry) (*source, error) {
 		o.stall = stall
 	}
 	c := &client{
-		http: o.HTTP, store: Store{o.Folder}, offline: o.Offline, progress: o.Progress, logger: o.Logger, pause: o.pause, stall: o.stall,
+		http: o.HTTP, store: Store{o.Folder}, shared: o.Shared, offline: o.Offline, progress: o.Progress, logger: o.Logger, pause: o.pause, stall: o.stall,
 	}
 	return &source{client: c, options: o, registry: r, idle: idle, at: map[string]Kept{}}, nil
 }
 
 // hubRemote is how a file of the hub is fetched.
 func (s *source) hubRemote(a address, packName string) *remote {
-	r := &remote{identity: a.String(), volatile: !a.pinned(), pack: packName, file: a.Path, token: s.options.Token}
+	r := &remote{identity: a.String(), volatile: !a.pinned(), hub: &a, pack: packName, file: a.Path, token: s.options.Token}
 	for _, template := range s.options.Hubs {
 		if text, err := expand(template, a); err == nil { // looked at before
 			r.urls = append(r.urls, text)
@@ -323,8 +328,13 @@ func (s *source) Recheck(ctx context.Context) bool {
 	defer s.mu.Unlock()
 	damaged := false
 	for path, kept := range s.at {
+		if kept.shared && kept.SHA256 == "" { // nobody knows what it should be
+			continue
+		}
 		if _, right, err := kept.Check(ctx); right || ctx.Err() != nil {
 			continue
+		} else if kept.shared { // it is not ours to remove
+			s.client.distrust(kept.Path)
 		} else if err == nil {
 			_ = s.client.store.Remove(kept.Key)
 		}

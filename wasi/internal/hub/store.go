@@ -55,6 +55,13 @@ type Kept struct {
 	Path     string
 	Size     int64 // bytes that are there
 	Complete bool
+	shared   bool // it is another program's, and not in this cache
+}
+
+// Alone tells whether a file is all that its name stands for: a voice, a recording, a configuration.
+func (k Kept) Alone() bool {
+	at, _, ok := fileAddress(k.Pack)
+	return k.Pack == k.Identity || ok && at != nil && at.String() == k.Identity
 }
 
 // Store is a cache folder.

@@ -1,5 +1,5 @@
-// Configuration files of the reference (YAML), as packs without a manifest: the same fields as JSON, the files that
-// they name found on this machine.
+// Configuration files of the reference (YAML), as packs without a manifest: the same fields as JSON, and the files that
+// they name.
 
 package pack
 
@@ -20,34 +20,62 @@ import (
 // ErrConfig is wrapped by errors about a configuration file.
 var ErrConfig = errors.New("broken configuration")
 
-const configLimit = 1 << 20
-
 var remote = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]+://`)
 
 // IsRemote is true for what would have to be fetched: http://, https://, hf://.
 func IsRemote(path string) bool { return remote.MatchString(path) }
 
-// OpenConfig reads a configuration file. Paths in it are looked for beside the file first, then in the working
-// directory (the reference looks in the working directory only).
+// ConfigLimit is what a configuration file may have, in bytes.
+const ConfigLimit = 1 << 20
+
+// OpenConfig reads a configuration file whose files are all on this machine. Paths in it are looked for beside the file
+// first, then in the working directory (the reference looks in the working directory only).
 func OpenConfig(path string) (*Pack, error) {
-	file, _, err := openPlain(paths{}, path, path, ErrConfig)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	data, err := readLimited(file, path, configLimit, ErrConfig)
+	data, err := ReadConfig(path)
 	if err != nil {
 		return nil, err
 	}
 	return readConfig(data, path)
 }
 
+// ReadConfig returns the text of a configuration file.
+func ReadConfig(path string) ([]byte, error) {
+	file, _, err := openPlain(paths{}, path, path, ErrConfig)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	return readLimited(file, path, ConfigLimit, ErrConfig)
+}
+
 func readConfig(data []byte, path string) (*Pack, error) {
+	config, err := ParseConfig(data, path, filepath.Dir(path), func(address string) error {
+		return fmt.Errorf("%w: %s would have to be downloaded", ErrUnsupported, address)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return config.Here(), nil
+}
+
+// Config is a configuration that was read.
+type Config struct {
+	Manifest
+	// Public is the address of weights without voice cloning, should those of the manifest be refused to us.
+	Public string
+}
+
+// Here is the pack of a configuration whose files are all on this machine.
+func (c Config) Here() *Pack { return &Pack{Manifest: c.Manifest, Where: c.Name, files: paths{}} }
+
+// ParseConfig reads the text of a configuration; name is what it is called, folder where its relative paths begin. far tells of
+// an address in it whether it can be fetched; those stay in the manifest as they are.
+func ParseConfig(data []byte, name, folder string, far func(address string) error) (*Config, error) {
 	var content any
 	if err := yaml.Unmarshal(data, &content); err != nil {
-		return nil, fmt.Errorf("%s: %w: expected YAML: %s", path, ErrConfig, strings.TrimPrefix(err.Error(), "yaml: "))
+		return nil, fmt.Errorf("%s: %w: expected YAML: %s", name, ErrConfig, strings.TrimPrefix(err.Error(), "yaml: "))
 	}
-	config, ok := jsonValue(content).(map[string]any)
+	fields, ok := jsonValue(content).(map[string]any)
 	if !ok {
 		found := "a single value"
 		switch content.(type) {
@@ -56,18 +84,21 @@ func readConfig(data []byte, path string) (*Pack, error) {
 		case []any:
 			found = "a list"
 		}
-		return nil, fmt.Errorf("%s: %w: expected a mapping, found %s", path, ErrConfig, found)
+		return nil, fmt.Errorf("%s: %w: expected a mapping, found %s", name, ErrConfig, found)
 	}
-	pack := &Pack{Where: path, files: paths{}}
-	pack.Format, pack.Name = 1, path
+	config := new(Config)
+	config.Format, config.Name = 1, name
 	var err error
-	if pack.Config, err = json.Marshal(config); err != nil {
-		return nil, fmt.Errorf("%s: %w: %w", path, ErrConfig, err)
+	if config.Manifest.Config, err = json.Marshal(fields); err != nil {
+		return nil, fmt.Errorf("%s: %w: %w", name, ErrConfig, err)
 	}
-	if pack.Files, err = configFiles(config, filepath.Dir(path)); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+	if config.Files, err = configFiles(fields, folder, far); err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	return pack, nil
+	if public := text(fields, "weights_path_without_voice_cloning"); IsRemote(public) && far(public) == nil {
+		config.Public = public
+	}
+	return config, nil
 }
 
 // jsonValue makes what the YAML parser returns fit for JSON: keys are strings there. Numbers that JSON has no form
@@ -97,7 +128,7 @@ func jsonValue(value any) any {
 }
 
 // configFiles lists what a configuration names, in the reference's order of precedence.
-func configFiles(config map[string]any, folder string) ([]File, error) {
+func configFiles(config map[string]any, folder string, far func(address string) error) ([]File, error) {
 	flowLM, mimi := section(config, "flow_lm"), section(config, "mimi")
 	table := section(flowLM, "lookup_table")
 	var files []File
@@ -107,7 +138,7 @@ func configFiles(config map[string]any, folder string) ([]File, error) {
 			if candidate == "" {
 				continue
 			}
-			found, err := locate(candidate, folder)
+			found, err := locate(candidate, folder, far)
 			if err == nil {
 				files = append(files, File{Path: found, Role: role})
 				return nil
@@ -159,9 +190,9 @@ func withoutRevision(path string) string {
 	return path
 }
 
-func locate(path, folder string) (string, error) {
+func locate(path, folder string, far func(address string) error) (string, error) {
 	if IsRemote(path) {
-		return "", fmt.Errorf("%w: %s would have to be downloaded; this version reads local files only", ErrUnsupported, path)
+		return path, far(path)
 	}
 	candidates := []string{path}
 	if !filepath.IsAbs(path) {
