@@ -24,6 +24,7 @@ go        guest              Go tests
 lint      web,native-tree    formatting and static analysis
 asan      native-asan        native tests and parity with every access checked
 openai    guest              OpenAI's clients against the server
+callers   guest              a Go program that calls the program and its server
 parity    web,native,guest   the reference's goldens through native code, Node and Go
 native    native             native tests; the samples of the other hosts
 END
@@ -58,6 +59,7 @@ section_node() { npm test --silent; }
 section_browsers() { npm run --silent test:browser; }
 section_bundlers() { npm run --silent test:bundlers; }
 section_go() { cd wasi && "$GO" test ./...; }
+section_callers() { cd tests/callers && "$GO" test -count=1 .; }
 section_openai() { cd tests/openai && "$GO" test -count=1 .; }
 # The race detector needs a C compiler; the pinned one is there.
 section_race() { cd wasi && CGO_ENABLED=1 CC=clang-19 "$GO" test -race -short .; }
