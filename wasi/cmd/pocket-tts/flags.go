@@ -180,6 +180,15 @@ func parseInt(text string) (int, error) {
 	return int(n), nil
 }
 
+// parsePositive is parseInt from 1 on.
+func parsePositive(text string) (int, error) {
+	n, err := parseInt(text)
+	if err == nil && n < 1 {
+		err = fmt.Errorf("'%d' is less than 1", n)
+	}
+	return n, err
+}
+
 // parseFloat takes decimal numbers that are finite in the 32 bits of the engine.
 func parseFloat(text string) (float32, error) {
 	x, err := strconv.ParseFloat(text, 64)

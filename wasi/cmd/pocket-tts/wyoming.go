@@ -77,6 +77,9 @@ func newWyomingFlags(o *wyomingOptions) *pflag.FlagSet {
 	onOff("debug-wav", "Keep everything that is said as WAV files", &o.DebugWAV)
 	text("debug-dir", "PATH", "The folder of those files", &o.debugDir)
 	text("voices-dir", "PATH", "Folder with more voices: NAME.safetensors, and NAME.wav where the model can clone", &o.voicesDir)
+	flags.Var(number("N", parsePositive, &o.textChars), "max-text-chars", "Longest text. Default: 16384")
+	flags.Var(number("N", parsePositive, &o.soundSeconds), "max-sound-seconds", "Longest sound. Default: 1800")
+	flags.Var(number("N", parsePositive, &o.workers), "workers", "Copies of the model, each on a core of its own. Default: 1")
 	newFlags(&o.options).VisitAll(func(flag *pflag.Flag) {
 		if !slices.Contains(unserved, flag.Name) {
 			flags.AddFlag(flag)

@@ -149,6 +149,19 @@ func TestWyomingEndsWhileItLoads(t *testing.T) {
 	}
 }
 
+func TestWyomingLimits(t *testing.T) {
+	for args, want := range map[string]string{
+		"--max-text-chars 5":                 "info error audio-stop ", // of "Hello world.", which takes two seconds
+		"--max-sound-seconds 1":              "info audio-start audio-chunk error audio-stop ",
+		"--max-sound-seconds 60 --workers 2": answered,
+	} {
+		r := runWith(t, request, append(append([]string{"wyoming", "--uri", "stdio://", "-q"}, model...), strings.Fields(args)...)...)
+		if kinds, _, _ := wyomingAnswer(t, bytes.NewReader(r.stdout)); r.code != 0 || kinds != want {
+			t.Errorf("%s: exit %d, %s, want %s", args, r.code, kinds, want)
+		}
+	}
+}
+
 func TestWyomingOverStdio(t *testing.T) {
 	r := runWith(t, request, append([]string{"wyoming", "--uri", "stdio://", "-q"}, model...)...)
 	if r.code != 0 || len(r.stderr) != 0 {
@@ -167,6 +180,7 @@ func TestWyomingCommandLinesThatAreRefused(t *testing.T) {
 		"--nonsense":                        {2, "No such option"},
 		"now":                               {2, "extra argument (now)"},
 		"--prefix commas":                   {2, "'commas' is not one of 'direct', 'dots'"},
+		"--workers 0":                       {2, "Invalid value for '--workers': '0' is less than 1."},
 		"--port 65536":                      {1, "--port: expected 0 to 65535, found '65536'."},
 		"--uri udp://localhost:1":           {1, "--uri udp://localhost:1: "},
 		"--uri unix:///x --zeroconf":        {1, "--zeroconf needs a tcp:// server"},
