@@ -36,7 +36,7 @@ func (s *Service) Authorized(key string) bool {
 }
 
 // Guard lets through what may reach a door: one line of log each, CORS, Host, Origin, key, and a body of at most
-// Limits.UploadBytes that arrives within Limits.Idle.
+// Limits.UploadBytes that arrives within Limits.Idle, also one that nobody wants.
 func (s *Service) Guard(door http.Handler, access Access) http.Handler {
 	inside := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
@@ -147,8 +147,13 @@ func isPreflight(r *http.Request) bool {
 func (s *Service) logged(door string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()
+		control := http.NewResponseController(w)
 		// What the last answer on this connection has left.
-		_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
+		_ = control.SetWriteDeadline(time.Time{})
+		if r.ContentLength != 0 {
+			// Before an answer goes out, net/http reads what is left of the body.
+			_ = control.SetReadDeadline(began.Add(s.limits.Idle))
+		}
 		recorder := &recorder{ResponseWriter: w}
 		defer func() {
 			level := slog.LevelInfo

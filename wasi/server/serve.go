@@ -9,9 +9,13 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/server/internal/sockets"
 )
 
 const (
@@ -27,10 +31,20 @@ const (
 func (s *Service) Serve(ctx context.Context, listener net.Listener, handler http.Handler) error {
 	requests, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
+	var open atomic.Int64 // requests; Shutdown does not wait for those that are WebSockets by now
 	server := &http.Server{
-		Handler: handler, MaxHeaderBytes: headerBytes, ReadHeaderTimeout: headerTime, IdleTimeout: s.limits.Idle,
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			open.Add(1)
+			defer open.Add(-1)
+			handler.ServeHTTP(w, r)
+		}),
+		MaxHeaderBytes: headerBytes, ReadHeaderTimeout: headerTime, IdleTimeout: s.limits.Idle,
 		BaseContext: func(net.Listener) context.Context { return requests },
-		ErrorLog:    slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
+			sockets.Narrow(conn)
+			return ctx
+		},
+		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(listener) }()
@@ -48,6 +62,9 @@ func (s *Service) Serve(ctx context.Context, listener net.Listener, handler http
 		err = server.Close()
 	}
 	<-ended
+	for open.Load() > 0 && limit.Err() == nil {
+		time.Sleep(time.Millisecond)
+	}
 	if errors.Is(err, net.ErrClosed) {
 		return nil
 	}
@@ -79,8 +96,9 @@ const (
 	bodiesRead = 16
 )
 
-// ReadBody calls read, which takes in the body of a request and must be done within Limits.Idle, and then use with what
-// it has become: as long as that lasts, it counts as one of the large bodies if it is one.
+// ReadBody calls read, which takes in the body of a request and must be done within Limits.Idle, as must the client with
+// saying the rest of it, and then use with what it has become: as long as that lasts, it counts as one of the large
+// bodies if it is one.
 func (s *Service) ReadBody(w http.ResponseWriter, r *http.Request, read, use func() error) error {
 	if r.ContentLength < 0 || r.ContentLength > smallBody {
 		select {
@@ -93,9 +111,20 @@ func (s *Service) ReadBody(w http.ResponseWriter, r *http.Request, read, use fun
 	control := http.NewResponseController(w)
 	_ = control.SetReadDeadline(time.Now().Add(s.limits.Idle)) // a recorder of tests has none
 	err := read()
-	// It was the body's: what follows may wait for a turn, and the connection may be used again.
-	_ = control.SetReadDeadline(time.Time{})
-	if err != nil {
+	if err == nil {
+		// A form may end before its body does. The rest would be waited for, without a limit, when the answer begins; and
+		// that a client has gone is only noticed behind the end.
+		_, err = io.Copy(io.Discard, r.Body)
+	}
+	if err == nil {
+		_ = control.SetReadDeadline(time.Time{}) // waiting for a turn is not to be taken for a client that has gone
+	}
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return Refuse(TimeUp, "the body of the request did not come within %s", s.limits.Idle)
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return &Error{Cancelled, "the request ended before its body did", err}
+	case err != nil:
 		return err
 	}
 	return use()

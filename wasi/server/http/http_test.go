@@ -389,8 +389,8 @@ func TestFullQueue(t *testing.T) {
 	}
 }
 
-// TestWaitingIsNotIdle: who waits for a turn for longer than Limits.Idle is not cut off.
-func TestWaitingIsNotIdle(t *testing.T) {
+// TestWaitingForATurn: who waits for longer than Limits.Idle is not cut off.
+func TestWaitingForATurn(t *testing.T) {
 	engine := servertest.Load(t, pockettts.Options{MaxStreams: 1})
 	address, _ := serve(t, engine, server.Options{Limits: server.Limits{Idle: 100 * time.Millisecond}})
 	first, err := engine.Speak(t.Context(), sentence, pockettts.SpeakOptions{})

@@ -25,6 +25,7 @@ import (
 
 	pockettts "github.com/pocket-tts-wasm/pocket-tts-wasm/wasi"
 	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/server"
+	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/server/internal/sockets"
 )
 
 // Prefix is what is spoken before a text.
@@ -139,6 +140,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 			_ = conn.Close()
 			continue
 		}
+		sockets.Narrow(conn)
 		group.Go(func() {
 			defer func() { <-s.places }()
 			s.serve(ctx, conn, false)

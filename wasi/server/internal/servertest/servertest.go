@@ -5,10 +5,15 @@ package servertest
 import (
 	"bytes"
 	"context"
+	"fmt"
+	"math"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -106,6 +111,38 @@ func Serve(t testing.TB, service *server.Service, door http.Handler) string {
 		}
 	})
 	return "http://" + listener.Addr().String()
+}
+
+// Send writes a request with a body on a connection of its own, which is closed with the test.
+func Send(t testing.TB, address, head, body string) net.Conn {
+	t.Helper()
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	if _, err := fmt.Fprintf(conn, "%sContent-Length: %d\r\n\r\n%s", head, len(body), body); err != nil {
+		t.Fatal(err)
+	}
+	return conn
+}
+
+// Frames counts what a service has made the engine say, through all doors: 80 ms each.
+func Frames(t testing.TB, service *server.Service) int {
+	t.Helper()
+	answer := httptest.NewRecorder()
+	service.Metrics().ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	seconds := 0.0
+	for line := range strings.Lines(answer.Body.String()) {
+		if name, value, ok := strings.Cut(strings.TrimSpace(line), " "); ok && strings.HasPrefix(name, "pocket_tts_sound_seconds_total{") {
+			one, err := strconv.ParseFloat(value, 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			seconds += one
+		}
+	}
+	return int(math.Round(seconds / 0.08))
 }
 
 // PCM is what the engine says by itself: 16 bit, little-endian.
