@@ -17,8 +17,8 @@
 //
 // [Limits] bounds what a request may ask for: length of the text, bytes of an upload, length of the sound, time. The
 // number of streams that advance at once, and of those that wait, is the engine's (pockettts.Options.MaxStreams and
-// MaxQueue). The length of the sound needs a bound of its own, as it does not follow from the length of the text: one
-// "word" of 500 combining accents is spoken for minutes.
+// MaxQueue). The length of the sound needs a bound of its own: one "word" of 500 combining accents would be spoken for
+// minutes.
 //
 // # Who may ask
 //

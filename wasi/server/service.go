@@ -51,12 +51,15 @@ type Options struct {
 
 // Limits of one request. Zero is the default.
 type Limits struct {
-	TextChars   int           // code points of a text; 16384. Doors may have less by themselves
-	UploadBytes int64         // of a body; 25 MiB
-	Sound       time.Duration // that a request may be long; 30 minutes
-	Time        time.Duration // that a request may take, waiting and slow reading included; an hour
-	Idle        time.Duration // without progress of the other side; a minute
-	Voices      int           // of VoicesDir that are kept in memory; 16
+	TextChars   int   // code points of a text; 16384. Doors may have less by themselves
+	UploadBytes int64 // of a body; 25 MiB
+	// Sound is how long a request may be. 0: as long as its text can take to be said, which is half a second for each
+	// letter, digit and sign and ten seconds besides, and 30 minutes at most. It is a limit of its own as a model that
+	// loses its way does not end with the text.
+	Sound  time.Duration
+	Time   time.Duration // that a request may take, waiting and slow reading included; an hour
+	Idle   time.Duration // without progress of the other side; a minute
+	Voices int           // of VoicesDir that are kept in memory; 16
 }
 
 func (l Limits) withDefaults() (Limits, error) {
@@ -73,7 +76,6 @@ func (l Limits) withDefaults() (Limits, error) {
 	}
 	preset(&l.TextChars, 16384)
 	preset(&l.UploadBytes, 25<<20)
-	preset(&l.Sound, 30*time.Minute)
 	preset(&l.Time, time.Hour)
 	preset(&l.Idle, time.Minute)
 	preset(&l.Voices, 16)

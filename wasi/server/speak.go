@@ -9,7 +9,9 @@ import (
 	"iter"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	pockettts "github.com/pocket-tts-wasm/pocket-tts-wasm/wasi"
@@ -50,6 +52,61 @@ type Speech struct {
 	frames  int
 	samples int
 	closing sync.Once
+
+	rate  float32
+	signs atomic.Int64 // of the text, as far as it is known
+}
+
+// What a text can take to be said where Limits.Sound does not say, at Rate 1: speech has about 15 letters a second; numbers,
+// abbreviations and Chinese have the fewest.
+const (
+	soundAtLeast = 10 * time.Second
+	soundOfSign  = 500 * time.Millisecond
+	soundAtMost  = 30 * time.Minute
+)
+
+// signs counts what is said of a text: letters, digits, signs; not the accents above them, nor white space.
+func signs(text string) (count int64) {
+	for _, r := range text {
+		if !unicode.In(r, unicode.M, unicode.C, unicode.Z) {
+			count++
+		}
+	}
+	return count
+}
+
+// most is how long the speech may be.
+func (s *Speech) most() time.Duration {
+	if limit := s.service.limits.Sound; limit > 0 {
+		return limit
+	}
+	natural := soundAtLeast + time.Duration(s.signs.Load())*soundOfSign
+	return min(time.Duration(float64(natural)/float64(s.rate)), soundAtMost)
+}
+
+// count hands parts of a text on, and counts what is in them.
+func (s *Speech) count(parts <-chan string) <-chan string {
+	counted := make(chan string)
+	go func() {
+		for {
+			select {
+			case part, more := <-parts:
+				if !more {
+					close(counted)
+					return
+				}
+				s.signs.Add(signs(part))
+				select {
+				case counted <- part:
+				case <-s.ctx.Done():
+					return
+				}
+			case <-s.ctx.Done():
+				return
+			}
+		}
+	}()
+	return counted
 }
 
 // timeUp is the cause of a context that ended for Limits.Time.
@@ -93,7 +150,9 @@ func (s *Service) speak(ctx context.Context, request Request) (_ *Speech, err er
 	s.group.Add(1)
 	s.mu.Unlock()
 
-	speech := &Speech{service: s, door: request.Door, asked: asked, release: func() {}}
+	speech := &Speech{service: s, door: request.Door, asked: asked, release: func() {}, rate: request.Rate}
+	preset(&speech.rate, 1)
+	speech.signs.Store(signs(request.Text))
 	speech.ctx, speech.cancel = context.WithTimeoutCause(ctx, s.limits.Time, timeUp)
 	speech.unwatch = context.AfterFunc(s.run, speech.cancel)
 	defer func() {
@@ -117,7 +176,7 @@ func (s *Service) speak(ctx context.Context, request Request) (_ *Speech, err er
 		options.Temperature = request.Temperature
 	}
 	if request.Parts != nil {
-		speech.stream, err = started.engine.SpeakParts(speech.ctx, request.Parts, options)
+		speech.stream, err = started.engine.SpeakParts(speech.ctx, speech.count(request.Parts), options)
 	} else {
 		speech.stream, err = started.engine.Speak(speech.ctx, request.Text, options)
 	}
@@ -175,8 +234,8 @@ func (s *Speech) Next() ([]float32, error) {
 	s.frames++
 	s.samples += len(frame.Samples)
 	s.service.figures.sound.WithLabelValues(s.door).Add(float64(len(frame.Samples)) / float64(s.SampleRate()))
-	if most := s.service.limits.Sound; s.Duration() > most {
-		s.end = Refuse(TooMuchSound, "the speech is longer than %s", most)
+	if most := s.most(); s.Duration() > most {
+		s.end = Refuse(TooMuchSound, "the speech is longer than %s", most.Round(time.Second/10))
 		return nil, s.end
 	}
 	return frame.Samples, nil

@@ -134,7 +134,7 @@ func newServeFlags(o *serveOptions) *pflag.FlagSet {
 	onOff("allow-cloning", "Make voices from recordings in requests. Default: only where nobody but this machine can ask", &o.cloning)
 	text("max-text-chars", "N", "Longest text. Default: 16384, of OpenAI's API 4096", "", atLeast(1, &o.textChars))
 	text("max-upload-bytes", "N", "Longest body. Default: 26214400", "", atLeast(1, &o.uploadBytes))
-	text("max-sound-seconds", "N", "Longest sound. Default: 1800", "", atLeast(1, &o.soundSeconds))
+	text("max-sound-seconds", "N", "Longest sound. Default: 10 and half a second for each letter of the text, 1800 at most", "", atLeast(1, &o.soundSeconds))
 	text("workers", "N", "Copies of the model, each on a core of its own. Default: 1", "", atLeast(1, &o.workers))
 	text("max-streams", "N", "Requests that are spoken at once. Default: 32", "", atLeast(1, &o.streams))
 	text("max-queue", "N", "Requests that wait; one more is answered 429. Default: 16", "", atLeast(0, &o.queue))
