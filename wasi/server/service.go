@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -161,6 +162,10 @@ func (s *Service) Start(ctx context.Context, engine *pockettts.Engine, voice *po
 		started.name = voice.Name()
 	}
 	s.folder.cloning.Store(s.options.AllowCloning && engine.Info().CanClone)
+	if names := s.folder.unused(); len(names) > 0 {
+		s.log.Warn("Recordings in the folder of voices make no voices: expected NAME.safetensors, or NAME.wav where the model and this server can clone",
+			"files", strings.Join(names[:min(len(names), 10)], ", "))
+	}
 	if voice == nil {
 		found, release, err := s.named(ctx, engine, s.options.Voice)
 		if err != nil {

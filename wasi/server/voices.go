@@ -133,7 +133,8 @@ func loadVoice(ctx context.Context, engine *pockettts.Engine, name string, data 
 	case ".wav":
 		return engine.CloneVoice(ctx, data, pockettts.CloneOptions{MaxSeconds: cloneSeconds})
 	}
-	return nil, Refuse(VoiceBroken, "a voice is a .safetensors file or a .wav recording; the name of this file ends in neither")
+	return nil, Refuse(VoiceBroken, "expected a voice file (.safetensors) or a recording (.wav), found a file whose name ends in neither: "+
+		"make a .wav of other recordings first, with ffmpeg -i RECORDING voice.wav for instance")
 }
 
 // limitedReader fails where io.LimitedReader ends.
@@ -221,6 +222,24 @@ func (f *folder) listRoot(root *os.Root) (map[string]stamp, error) {
 		files[name] = stamp{entry.Name(), info.Size(), info.ModTime()}
 	}
 	return files, nil
+}
+
+// recordings are suffixes of what people put into a folder of voices and is not read as one.
+var recordings = []string{".mp3", ".flac", ".ogg", ".opus", ".m4a", ".aac", ".aiff", ".wma"}
+
+// unused lists the recordings that make no voice.
+func (f *folder) unused() (names []string) {
+	if f.path == "" {
+		return nil
+	}
+	entries, _ := os.ReadDir(f.path) // what is wrong with it is said by list
+	for _, entry := range entries {
+		extension := strings.ToLower(path.Ext(entry.Name()))
+		if slices.Contains(recordings, extension) || extension == ".wav" && !f.cloning.Load() {
+			names = append(names, entry.Name())
+		}
+	}
+	return names
 }
 
 // take finds a voice by the name that a request gives, which is looked up and never used as a path.

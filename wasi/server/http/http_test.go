@@ -218,8 +218,8 @@ func TestBrokenVoicesAreTheClientsFault(t *testing.T) {
 		says   string
 	}{
 		{file{"voice_wav", "a.safetensors", []byte("no voice")}, 400, "from a file"},
-		{file{"voice_wav", "a.mp3", []byte("ID3")}, 400, ".safetensors file or a .wav"},
-		{file{"voice_wav", "a.flac", []byte("fLaC")}, 400, ".safetensors file or a .wav"},
+		{file{"voice_wav", "a.mp3", []byte("ID3")}, 400, "expected a voice file (.safetensors) or a recording (.wav)"},
+		{file{"voice_wav", "a.flac", []byte("fLaC")}, 400, "expected a voice file (.safetensors) or a recording (.wav)"},
 		{file{"voice_wav", "a.wav", nil}, 403, "untrained filler"}, // the starter voice clones nobody
 	} {
 		got := speak(t, address, text, row.file)
