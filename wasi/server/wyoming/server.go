@@ -20,7 +20,9 @@ import (
 	"log/slog"
 	"net"
 	"net/url"
+	"os"
 	"sync"
+	"syscall"
 	"time"
 
 	pockettts "github.com/pocket-tts-wasm/pocket-tts-wasm/wasi"
@@ -97,9 +99,33 @@ func Listen(uri string) (net.Listener, error) {
 	case address.Scheme == "tcp" && address.Port() != "":
 		return net.Listen("tcp", address.Host)
 	case address.Scheme == "unix" && address.Host+address.Path != "":
-		return net.Listen("unix", address.Host+address.Path)
+		return listenUnix(address.Host + address.Path)
 	}
 	return nil, fmt.Errorf("%w: %s: expected tcp://HOST:PORT or unix:///PATH", pockettts.ErrArgument, uri)
+}
+
+// listenUnix takes the place of a socket that a server has left behind which was killed: one that is there and where
+// nobody listens.
+func listenUnix(path string) (net.Listener, error) {
+	listener, err := net.Listen("unix", path)
+	if !errors.Is(err, syscall.EADDRINUSE) {
+		return listener, err
+	}
+	if info, wrong := os.Lstat(path); wrong != nil || info.Mode().Type() != os.ModeSocket {
+		return nil, err
+	}
+	conn, refused := net.DialTimeout("unix", path, time.Second)
+	if refused == nil {
+		_ = conn.Close()
+		return nil, fmt.Errorf("%w: another server listens there", err)
+	}
+	if !errors.Is(refused, syscall.ECONNREFUSED) {
+		return nil, err
+	}
+	if wrong := os.Remove(path); wrong != nil {
+		return nil, fmt.Errorf("%w, and nobody listens there: %w", err, wrong)
+	}
+	return net.Listen("unix", path)
 }
 
 // Serve serves a listener until the context ends: then nothing is accepted any more, what is being spoken ends at the next

@@ -571,6 +571,40 @@ func TestTheEndOfTheServer(t *testing.T) {
 	}
 }
 
+// TestSocketThatWasLeftBehind by a server that was killed is taken; one where somebody listens, or another file, is not.
+func TestSocketThatWasLeftBehind(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "socket")
+	left, err := net.Listen("unix", path)
+	if err != nil {
+		t.Skip("no Unix sockets: ", err)
+	}
+	if _, err := Listen("unix://" + path); err == nil || !strings.Contains(err.Error(), "another server listens there") {
+		t.Errorf("in use: %v", err)
+	}
+	left.(*net.UnixListener).SetUnlinkOnClose(false) // as after kill -9
+	left.Close()
+	listener, err := Listen("unix://" + path)
+	if err != nil {
+		t.Fatalf("left behind: %v", err)
+	}
+	conn, err := net.Dial("unix", path)
+	if err != nil {
+		t.Errorf("nobody listens: %v", err)
+	} else {
+		conn.Close()
+	}
+	listener.Close()
+	if err := os.WriteFile(path, []byte("mine"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Listen("unix://" + path); err == nil {
+		t.Error("a file is no socket")
+	}
+	if data, err := os.ReadFile(path); string(data) != "mine" {
+		t.Errorf("the file: %q %v", data, err)
+	}
+}
+
 // Standard input may end before anything has been said.
 func TestPipe(t *testing.T) {
 	door, err := New(servertest.Service(t, nil, server.Options{}), Options{})
