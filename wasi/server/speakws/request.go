@@ -132,7 +132,10 @@ func (s *session) speakAll(ctx context.Context) {
 				return
 			}
 			if err != nil {
-				s.cancel() // what cannot be written to is read no more
+				if s.leaving.CompareAndSwap(false, true) {
+					close(s.left)
+					s.cancel() // what cannot be written to is read no more
+				}
 				return
 			}
 		}

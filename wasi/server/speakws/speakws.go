@@ -31,6 +31,9 @@ const (
 	waiting      = 4  // requests, besides the one that is spoken
 	connections  = 64 // at once
 	pingEvery    = 20 * time.Second
+	// lastChance is how long a client that has read nothing for Limits.Idle may take to make room for the word of why it
+	// is cut off: a message that was begun has to be ended first.
+	lastChance = 5 * time.Second
 )
 
 // paths are all the same.
@@ -99,12 +102,13 @@ func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	defer conn.CloseNow()
 	conn.SetReadLimit(messageBytes)
-	newSession(r.Context(), d.service, conn).run(r.Context())
+	newSession(d.service, conn).run(r.Context())
 }
 
 // session is a connection.
 type session struct {
-	// ctx is that of reads and writes: the library closes the connection when it ends while one is in progress.
+	// ctx is that of reads and writes: the library cuts the connection when it ends while one is in progress. So it is not
+	// the server's, whose end is worth a word.
 	ctx     context.Context
 	cancel  context.CancelFunc
 	service *server.Service
@@ -112,40 +116,59 @@ type session struct {
 	asked   chan *request
 	current atomic.Pointer[request] // that is spoken
 	writing sync.Mutex              // audio and its binary message stay together
+
+	speaking context.Context // of all requests
+	silence  context.CancelFunc
+	leaving  atomic.Bool   // the connection ends; set by whoever sees to that
+	left     chan struct{} // closed when leave has done so
 }
 
-func newSession(ctx context.Context, service *server.Service, conn *websocket.Conn) *session {
-	s := &session{service: service, conn: conn, asked: make(chan *request, waiting)}
-	s.ctx, s.cancel = context.WithCancel(ctx)
+func newSession(service *server.Service, conn *websocket.Conn) *session {
+	s := &session{service: service, conn: conn, asked: make(chan *request, waiting), left: make(chan struct{})}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.speaking, s.silence = context.WithCancel(s.ctx)
 	return s
 }
 
-// run serves the connection until the client leaves, says stop, or the server ends.
+// run serves the connection until the client leaves, says stop or reads nothing any more, or the server ends.
 func (s *session) run(parent context.Context) {
 	defer s.cancel()
-	speaking, silence := context.WithCancel(s.ctx)
-	defer silence()
+	unwatch := context.AfterFunc(parent, func() { s.leave(websocket.StatusGoingAway, "The server is closing.") })
+	defer unwatch()
 	spoken := make(chan struct{})
 	go func() {
 		defer close(spoken)
-		s.speakAll(speaking)
+		s.speakAll(s.speaking)
 	}()
 	go s.ping()
-	err := s.read(speaking)
-	silence()
-	if err != nil {
+	if s.read(s.speaking) == nil {
+		s.leave(websocket.StatusNormalClosure, "")
+	}
+	s.silence()
+	if s.leaving.CompareAndSwap(false, true) {
 		s.cancel() // nobody reads what is being written
+	} else {
+		<-s.left
 	}
 	<-spoken
-	switch {
-	case err == nil:
-		_ = s.conn.Close(websocket.StatusNormalClosure, "")
-	case parent.Err() != nil:
-		_ = s.conn.Close(websocket.StatusGoingAway, "The server is closing.")
-	}
 }
 
-// ping notices clients that have vanished.
+// leave ends all speech and then the connection, with the reason; the first one counts. It does not wait for that.
+func (s *session) leave(code websocket.StatusCode, reason string) {
+	if !s.leaving.CompareAndSwap(false, true) {
+		return
+	}
+	s.silence()
+	go func() {
+		defer close(s.left)
+		_ = s.conn.Close(code, reason) // fails where the client does not answer: then it is cut off
+	}()
+}
+
+// tooSlow is what a client hears that has read nothing for Limits.Idle.
+const tooSlow = "Nothing was read for too long."
+
+// ping notices clients that have vanished, or read nothing.
 func (s *session) ping() {
 	for ticker := time.Tick(pingEvery); ; {
 		select {
@@ -157,7 +180,7 @@ func (s *session) ping() {
 		err := s.conn.Ping(limited)
 		stop()
 		if err != nil {
-			s.cancel()
+			s.leave(websocket.StatusTryAgainLater, tooSlow)
 			return
 		}
 	}
@@ -207,7 +230,8 @@ func field(message map[string]json.RawMessage, key string) string {
 	return text
 }
 
-// write sends a message, and the binary one that belongs to it; who does not take it within Limits.Idle is cut off.
+// write sends a message, and the binary one that belongs to it. Who does not take it within Limits.Idle hears no more than
+// why, and that only if there is room for it soon.
 func (s *session) write(message any, binary []byte) error {
 	data, err := json.Marshal(message)
 	if err != nil {
@@ -215,13 +239,22 @@ func (s *session) write(message any, binary []byte) error {
 	}
 	s.writing.Lock()
 	defer s.writing.Unlock()
-	ctx, cancel := context.WithTimeout(s.ctx, s.service.Limits().Idle)
+	idle := s.service.Limits().Idle
+	ctx, cancel := context.WithTimeout(s.ctx, idle+lastChance)
 	defer cancel()
-	if err := s.conn.Write(ctx, websocket.MessageText, data); err != nil || binary == nil {
-		return err
+	slow := time.AfterFunc(idle, s.silence)
+	err = s.conn.Write(ctx, websocket.MessageText, data)
+	if err == nil && binary != nil {
+		err = s.conn.Write(ctx, websocket.MessageBinary, binary)
 	}
-	return s.conn.Write(ctx, websocket.MessageBinary, binary)
+	if !slow.Stop() {
+		s.leave(websocket.StatusTryAgainLater, tooSlow)
+		err = errors.Join(errSlow, err)
+	}
+	return err
 }
+
+var errSlow = errors.New("the client does not read")
 
 // problem says what is wrong.
 func (s *session) problem(id, code, text string) {

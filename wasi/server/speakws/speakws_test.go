@@ -7,9 +7,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -321,6 +323,85 @@ func TestMessagesThatAreTooLongEndTheConnection(t *testing.T) {
 	if _, _, err := c.conn.Read(t.Context()); websocket.CloseStatus(err) != websocket.StatusMessageTooBig {
 		t.Error(err)
 	}
+}
+
+// reason reads to the end and returns the code of it.
+func (c *client) reason() websocket.StatusCode {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(c.t.Context(), 30*time.Second)
+	defer cancel()
+	for {
+		if _, _, err := c.conn.Read(ctx); err != nil {
+			return websocket.CloseStatus(err)
+		}
+	}
+}
+
+// TestTheEndOfTheServerIsSaid, to who is spoken to, to who has asked for nothing, and before Serve returns.
+func TestTheEndOfTheServerIsSaid(t *testing.T) {
+	service := servertest.Service(t, nil, server.Options{})
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	door, open := New(service), atomic.Int64{}
+	counted := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		open.Add(1)
+		defer open.Add(-1)
+		door.ServeHTTP(w, r)
+	})
+	go func() { ended <- service.Serve(ctx, listener, counted) }()
+	address := "http://" + listener.Addr().String() + paths[0]
+	clients := []*client{dial(t, address, nil), dial(t, address, nil)}
+	clients[0].send(`{"type":"synthesize","text":"` + strings.Repeat(story+" ", 20) + `"}`)
+	clients[0].next()
+	codes := make(chan websocket.StatusCode)
+	for _, c := range clients {
+		go func() { codes <- c.reason() }()
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if left := open.Load(); left > 0 {
+		t.Errorf("%d connections are still open when Serve has returned", left)
+	}
+	for range clients {
+		if code := <-codes; code != websocket.StatusGoingAway {
+			t.Errorf("code %d", code)
+		}
+	}
+}
+
+// TestWhoReadsNothingIsTold, as soon as there is room for a word.
+func TestWhoReadsNothingIsTold(t *testing.T) {
+	engine := servertest.Load(t, pockettts.Options{})
+	service := servertest.Service(t, engine, server.Options{Limits: server.Limits{Idle: 200 * time.Millisecond}})
+	c := dial(t, servertest.Serve(t, service, New(service))+paths[0], nil)
+	c.send(`{"type":"synthesize","text":"` + strings.Repeat(story+" ", 20) + `"}`)
+	c.next()
+	servertest.Until(t, "the speech ends", func() bool {
+		open, _ := engine.Streams()
+		return open == 0
+	})
+	if code := c.reason(); code != websocket.StatusTryAgainLater {
+		t.Errorf("code %d", code)
+	}
+}
+
+// FuzzProtocolKey: a key is a word of the header, and there is none without the name that announces it.
+func FuzzProtocolKey(f *testing.F) {
+	for _, seed := range []string{keyProtocol + ", secret", keyProtocol + ",secret,x", "secret, " + keyProtocol, keyProtocol, ", ,", keyProtocol + "," + keyProtocol} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, header string) {
+		key := protocolKey(&http.Request{Header: http.Header{"Sec-Websocket-Protocol": {header}}})
+		if key != "" && (!strings.HasPrefix(strings.TrimSpace(header), keyProtocol) || strings.Contains(key, ",") || strings.TrimSpace(key) != key || !strings.Contains(header, key)) {
+			t.Errorf("%q: %q", header, key)
+		}
+	})
 }
 
 func FuzzRequest(f *testing.F) {
