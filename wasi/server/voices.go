@@ -32,6 +32,8 @@ type Voice struct {
 	Custom  bool   // of Options.VoicesDir, not of the pack
 	License string // as the pack states it; empty when nothing is known
 	Default bool   // spoken when a request names none
+	// Changed is when the file of a custom voice was written last: another time may be another voice.
+	Changed time.Time
 }
 
 // Voices lists what can be asked for, sorted by name.
@@ -47,9 +49,9 @@ func (s *Service) Voices() []Voice {
 	if err != nil {
 		s.log.Warn("The folder of voices cannot be read", "error", err)
 	}
-	for name := range files {
+	for name, file := range files {
 		if !slices.ContainsFunc(voices, func(v Voice) bool { return v.Name == name }) {
-			voices = append(voices, Voice{Name: name, Custom: true})
+			voices = append(voices, Voice{Name: name, Custom: true, Changed: file.time})
 		}
 	}
 	for n := range voices {

@@ -24,6 +24,7 @@ import (
 	pockettts "github.com/pocket-tts-wasm/pocket-tts-wasm/wasi"
 	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/server"
 	ttshttp "github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/server/http"
+	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/server/local"
 	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/server/openai"
 	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/server/speakws"
 )
@@ -54,6 +55,7 @@ type serveOptions struct {
 	urls      []string
 	cloning   bool
 	json      bool
+	localAt   string // where --with local listens
 
 	workers, textChars, soundSeconds, streams, queue *int
 	uploadBytes                                      *int
@@ -80,6 +82,7 @@ var doors = map[string]door{
 		return speakws.Owns, speakws.New(service)
 	}},
 	"wyoming": {listen: listenWyoming},
+	"local":   {listen: listenLocal},
 }
 
 func doorNames() []string {
@@ -118,12 +121,13 @@ func newServeFlags(o *serveOptions) *pflag.FlagSet {
 			return err
 		}
 	}
-	o.host, o.port, o.with = "localhost", 8000, []string{"openai"}
+	o.host, o.port, o.with, o.localAt = "localhost", 8000, []string{"openai"}, "127.0.0.1:9527"
 	var ignored bool
 
 	text("host", "HOST", "Address to listen on", o.host, func(s string) error { o.host = s; return nil })
 	text("port", "PORT", "Port to listen on; 0 is any that is free", "8000", o.setPort)
 	text("with", "DOORS", "Other doors, with commas between them: "+strings.Join(doorNames(), ", ")+"; none", "openai", o.setDoors)
+	text("local-address", "HOST:PORT", "Where the door local listens", o.localAt, func(s string) error { o.localAt = s; return nil })
 	text("default-voice", "VOICE", "Voice of requests that name none: a name, a voice file (.safetensors), or a recording (.wav), here or at https:// or hf://", "", o.setVoice)
 	text("voice", "VOICE", "Same as --default-voice", "", o.setVoice)
 	text("voices-dir", "PATH", "Folder with more voices: NAME.safetensors, and NAME.wav where voices may be cloned", "", func(s string) error { o.voicesDir = s; return nil })
@@ -248,8 +252,7 @@ func (o *serveOptions) serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	local := isLoopback(o.host)
-	o.cloning = o.cloning || local
+	o.cloning = o.cloning || len(o.publicHosts()) == 0
 	service, err := server.New(o.serviceOptions(choice, log))
 	if err != nil {
 		return o.inServeFlags(err)
@@ -263,10 +266,21 @@ func (o *serveOptions) serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if !local && o.apiKey == "" {
-		log.Warn(fmt.Sprintf("%s is not an address of this machine alone, and there is no --api-key: whoever can reach it can use it", o.host))
+	for _, host := range o.publicHosts() {
+		if o.apiKey == "" {
+			log.Warn(fmt.Sprintf("%s is not an address of this machine alone, and there is no --api-key: whoever can reach it can use it", host))
+		}
 	}
 	return o.run(ctx, service, log, time.Duration(hold*float64(time.Second)))
+}
+
+// publicHosts are those that more than this machine can reach.
+func (o *serveOptions) publicHosts() []string {
+	hosts := []string{o.host}
+	if host, _, err := net.SplitHostPort(o.localAt); err == nil && slices.Contains(o.with, "local") {
+		hosts = append(hosts, host)
+	}
+	return slices.DeleteFunc(hosts, isLoopback)
 }
 
 // isLoopback tells whether only this machine can reach a host.
@@ -379,6 +393,16 @@ func (o *serveOptions) run(ctx context.Context, service *server.Service, log *sl
 	}
 	log.Info(fmt.Sprintf("Listening on http://%s (%s)", listener.Addr(), strings.Join(names, ", ")))
 	return server.Run(ctx, serving...)
+}
+
+// listenLocal is the door of serve that browser extensions look for.
+func listenLocal(service *server.Service, o *serveOptions) (func(context.Context) error, string, error) {
+	listener, err := net.Listen("tcp", o.localAt)
+	if err != nil {
+		return nil, "", failf("--local-address %s: %s", o.localAt, err)
+	}
+	handler := local.New(service, local.Options{Version: version})
+	return func(ctx context.Context) error { return service.Serve(ctx, listener, handler) }, "http://" + listener.Addr().String(), nil
 }
 
 // either sends a request to the part that owns its path.

@@ -27,7 +27,7 @@ type served struct {
 	ended   chan struct{} // its stderr is at its end
 }
 
-var listening = regexp.MustCompile(`^INFO: Listening on (http://\S+) \(([a-z, ]+)\)$`)
+var listening = regexp.MustCompile(`^INFO: Listening on (http://\S+) \((http[a-z, -]*)\)$`)
 
 // startServer starts the program on a free port and waits until it listens.
 func startServer(t *testing.T, args ...string) *served {
@@ -194,6 +194,8 @@ func TestServerIsNotStartedWithWhatIsWrong(t *testing.T) {
 		{[]string{"--port", "0", "--cors-origin", "example.com"}, 1, "ERROR: --cors-origin: expected"},
 		{[]string{"--port", "0", "--allow-voice-url", "https://example.com"}, 1, "ERROR: --allow-voice-url: expected"},
 		{[]string{"--port", port, "--host", "127.0.0.1"}, 1, "address already in use"},
+		{[]string{"--port", "0", "--with", "local", "--local-address", "127.0.0.1:" + port}, 1, "ERROR: --local-address 127.0.0.1:" + port + ": "},
+		{[]string{"--port", "0", "--with", "local", "--local-address", "nowhere"}, 1, "ERROR: --local-address nowhere: "},
 	} {
 		r := runWith(t, "", append([]string{"serve"}, row.args...)...)
 		if r.code != row.code || len(r.stdout) != 0 || !bytes.Contains(r.stderr, []byte(row.says)) || bytes.Contains(r.stderr, []byte("Listening")) {
@@ -214,6 +216,10 @@ func TestServerOnOtherAddresses(t *testing.T) {
 	}
 	locked := startServer(t, "--host", "0.0.0.0", "--api-key", "secret")
 	if log := locked.logged(); strings.Contains(log, "WARNING") {
+		t.Errorf("%s", log)
+	}
+	other := startServer(t, "--with", "local", "--local-address", "0.0.0.0:0")
+	if log := other.logged(); strings.Count(log, "WARNING") != 1 || !strings.Contains(log, warning) {
 		t.Errorf("%s", log)
 	}
 	_, port, _ := strings.Cut(strings.TrimPrefix(strings.Replace(locked.address, "[::]", "any", 1), "http://"), ":")
