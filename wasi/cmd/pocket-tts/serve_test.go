@@ -79,6 +79,16 @@ func (s *served) logged() string {
 	return s.log.String()
 }
 
+// door is the address of a door with a listener of its own.
+func (s *served) door(t *testing.T, name string) string {
+	t.Helper()
+	found := regexp.MustCompile(`INFO: Listening on (\S+) \(` + name + `\)`).FindStringSubmatch(s.logged())
+	if found == nil {
+		t.Fatalf("no door %s: %s", name, s.logged())
+	}
+	return found[1]
+}
+
 // stop sends a signal and returns the exit code.
 func (s *served) stop(t *testing.T, sig syscall.Signal) int {
 	t.Helper()
