@@ -32,7 +32,15 @@ var listening = regexp.MustCompile(`^INFO: Listening on (http://\S+) \((http[a-z
 // startServer starts the program on a free port and waits until it listens.
 func startServer(t *testing.T, args ...string) *served {
 	t.Helper()
-	return launch(t, process(t, append([]string{"serve", "--port", "0"}, args...)...), listening)
+	return startServerIn(t, nil, args...)
+}
+
+// startServerIn has an environment besides that of process.
+func startServerIn(t *testing.T, environment []string, args ...string) *served {
+	t.Helper()
+	cmd := process(t, append([]string{"serve", "--port", "0"}, args...)...)
+	cmd.Env = append(cmd.Env, environment...)
+	return launch(t, cmd, listening)
 }
 
 // launch starts a server and waits until its log says where it listens.

@@ -139,13 +139,14 @@ func exportVoice(ctx context.Context, args []string) error {
 	return nil
 }
 
-// writeWhole writes a file elsewhere and gives it its name when it is whole.
+// writeWhole writes a file elsewhere and gives it its name when all of it is on the disk: whatever ends the program or the
+// machine meanwhile, there is the old one or the new one.
 func writeWhole(path string, write func(*os.File) error) error {
 	file, err := os.CreateTemp(filepath.Dir(path), ".*.tmp")
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, reasonOf(err))
 	}
-	err = errors.Join(write(file), file.Chmod(0o644), file.Close())
+	err = errors.Join(write(file), file.Chmod(0o644), file.Sync(), file.Close())
 	if err == nil {
 		err = os.Rename(file.Name(), path)
 	}
