@@ -89,7 +89,7 @@ func (s *Service) hostAllowed(r *http.Request) bool {
 	}
 	host = strings.TrimSuffix(strings.ToLower(strings.Trim(host, "[]")), ".")
 	if address, err := netip.ParseAddr(host); err == nil {
-		return address.IsLoopback()
+		return address.IsLoopback() && address.Zone() == ""
 	}
 	return host == "localhost" || slices.ContainsFunc(s.options.Hosts, func(known string) bool { return strings.EqualFold(known, host) })
 }

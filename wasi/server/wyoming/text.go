@@ -99,7 +99,7 @@ func markupAt(in string) (size int, meaning string, certain bool) {
 	switch found := tag.FindString(in); {
 	case found != "" && apart.MatchString(found):
 		return len(found), " ", true
-	case found != "" && !strings.HasPrefix("<!--", found[:min(4, len(found))]) || strings.HasSuffix(found, "-->"):
+	case found != "" && !strings.HasPrefix("<!--", found[:min(4, len(found))]) || len(found) >= len("<!---->") && strings.HasSuffix(found, "-->"):
 		return len(found), "", true
 	case len(in) > tagLimit:
 		return 1, "<", true
