@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help speak test check build native native-asan wasm wasi web guest lint serve parity soak-serve full reference reference-starter sample evaluate retrain-check bench clean
+.PHONY: help speak test check build native native-asan wasm wasi web guest lint serve parity soak-serve bench-serve full reference reference-starter sample evaluate retrain-check bench clean
 
 PORT ?= 8080
 TEXT ?= The quick brown fox jumps over the lazy dog.
@@ -72,8 +72,11 @@ parity: web native ## Every check of the reference's fixtures: DIR=<folder> [HOS
 	@test -n "$(DIR)" || { echo 'make parity DIR=<folder> [HOST=native|node|go]' >&2; exit 2; }
 	node tests/parity/parity.mjs --host $(HOST) $(DIR)
 
-soak-serve: setup ## Slow: 64 clients ask `pocket-tts serve` for five minutes: first sound, speed, what is left afterwards
-	cd wasi && $(GO) test ./server/http -count=1 -run TestManyClients -v -timeout 10m -args -soak 5m
+soak-serve: setup ## Slow: 64 clients ask four doors for five minutes: docs/serve.md is what was heard, and what is left afterwards
+	cd wasi && $(GO) test ./server -count=1 -run TestManyClients -v -timeout 10m -args -soak 5m -report ../../docs/serve.md
+
+bench-serve: setup ## First sound (p50, p99) and speed of 64 clients at once, two instances, starter voice
+	cd wasi && $(GO) test ./server -count=1 -run TestSpeed -v -args -bench-serve 30s
 
 full: web ## Slow: parity and peak memory of a full-size fixture made by `make reference`: DIR=<folder>
 	@test -n "$(DIR)" || { echo 'make full DIR=<folder>' >&2; exit 2; }
