@@ -23,6 +23,8 @@ import (
 // Access is what a door says of itself to Guard.
 type Access struct {
 	Door string // its name in logs
+	// Key, where there is one, is the door's own: it counts instead of Options.APIKey.
+	Key string
 	// Open tells which requests need no key.
 	Open func(r *http.Request) bool
 	// Refuse writes an Error in the door's own form.
@@ -31,8 +33,21 @@ type Access struct {
 
 // Authorized compares a key in constant time. Without Options.APIKey every key is right, and none as well.
 func (s *Service) Authorized(key string) bool {
-	sum := sha256.Sum256([]byte(key)) // of one length, whatever came
-	return s.options.APIKey == "" || subtle.ConstantTimeCompare(sum[:], s.key[:]) == 1
+	return s.options.APIKey == "" || SameKey(key, s.options.APIKey)
+}
+
+// SameKey compares keys in constant time, whatever their lengths.
+func SameKey(given, expected string) bool {
+	a, b := sha256.Sum256([]byte(given)), sha256.Sum256([]byte(expected))
+	return subtle.ConstantTimeCompare(a[:], b[:]) == 1
+}
+
+// admits compares the key of a request with the one that counts at a door.
+func (s *Service) admits(access Access, r *http.Request) bool {
+	if access.Key != "" {
+		return SameKey(bearer(r), access.Key)
+	}
+	return s.Authorized(bearer(r))
 }
 
 // Guard lets through what may reach a door: one line of log each, CORS, Host, Origin, key, and a body of at most
@@ -42,7 +57,7 @@ func (s *Service) Guard(door http.Handler, access Access) http.Handler {
 		switch {
 		case !s.originAllowed(r):
 			access.Refuse(w, r, Refuse(Forbidden, "This page may not ask this server (--cors-origin)."))
-		case !s.Authorized(bearer(r)) && (access.Open == nil || !access.Open(r)):
+		case !s.admits(access, r) && (access.Open == nil || !access.Open(r)):
 			w.Header().Set("WWW-Authenticate", "Bearer")
 			access.Refuse(w, r, Refuse(Unauthorized, "Expected the header Authorization: Bearer KEY with the key of this server."))
 		case r.ContentLength > s.limits.UploadBytes:
@@ -124,7 +139,7 @@ func newCORS(origins []string) (*cors, error) {
 		}
 	}
 	return &cors{rscors.New(rscors.Options{
-		AllowedOrigins: origins, AllowedMethods: []string{http.MethodGet, http.MethodPost, http.MethodDelete}, AllowedHeaders: []string{"*"},
+		AllowedOrigins: origins, AllowedMethods: []string{http.MethodGet, http.MethodPost, http.MethodPatch, http.MethodDelete}, AllowedHeaders: []string{"*"},
 		AllowCredentials: !slices.Contains(origins, "*"), AllowPrivateNetwork: true, MaxAge: 600,
 	})}, nil
 }

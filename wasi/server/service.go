@@ -4,7 +4,6 @@ package server
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -95,7 +94,6 @@ type Service struct {
 	options Options
 	limits  Limits
 	log     *slog.Logger
-	key     [sha256.Size]byte
 	figures *figures
 	folder  *folder
 	fetcher *fetcher
@@ -118,7 +116,7 @@ type speaker struct {
 
 // New checks the options. The service answers with Loading until Start.
 func New(options Options) (*Service, error) {
-	s := &Service{options: options, log: options.Logger, key: sha256.Sum256([]byte(options.APIKey)), figures: newFigures(),
+	s := &Service{options: options, log: options.Logger, figures: newFigures(),
 		bodies: make(chan struct{}, bodiesRead)}
 	var err error
 	if s.limits, err = options.Limits.withDefaults(); err != nil {

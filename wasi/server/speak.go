@@ -28,6 +28,8 @@ type Request struct {
 	// TextChars > 0 is the door's own limit, in place of Limits.TextChars.
 	TextChars   int
 	Temperature *float32 // variance of the noise; nil: the service's
+	// Held is a voice that the door keeps, instead of Voice; it stays open.
+	Held *pockettts.Voice
 	// Parts, where it is not nil, is a text that is still coming (pockettts.Engine.SpeakParts), instead of Text. The door
 	// bounds its length.
 	Parts <-chan string

@@ -81,6 +81,8 @@ type Upload struct {
 // voice finds the voice of a request. It must be released.
 func (s *Service) voice(ctx context.Context, started *speaker, request Request) (*pockettts.Voice, func(), error) {
 	switch {
+	case request.Held != nil:
+		return request.Held, func() {}, nil
 	case request.Upload != nil && request.Voice != "":
 		return nil, nil, Refuse(Invalid, "expected a voice by name or an upload, found both")
 	case request.Upload != nil:
@@ -110,6 +112,27 @@ func (s *Service) named(ctx context.Context, engine *pockettts.Engine, name stri
 		return voice, func() {}, err
 	}
 	return s.folder.take(ctx, engine, name)
+}
+
+// MakeVoice makes a voice for a door that keeps it; it must be closed. It waits for its turn, and no longer than the
+// context lasts. Errors are [*Error]s.
+func (s *Service) MakeVoice(ctx context.Context, upload Upload) (*pockettts.Voice, error) {
+	if err := s.Ready(); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, s.limits.Time, timeUp)
+	defer cancel()
+	defer context.AfterFunc(s.run, cancel)()
+	voice, _, err := s.uploaded(ctx, s.Engine(), upload, s.limits.UploadBytes)
+	switch {
+	case err == nil:
+		return voice, nil
+	case s.run.Err() != nil:
+		return nil, Refuse(Closed, "The server is closing.")
+	case context.Cause(ctx) == timeUp:
+		return nil, timeUp
+	}
+	return nil, Explain(err)
 }
 
 func (s *Service) uploaded(ctx context.Context, engine *pockettts.Engine, upload Upload, most int64) (*pockettts.Voice, func(), error) {
