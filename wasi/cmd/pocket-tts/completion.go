@@ -67,7 +67,7 @@ func complete(words []string) error {
 
 func candidates(before []string, last string) []string {
 	if len(before) == 0 {
-		return []string{"generate", "serve", "wyoming", "voices", "export-voice", "packs", "doctor", "health", "licenses", "completion", "--help", "--version"}
+		return []string{"generate", "serve", "wyoming", "voicereader", "voices", "export-voice", "packs", "doctor", "health", "licenses", "completion", "--help", "--version"}
 	}
 	flags, arguments := flagsFor(before)
 	if flags == nil {
@@ -99,6 +99,8 @@ func flagsFor(before []string) (flags *pflag.FlagSet, arguments []string) {
 		return newServeFlags(new(serveOptions)), nil
 	case "wyoming":
 		return newWyomingFlags(new(wyomingOptions)), nil
+	case "voicereader", sidecarFlag:
+		return newVoiceReaderFlags(new(voiceReaderOptions)), nil
 	case "voices":
 		return new(voiceOptions).flags(false), nil
 	case "export-voice":

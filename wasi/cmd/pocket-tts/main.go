@@ -1,5 +1,5 @@
 // Command pocket-tts speaks: `pocket-tts generate --text "Hello." --output-path hello.wav`. `serve` does so over HTTP, `wyoming` for
-// Home Assistant,
+// Home Assistant, `voicereader` for VoiceReader,
 // `voices` and `export-voice` are about voices, `packs` fetches and keeps models, and makes them smaller, `doctor` says
 // what works on this machine, `health` whether a server speaks, `licenses` on whose terms all this is here.
 //
@@ -64,7 +64,7 @@ func (i interrupted) Error() string { return i.signal.String() }
 
 func run(args []string) int {
 	watch := withSignals
-	if len(args) > 0 && (args[0] == "serve" || args[0] == "wyoming") {
+	if len(args) > 0 && (args[0] == "serve" || args[0] == "wyoming" || args[0] == "voicereader" || args[0] == sidecarFlag) {
 		watch = withServerSignals
 	}
 	ctx, cancel := watch(context.Background())
@@ -130,6 +130,10 @@ func command(ctx context.Context, args []string) error {
 		return serve(ctx, args[1:])
 	case name == "wyoming":
 		return speakWyoming(ctx, args[1:])
+	case name == "voicereader":
+		return voiceReader(ctx, args[1:])
+	case name == sidecarFlag:
+		return voiceReader(ctx, args)
 	case name == "packs":
 		return packs(ctx, args[1:])
 	case name == "voices":
@@ -160,7 +164,7 @@ func command(ctx context.Context, args []string) error {
 
 func printHelp(w io.Writer) error {
 	_, err := fmt.Fprintf(w, "Usage: pocket-tts generate [OPTIONS]\n       pocket-tts %s\n       pocket-tts --help | --version\n\nSpeaks a text into a WAV file.\n\nOptions:\n%s%s",
-		strings.Join([]string{serveUsage, wyomingUsage, voicesUsage, exportUsage, packsUsage, doctorUsage, healthUsage, licensesUsage, completionUsage}, "\n       pocket-tts "), describeFlags(newFlags(new(options))), environmentHelp)
+		strings.Join([]string{serveUsage, wyomingUsage, voiceReaderUsage, voicesUsage, exportUsage, packsUsage, doctorUsage, healthUsage, licensesUsage, completionUsage}, "\n       pocket-tts "), describeFlags(newFlags(new(options))), environmentHelp)
 	return err
 }
 

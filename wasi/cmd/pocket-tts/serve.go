@@ -39,6 +39,7 @@ Unlike the reference it fetches no voice from a URL in a request, unless --allow
 Options:
 %s
 Environment: POCKET_TTS_API_KEY is --api-key; FIRST_CHUNK_LENGTH_SECONDS holds back the sound of /tts until so much is there.
+wyoming and voicereader have listeners of their own, and read what 'pocket-tts wyoming --help' and 'voicereader --help' say.
 `
 
 // serveOptions is the command line of serve.
@@ -56,6 +57,7 @@ type serveOptions struct {
 	cloning   bool
 	json      bool
 	localAt   string // where --with local listens
+	reader    readerOptions
 
 	workers, textChars, soundSeconds, streams, queue *int
 	uploadBytes                                      *int
@@ -81,8 +83,9 @@ var doors = map[string]door{
 	"speak-ws": {mount: func(service *server.Service, _ *serveOptions) (func(string) bool, http.Handler) {
 		return speakws.Owns, speakws.New(service)
 	}},
-	"wyoming": {listen: listenWyoming},
-	"local":   {listen: listenLocal},
+	"local":       {listen: listenLocal},
+	"voicereader": {listen: listenVoiceReader},
+	"wyoming":     {listen: listenWyoming},
 }
 
 func doorNames() []string {
@@ -143,6 +146,7 @@ func newServeFlags(o *serveOptions) *pflag.FlagSet {
 	text("max-streams", "N", "Requests that are spoken at once. Default: 32", "", atLeast(1, &o.streams))
 	text("max-queue", "N", "Requests that wait; one more is answered 429. Default: 16", "", atLeast(0, &o.queue))
 	onOff("log-json", "Logs as JSON, one object a line", &o.json)
+	o.reader.addFlags(flags, "voicereader-")
 	newFlags(&o.options).VisitAll(func(flag *pflag.Flag) {
 		if !slices.Contains(unserved, flag.Name) {
 			flags.AddFlag(flag)
@@ -156,13 +160,9 @@ func newServeFlags(o *serveOptions) *pflag.FlagSet {
 	return flags
 }
 
-func (o *serveOptions) setPort(text string) error {
-	port, err := strconv.ParseUint(strings.TrimSpace(text), 10, 16)
-	if err != nil {
-		return fmt.Errorf("'%s' is not a port", text)
-	}
-	o.port = uint16(port)
-	return nil
+func (o *serveOptions) setPort(text string) (err error) {
+	o.port, err = parsePort(text)
+	return err
 }
 
 func (o *serveOptions) setVoice(voice string) error {
@@ -223,6 +223,11 @@ func (o *serveOptions) check() error {
 		return failf("--api-key: expected a key, found an empty text.")
 	case o.voiceGiven && o.voice == "":
 		return failf("--default-voice: expected a name or a file, found an empty text.")
+	}
+	if slices.Contains(o.with, "voicereader") {
+		if err := o.reader.check(o.apiKey); err != nil {
+			return err
+		}
 	}
 	if err := checkOptions(&o.options); err != nil {
 		return err
