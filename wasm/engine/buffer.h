@@ -10,12 +10,13 @@
 #include <type_traits>
 #include <utility>
 
+#include "per_thread.h"
 #include "status.h"
 
 namespace ptts {
 
-// What all Buffers hold right now (one thread at a time uses the engine).
-inline uint64_t allocated_bytes = 0;
+// What all Buffers hold right now.  (For each thread, it is what it took less what it gave back.)
+inline PTTS_PER_THREAD uint64_t allocated_bytes = 0;
 
 // An array of plain values on the heap.  Move-only.
 template <typename T>

@@ -2,6 +2,7 @@
 // its optimising compiler between calls, not in the middle of one.
 #include <type_traits>
 
+#include "per_thread.h"
 #include "simd128.h"
 
 namespace ptts::kernels::simd128 {
@@ -366,7 +367,7 @@ void gemm_integer(const IntegerRows& a, size_t m, const W* panels, const float* 
                   Epilogue epilogue, float* y, size_t ldy) {
   constexpr bool kUnpack = std::is_same_v<W, Group12>;
   using T = std::conditional_t<kUnpack, int16_t, W>;
-  static thread_local int16_t packed[kPacked ? kPackedValues : 1], unpacked[kUnpack ? kPackedValues : 1];
+  static PTTS_PER_THREAD int16_t packed[kPacked ? kPackedValues : 1], unpacked[kUnpack ? kPackedValues : 1];
   const bool fits = a.k <= kPackedValues / 4, tiles_fit = fits || !kUnpack, pack = kPacked && m >= 4 && fits;
   const auto unrolls = [&](size_t by) { return a.k % (8 * by) == 0 && a.segment % (8 * by) == 0; };
   constexpr size_t kRowUnrolled = kPacked ? 4 : 2;
@@ -493,7 +494,7 @@ PTTS_NOINLINE void columns_pairs(const PairInputs& in, size_t k8, size_t pairs, 
 template <bool kPacked>
 void gemm_pairs(const int16_t* values, float scale, size_t k8, size_t m, const int16_t* panels,
                 const float* w_scales, size_t n, Epilogue epilogue, int16_t* room, float* y, size_t ldy) {
-  static thread_local int16_t packed[kPacked ? kPackedValues : 1], sums[4 * kSegment12 / 2];
+  static PTTS_PER_THREAD int16_t packed[kPacked ? kPackedValues : 1], sums[4 * kSegment12 / 2];
   const size_t pairs = (m + 1) / 2;
   for (size_t i = 0; i < (2 * pairs) * k8; i += 8) {
     store(room + i, load<I16x8>(values + i) - load<I16x8>(values + i + k8));

@@ -4,10 +4,12 @@
 #include <cstdarg>
 #include <cstdio>
 
+#include "per_thread.h"
+
 namespace ptts {
 
 namespace {
-char message[1024];
+PTTS_PER_THREAD char message[1024];
 }  // namespace
 
 ptts_status fail(ptts_status status, const char* format, ...) {
