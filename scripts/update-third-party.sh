@@ -37,3 +37,4 @@ checkout Signalsmith-Audio/signalsmith-stretch 2133f41a8f2766d2ade2e665fcf04f9ff
   wasm/third_party/signalsmith
 checkout Signalsmith-Audio/linear 54faa9e9b2df4af625ce11823bbe641d89febb07 signalsmith-linear \
   wasm/third_party/signalsmith
+checkout amosnier/sha-2 565f65009bdd98267361b17d50cddd7c9beb3e6c sha-2 wasm/capi/third_party/sha-2

@@ -1,0 +1,219 @@
+#include "load.h"
+
+#include <algorithm>
+
+#include "manifest.h"
+#include "pack.h"
+
+namespace ptts::capi {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr uint64_t kTokenizerLimit = 64 << 20;
+constexpr size_t kSlice = 1 << 20;
+
+// What there is in place of a pack.
+ptts_status no_pack(const Path& folder) {
+  const std::string name = show(folder);
+  std::error_code error;
+  if (!fs::is_directory(folder, error)) {
+    return fail(PTTS_ERROR_ARGUMENT, "%.500s: expected a folder with a pack.json (models_dir), found none",
+                name.c_str());
+  }
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder, error)) {
+    const std::string extension = extension_of(entry.path());
+    if (extension == ".onnx") {
+      return fail(PTTS_ERROR_ARGUMENT,
+                  "%.500s: expected a pack (a folder with a pack.json), found ONNX graphs, which this "
+                  "library does not "
+                  "run; a pack of the same model is made of its safetensors weights (models/FORMAT.md)",
+                  name.c_str());
+    }
+    if (extension == ".yaml" || extension == ".yml" || extension == ".safetensors") {
+      return fail(PTTS_ERROR_ARGUMENT,
+                  "%.500s: expected a pack (a folder with a pack.json), found files of the reference "
+                  "(%.100s); with its "
+                  "config.yaml, `node models/make_pack.mjs %.200s TARGET` makes a pack of them",
+                  name.c_str(), show(entry.path().filename()).c_str(), name.c_str());
+    }
+  }
+  return fail(PTTS_ERROR_ARGUMENT, "%.500s: expected a pack (a folder with a pack.json), found no pack.json",
+              name.c_str());
+}
+
+bool needed(Role role, uint32_t parts) {
+  switch (role) {
+    case Role::kWeights:
+    case Role::kFlowLm:
+    case Role::kMimi: return true;
+    case Role::kEncoder: return (parts & PTTS_PART_MIMI_ENCODER) != 0;
+    default: return false;
+  }
+}
+
+// Opens a file of the pack, with the size that its entry promises.
+ptts_status open_entry(const Path& folder, const PackFile& entry, File* file) {
+  Path path;
+  PTTS_TRY(resolve_inside(folder, entry.path, &path));
+  PTTS_TRY(file->open(path));
+  if (entry.bytes && *entry.bytes != file->size()) {
+    return fail(PTTS_ERROR_ARGUMENT, "%.500s: expected %llu bytes, found %llu", file->name().c_str(),
+                static_cast<unsigned long long>(*entry.bytes), static_cast<unsigned long long>(file->size()));
+  }
+  return PTTS_OK;
+}
+
+ptts_status check_sum(const std::string& name, const std::string& expected, const std::string& found) {
+  if (expected.empty() || expected == found) return PTTS_OK;
+  return fail(PTTS_ERROR_ARGUMENT, "%.500s: expected sha256 %s, found %s", name.c_str(), expected.c_str(),
+              found.c_str());
+}
+
+// Puts the name of a file before what the engine had to say about it.
+ptts_status in_file(const std::string& name, ptts_status status) {
+  if (status >= 0) return status;
+  const std::string message = last_message();
+  return fail(status, "%.400s: %s", name.c_str(), message.c_str());
+}
+
+ptts_status load_tokenizer(const LoadOptions& options, const Manifest& manifest, Pack* pack,
+                           std::string* identity) {
+  PackFile entry = *manifest.tokenizer();
+  File file;
+  if (options.tokenizer) {
+    entry = {};
+    entry.json = extension_of(*options.tokenizer) == ".json";
+    PTTS_TRY(file.open(*options.tokenizer));
+  } else {
+    PTTS_TRY(open_entry(options.folder, entry, &file));
+  }
+  Bytes bytes;
+  PTTS_TRY(file.read_all(kTokenizerLimit, &bytes));
+  Sha256 sum;
+  sum.add(bytes);
+  const std::string found = sum.hex();
+  PTTS_TRY(check_sum(file.name(), entry.sha256, found));
+  *identity += "\n" + found;
+  const uint32_t kind = entry.json ? PTTS_TOKENIZER_JSON : PTTS_TOKENIZER_SENTENCEPIECE;
+  return in_file(file.name(), pack->tokenizer(kind, bytes));
+}
+
+ptts_status load_weights(const Path& folder, const PackFile& entry, Pack* pack, std::string* identity) {
+  File file;
+  PTTS_TRY(open_entry(folder, entry, &file));
+  const uint32_t kind = entry.role == Role::kWeights  ? PTTS_FILE_BUNDLE
+                        : entry.role == Role::kFlowLm ? PTTS_FILE_FLOW_LM
+                                                      : PTTS_FILE_MIMI;
+  PTTS_TRY(in_file(file.name(), pack->file(kind, file.size())));
+  Bytes slice(kSlice);
+  Sha256 sum;
+  uint64_t total = 0;
+  size_t got = 0;
+  do {
+    PTTS_TRY(file.read(slice, &got));
+    total += got;
+    if (got == 0 || total > file.size()) break;
+    if (!entry.sha256.empty()) sum.add({slice.data(), got});
+    PTTS_TRY(in_file(file.name(), pack->feed({slice.data(), got})));
+  } while (got == kSlice);
+  if (total != file.size()) {
+    return fail(PTTS_ERROR_ARGUMENT, "%.500s: it changed while it was read", file.name().c_str());
+  }
+  if (!entry.sha256.empty()) {
+    *identity += "\n" + entry.sha256;
+    return check_sum(file.name(), entry.sha256, sum.hex());
+  }
+  // Without a promise, the same file is the same weights.
+  std::error_code error;
+  const auto written = fs::last_write_time(path_of(file.name()), error).time_since_epoch().count();
+  *identity += "\n" + file.name() + "|" + std::to_string(total) + "|" + std::to_string(written);
+  return PTTS_OK;
+}
+
+// The pack's voices and those of a folder, which go before them.
+ptts_status list_voices(const LoadOptions& options, const Manifest& manifest, Loaded* loaded) {
+  std::string first = manifest.default_voice;
+  for (const PackFile& file : manifest.files) {
+    if (file.role != Role::kVoice) continue;
+    VoiceSource source = {options.folder / path_of(file.path), file.sha256, file.bytes};
+    // One that is not there is an error when it is asked for: nothing else needs it.
+    if (Path inside; resolve_inside(options.folder, file.path, &inside) >= 0) {
+      source.path = inside;
+    } else if (std::error_code error; fs::exists(source.path, error)) {
+      return PTTS_ERROR_ARGUMENT;  // it leads out of the pack
+    }
+    loaded->names.push_back(file.name);
+    loaded->voices.emplace(file.name, std::move(source));
+  }
+  if (first.empty() && loaded->names.size() == 1) first = loaded->names.front();
+  if (options.voices) {
+    std::error_code error;
+    std::vector<Path> found;
+    for (const fs::directory_entry& entry : fs::directory_iterator(*options.voices, error)) {
+      const std::string extension = extension_of(entry.path());
+      if (extension == ".safetensors" || extension == ".wav") found.push_back(entry.path());
+    }
+    if (error) {
+      return fail(PTTS_ERROR_ARGUMENT, "%.500s: expected a folder of voices (voices_dir): %s",
+                  show(*options.voices).c_str(), error.message().c_str());
+    }
+    std::ranges::sort(found);  // of two with the same name, .safetensors
+    for (const Path& path : found) {
+      const std::string name = show(path.stem());
+      const auto [at, fresh] = loaded->voices.try_emplace(name);
+      if (fresh) loaded->names.push_back(name);
+      if (fresh || at->second.path.parent_path() != *options.voices) at->second = {path, "", {}};
+    }
+  }
+  const auto at = std::ranges::find(loaded->names, first);
+  if (at != loaded->names.end()) std::rotate(loaded->names.begin(), at, at + 1);
+  return PTTS_OK;
+}
+
+}  // namespace
+
+ptts_status load(const LoadOptions& options, Loaded* loaded) {
+  std::error_code error;
+  const Path manifest_path = options.folder / "pack.json";
+  if (!fs::exists(manifest_path, error)) return no_pack(options.folder);
+  Path inside;
+  PTTS_TRY(resolve_inside(options.folder, "pack.json", &inside));
+  File file;
+  Bytes bytes;
+  PTTS_TRY(file.open(inside));
+  PTTS_TRY(file.read_all(kManifestLimit, &bytes));
+  Manifest manifest;
+  PTTS_TRY(parse_manifest({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, show(manifest_path),
+                          &manifest));
+
+  uint32_t precision = PTTS_PRECISION_Q8;
+  if (manifest.precision == "f32") precision = PTTS_PRECISION_F32;
+  if (manifest.precision == "q4") precision = PTTS_PRECISION_Q4;
+  if (options.precision) precision = *options.precision;
+  uint32_t parts = PTTS_PART_FLOW_LM | PTTS_PART_MIMI_DECODER;
+  if (options.cloning && manifest.cloning) parts |= PTTS_PART_MIMI_ENCODER;
+  loaded->identity = std::to_string(precision) + "\n" + manifest.config;
+
+  Pack pack;
+  PTTS_TRY(in_file(show(manifest_path), pack.open(manifest.config, parts, precision)));
+  // Small, and first: one that does not fit is known before the long read.
+  PTTS_TRY(load_tokenizer(options, manifest, &pack, &loaded->identity));
+  // Beside a bundle an encoder comes last; the engine would take it for a whole Mimi.
+  for (const bool encoder : {false, true}) {
+    for (const PackFile& entry : manifest.files) {
+      if (!needed(entry.role, parts) || (entry.role == Role::kEncoder) != encoder) continue;
+      PTTS_TRY(load_weights(options.folder, entry, &pack, &loaded->identity));
+    }
+  }
+  std::unique_ptr<Model> model;
+  PTTS_TRY(in_file(show(options.folder), pack.close(&model)));
+  loaded->model = std::move(model);
+  loaded->has_temperature = manifest.has_temperature;
+  loaded->cloning = manifest.cloning;
+  loaded->no_cloning_reason = manifest.reason;
+  return list_voices(options, manifest, loaded);
+}
+
+}  // namespace ptts::capi
