@@ -42,6 +42,10 @@ native native-asan wasm wasi:
 	@cmake --preset $@ > build/$@.log || { cat build/$@.log; exit 1; }
 	@cmake --build --preset $@ -j $(JOBS)
 
+.PHONY: capi
+capi: native ## The C library (build/native/libpocket_tts.so), its example, and their tests
+	scripts/capi.sh
+
 guest: wasi ## Put the built module for Go in its place (commit it with the change that made it)
 	cp build/wasi/pocket_tts.wasm wasi/internal/guest/pocket_tts.wasm
 

@@ -3,11 +3,11 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 go=${GO:-go}
-mapfile -t sources < <(git ls-files 'wasm/*.cpp' 'wasm/*.h' 'tests/engine/*.cpp' 'tests/engine/*.h' 'tests/tools/*.cpp' |
-  grep -v third_party)
+mapfile -t sources < <(git ls-files 'wasm/*.cpp' 'wasm/*.h' 'tests/engine/*.cpp' 'tests/engine/*.h' 'tests/tools/*.cpp' \
+  'tests/capi/*.c*' 'tests/capi/*.h' 'examples/*.c' | grep -vE 'third_party|gudrob')
 echo "clang-format: ${#sources[@]} files"
 clang-format-19 --dry-run --Werror "${sources[@]}"
-mapfile -t engine < <(git ls-files 'wasm/engine/*.cpp')
+mapfile -t engine < <(git ls-files 'wasm/engine/*.cpp' 'wasm/capi/*.cpp')
 [ -e build/native/compile_commands.json ] || cmake --preset native > /dev/null
 # It takes longer than all the rest: once for the same files, settings and versions.
 stamp=build/clang-tidy.ok
@@ -36,6 +36,8 @@ npm run --silent check
 echo "gofmt, go vet, staticcheck"
 # Where Go is not on the path, nor is this.
 gofmt=$("$go" env GOROOT)/bin/gofmt
+unformatted=$("$gofmt" -l examples/cgo)
+[ -z "$unformatted" ] || { echo "gofmt: $unformatted" >&2; exit 1; }
 for module in wasi tests/bench/go; do
   unformatted=$(cd "$module" && "$gofmt" -l .)
   [ -z "$unformatted" ] || { echo "gofmt: $module: $unformatted" >&2; exit 1; }

@@ -27,6 +27,7 @@ openai    guest              OpenAI's clients against the server
 callers   guest              a Go program that calls the program and its server
 parity    web,native,guest   the reference's goldens through native code, Node and Go
 native    native             native tests; the samples of the other hosts
+capi      native             the C library, its example in C and that in Go
 END
 }
 
@@ -53,8 +54,10 @@ section_native() {
 }
 section_asan() {
   build/native-asan/engine_tests --gtest_brief=1
+  build/native-asan/capi_tests --gtest_brief=1
   node tests/parity/parity.mjs --quiet --door build/native-asan/parity_door tests/golden
 }
+section_capi() { scripts/capi.sh; }
 section_node() { npm test --silent; }
 section_browsers() { npm run --silent test:browser; }
 section_bundlers() { npm run --silent test:bundlers; }
