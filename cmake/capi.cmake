@@ -52,7 +52,8 @@ install(DIRECTORY models/starter/ DESTINATION ${CMAKE_INSTALL_DATADIR}/pocket_tt
 # ---- the example: gudrob's command line ---------------------------------------------------------------------------
 
 add_executable(pocket_tts_example examples/pocket_tts.c)
-set_target_properties(pocket_tts_example PROPERTIES OUTPUT_NAME pocket_tts)
+set_target_properties(pocket_tts_example PROPERTIES OUTPUT_NAME pocket_tts
+  INSTALL_RPATH "\$ORIGIN/../${CMAKE_INSTALL_LIBDIR}")
 target_compile_options(pocket_tts_example PRIVATE ${PTTS_WARNINGS})
 target_link_libraries(pocket_tts_example PRIVATE pocket_tts)
 install(TARGETS pocket_tts_example)
