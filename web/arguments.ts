@@ -1,6 +1,6 @@
 // Arguments of the public calls: what TypeScript would have refused is refused here, by name, before anything is done
 // with it.
-import { PocketTTSError, shown } from './errors.js';
+import { describe, kindOf, PocketTTSError, shown } from './errors.js';
 
 /** Refuses a value that an option cannot take. `undefined`, which means "not given", is never asked about. */
 export type Check = (name: string, value: unknown) => void;
@@ -15,7 +15,23 @@ export function refuse(name: string, expected: string, found: unknown): never {
 /** The options of a call: an object with known names only, each of the right kind. */
 export function checkOptions<T extends object>(options: T, checks: Checks<T>): void {
   const given: unknown = options;
-  if (typeof given !== 'object' || given === null || Array.isArray(given)) refuse('options', 'an object', given);
+  if (typeof given !== 'object' || given === null || kindOf(given) === 'an array') refuse('options', 'an object', given);
+  readable('options', () => {
+    checkEach(options, given, checks);
+  });
+}
+
+/** What throws when it is looked at (a proxy that was revoked, a getter) is no value of an option. */
+function readable(name: string, look: () => void): void {
+  try {
+    look();
+  } catch (error) {
+    if (error instanceof PocketTTSError) throw error;
+    throw new PocketTTSError('argument', `${name}: cannot be read (${describe(error)})`, { cause: error });
+  }
+}
+
+function checkEach<T extends object>(options: T, given: object, checks: Checks<T>): void {
   const known = Object.keys(checks) as (keyof T & string)[];
   for (const name of Object.keys(given)) {
     if (Object.hasOwn(checks, name)) continue;
@@ -24,7 +40,9 @@ export function checkOptions<T extends object>(options: T, checks: Checks<T>): v
     throw new PocketTTSError('argument', `options: expected only ${known.join(', ')}, found ${shown(name)}${hint}`);
   }
   for (const name of known) {
-    if (options[name] !== undefined) checks[name](name, options[name]);
+    readable(name, () => {
+      if (options[name] !== undefined) checks[name](name, options[name]);
+    });
   }
 }
 

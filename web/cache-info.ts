@@ -173,6 +173,8 @@ export async function packState({ source, manifest }: PackLocation, voice?: stri
 /** Whether load() of a pack needs no network. */
 export async function isCached(host: Host, options: CachedOptions): Promise<boolean> {
   checkOptions(options, CACHED_CHECKS);
+  // Also for packs that are in no cache, as in load().
+  if (options.cache !== undefined) host.stores(options.cache);
   const location = locatePack(host, options.pack, options);
   if (location.source.kept === undefined) return true;
   const state = await packState(location, options.voice);

@@ -78,13 +78,17 @@ export class PocketTTSError extends Error {
 export function kindOf(value: unknown): string {
   if (value === null) return 'null';
   if (value === undefined) return 'nothing';
-  if (Array.isArray(value)) return 'an array';
   if (typeof value !== 'object') return `a ${typeof value}`;
-  // Not value.constructor: JSON may have a field of that name.
-  const prototype = Object.getPrototypeOf(value) as { readonly constructor?: { readonly name?: unknown } } | null;
-  const name = prototype?.constructor?.name;
-  if (typeof name !== 'string' || name === '' || name === 'Object') return 'an object';
-  return `${/^[AEIO]/.test(name) ? 'an' : 'a'} ${name}`;
+  try {
+    if (Array.isArray(value)) return 'an array';
+    // Not value.constructor: JSON may have a field of that name.
+    const prototype = Object.getPrototypeOf(value) as { readonly constructor?: { readonly name?: unknown } } | null;
+    const name = prototype?.constructor?.name;
+    if (typeof name !== 'string' || name === '' || name === 'Object') return 'an object';
+    return `${/^[AEIO]/.test(name) ? 'an' : 'a'} ${name}`;
+  } catch {
+    return 'an object'; // a proxy that was revoked
+  }
 }
 
 /** A value for messages: itself when it is short, else what it is. */

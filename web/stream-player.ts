@@ -6,7 +6,7 @@
 // frames of the engine do.
 import { canHold, isOffline, loadWorklet, outputLatency, pageContext, resumeContext, RING_SECONDS, useContext, workletError } from './audio.js';
 import type { Report } from './audio.js';
-import { isFunction, oneOf } from './arguments.js';
+import { isFunction, oneOf, refuse } from './arguments.js';
 import { abortError, describe, kindOf, PocketTTSError } from './errors.js';
 import { PLAYER_EVENTS } from './player.js';
 import type { Player, PlayerEvents, PlayerState, PlayOptions, Speaker } from './player.js';
@@ -41,8 +41,10 @@ export function play(speaker: Speaker, options: PlayOptions): Player {
 function outlet(context: BaseAudioContext, { volume = 1, destination }: PlayOptions): GainNode {
   let gain: GainNode;
   try {
+    if (context.state === 'closed') throw closedError();
     gain = new GainNode(context, { gain: volume });
   } catch (error) {
+    if (error instanceof PocketTTSError) throw error;
     throw unfit('context: expected an AudioContext or OfflineAudioContext', context, error);
   }
   try {
@@ -104,7 +106,6 @@ class StreamPlayer implements Player {
     this.finished.catch(() => undefined);
     // In the caller's gesture: this is why play() is no async function.
     this.#context = options.context ?? pageContext(speaker.sampleRate);
-    if (this.#context.state === 'closed') throw closedError();
     this.#release = useContext(this.#context);
     try {
       this.#gain = outlet(this.#context, options);
@@ -159,9 +160,7 @@ class StreamPlayer implements Player {
   }
 
   set rate(rate: number) {
-    if (!(typeof rate === 'number' && rate >= 0.25 && rate <= 4)) {
-      throw new PocketTTSError('argument', `rate: expected 0.25 to 4, found ${String(rate)}`);
-    }
+    if (!(typeof rate === 'number' && rate >= 0.25 && rate <= 4)) refuse('rate', '0.25 to 4', rate);
     if (rate === this.#rate || this.#over) return;
     this.#rate = rate;
     void this.#retune();
@@ -172,9 +171,7 @@ class StreamPlayer implements Player {
   }
 
   set volume(volume: number) {
-    if (!(typeof volume === 'number' && volume >= 0 && volume <= 1)) {
-      throw new PocketTTSError('argument', `volume: expected 0 to 1, found ${String(volume)}`);
-    }
+    if (!(typeof volume === 'number' && volume >= 0 && volume <= 1)) refuse('volume', '0 to 1', volume);
     this.#volume = volume;
     // A few times 10 ms: no click.
     this.#gain.gain.setTargetAtTime(volume, this.#context.currentTime, 0.01);
@@ -257,7 +254,7 @@ class StreamPlayer implements Player {
 
   seek(seconds: number): void {
     if (!(typeof seconds === 'number' && seconds >= 0 && seconds < Infinity)) {
-      throw new PocketTTSError('argument', `seek: expected a number of seconds, 0 or more, found ${String(seconds)}`);
+      refuse('seek', 'a number of seconds, 0 or more', seconds);
     }
     if (this.#over) return;
     const oldest = this.#takes.begin / this.#speaker.sampleRate;

@@ -236,3 +236,16 @@ test('seeds of 64 bits: numbers, bigints and the command line agree', async () =
     assert.equal(sha256(stdout.subarray(44, -9600)), await hash(seed));
   }
 });
+
+test('what throws when it is looked at is refused by name', async () => {
+  const { proxy, revoke } = Proxy.revocable({}, {});
+  revoke();
+  for (const [options, message] of [
+    [{ get seed() { throw new RangeError('mine'); } }, /^seed: cannot be read \(mine\)$/],
+    [{ voice: proxy }, /^voice: cannot be read \(.*revoked\)$/],
+    [{ seed: proxy }, /^seed: expected a whole number .*, found an object$/],
+    [proxy, /^options: cannot be read \(.*revoked\)$/],
+  ]) {
+    await refused(tts.generate('Hi.', options), 'argument', message);
+  }
+});

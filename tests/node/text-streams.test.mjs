@@ -270,4 +270,5 @@ test('a call that is under way when its object is disposed of says so, with a wo
 
 test('a cache that is not in this host is refused, also where nothing would be kept', async () => {
   await refused(PocketTTS.load({ cache: 'opfs' }), 'unsupported', /^cache: there is no "opfs" in Node$/);
+  await refused(PocketTTS.isCached({ cache: 'opfs' }), 'unsupported', /^cache: there is no "opfs" in Node$/);
 });
