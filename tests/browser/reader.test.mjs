@@ -90,6 +90,7 @@ before(async () => {
   await buildPages(join(built, 'pages'));
   writeFileSync(join(built, 'article.md'), longArticle());
   writeFileSync(join(built, 'hostile.html'), HOSTILE);
+  writeFileSync(join(built, 'notes.pdf'), 'Not read here.');
 }, patient);
 after(() => rmSync(built, { recursive: true, force: true }));
 
@@ -146,9 +147,13 @@ function readsIn(name) {
     }
     await accessible(page, 'shelf');
     await fits(page, 'shelf');
+    await page.upload('#file', join(built, 'notes.pdf'));
+    await page.waitFor(() => document.getElementById('status').textContent === 'notes.pdf: expected a .txt, .md or .html file.');
     await page.upload('#file', join(built, 'article.md'));
     await page.waitFor(() => document.querySelectorAll('#article .sentence').length > 1000);
     assert.equal(await at(page), 0);
+    // What was said of another file is no longer there.
+    assert.equal(await page.evaluate(() => document.getElementById('status').textContent), '');
     await accessible(page, 'document');
     await fits(page, 'document');
     if (page.scheme !== undefined) {

@@ -76,6 +76,7 @@ class Reader {
   }
 
   async addFiles(files: Iterable<File>): Promise<void> {
+    say(status, '');
     for (const file of files) {
       const format = formatOf(file.name, file.type);
       if (format === undefined) {
@@ -116,6 +117,9 @@ class Reader {
     const link = document.createElement('a');
     link.href = `#/${entry.id}`;
     link.textContent = entry.title;
+    link.addEventListener('click', () => {
+      say(status, '');
+    });
     const percent = document.createElement('span');
     percent.className = 'quiet';
     percent.textContent = `${Math.round(share(entry.place) * 100)} % read`;
@@ -315,6 +319,7 @@ async function main(): Promise<void> {
       return;
     }
     textInput.value = '';
+    say(status, '');
     void reader.add(text, guessFormat(text)).catch(failed);
   });
   document.addEventListener('dragover', (event) => {
