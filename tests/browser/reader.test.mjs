@@ -186,6 +186,63 @@ function readsIn(name) {
     assert.deepEqual(others, []);
   });
 
+  if (name === 'chromium') {
+    test('reader: where nothing can be kept, it reads all the same, and says so', patient, async () => {
+      const status = (where) => where.evaluate(() => document.getElementById('status').textContent);
+      const lacking = await browser.open('about:blank');
+      await lacking.inner.addInitScript(() => {
+        self.IDBFactory.prototype.open = () => {
+          throw new self.DOMException('Denied.', 'SecurityError');
+        };
+      });
+      await lacking.goto(`${server.url}/reader/`);
+      await shelfReady(lacking);
+      const nothing = /^This browser keeps nothing more here: what is new is gone with this window \((\w+): .+\)\.$/;
+      assert.equal(nothing.exec(await status(lacking))?.[1], 'SecurityError');
+      await lacking.upload('#file', join(built, 'article.md'));
+      await lacking.waitFor(() => document.querySelectorAll('#article .sentence').length > 1000);
+      assert.match(await status(lacking), nothing);
+      await lacking.press('ArrowRight');
+      await lacking.press('ArrowRight');
+      await lacking.click('#home');
+      await lacking.click('#entries a');
+      await lacking.waitFor(() => document.querySelectorAll('#article .sentence').length > 1000);
+      assert.equal(await at(lacking), 2);
+      assert.deepEqual(await lacking.complaints(), []);
+
+      // What a full disk does: the transaction is broken off.
+      await page.evaluate(() => {
+        const { put } = self.IDBObjectStore.prototype;
+        const broken = new WeakSet();
+        self.IDBObjectStore.prototype.put = function (...args) {
+          const request = put.apply(this, args);
+          // Once the other one is there, too.
+          if (!broken.has(this.transaction)) self.queueMicrotask(() => this.transaction.abort());
+          broken.add(this.transaction);
+          return request;
+        };
+      });
+      await page.goto(`${server.url}/reader/#/`);
+      const count = () => page.evaluate(() => document.querySelectorAll('#entries a').length);
+      await page.waitFor(() => !document.getElementById('shelf').hidden);
+      const before = await count();
+      await page.evaluate((text) => {
+        document.getElementById('text').value = text;
+        document.getElementById('paste').requestSubmit();
+      }, 'Not kept. Only read.');
+      await page.waitFor(() => document.querySelector('.sentence')?.textContent === 'Not kept.');
+      assert.equal(nothing.exec(await status(page))?.[1], 'AbortError');
+      await page.click('#home');
+      await page.waitFor((more) => document.querySelectorAll('#entries a').length === more, before + 1);
+      assert.deepEqual(await page.complaints(), []);
+      // Only the window knows it.
+      await page.reload();
+      await shelfReady(page);
+      assert.equal(await count(), before);
+      await lacking.close();
+    });
+  }
+
   test('reader: with the server stopped, reads, jumps, changes speed, and is found again where it was', patient, async () => {
     const { url } = server;
     await server.close();

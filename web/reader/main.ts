@@ -63,16 +63,18 @@ class Reader {
 
   // Documents
 
-  async add(text: string, format: Format, name?: string): Promise<void> {
+  /** Keeps a document and shows it. False: there is nothing in it. */
+  async add(text: string, format: Format, name?: string): Promise<boolean> {
     const { title, html } = sanitize(toHtml(text, format));
     const box = new Article(document.createElement('div'), fragmentOf(html), language());
     const [first] = box.sentences;
     if (first === undefined) {
       say(status, `${name ?? 'This text'}: nothing in it can be read aloud.`);
-      return;
+      return false;
     }
     const entry = await this.#library.add(title ?? name?.replace(/\.[^.]+$/, '') ?? first.slice(0, 80), html);
     location.hash = `#/${entry.id}`;
+    return true;
   }
 
   async addFiles(files: Iterable<File>): Promise<void> {
@@ -282,7 +284,9 @@ function taken(target: EventTarget | null, key: string): boolean {
 }
 
 async function main(): Promise<void> {
-  const library = await Library.open();
+  const library = await Library.open((error) => {
+    say(status, `This browser keeps nothing more here: what is new is gone with this window (${explained(error)}).`);
+  });
   const tts = PocketTTS.load();
   const reader = new Reader(library, await library.settings(), tts);
   tts.then(
@@ -318,9 +322,10 @@ async function main(): Promise<void> {
       textInput.focus();
       return;
     }
-    textInput.value = '';
     say(status, '');
-    void reader.add(text, guessFormat(text)).catch(failed);
+    void reader.add(text, guessFormat(text)).then((added) => {
+      if (added) textInput.value = '';
+    }, failed);
   });
   document.addEventListener('dragover', (event) => {
     event.preventDefault();
@@ -382,7 +387,7 @@ async function main(): Promise<void> {
 
   const offline = await keepOffline();
   document.documentElement.dataset['offline'] = offline;
-  if (offline === 'ready') say(status, 'Works without a network.');
+  if (offline === 'ready' && status.textContent === '') say(status, 'Works without a network.');
 }
 
 main().catch((error: unknown) => {
