@@ -79,6 +79,9 @@ func TestSameSamplesAsEveryOtherHost(t *testing.T) {
 	}
 	for _, request := range document.Requests {
 		t.Run(request.Name, func(t *testing.T) {
+			if testing.Short() && request.Name != "lsd6-chunks" {
+				t.Skip("all layouts speak another one, which is in several pieces")
+			}
 			precision := request.Precision
 			if precision == "" {
 				precision = F32

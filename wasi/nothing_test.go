@@ -71,6 +71,9 @@ type endless struct{}
 func (endless) Read(p []byte) (int, error) { return len(p), nil }
 
 func TestEndlessReadersAreLeft(t *testing.T) {
+	if testing.Short() {
+		t.Skip("reads 320 MB")
+	}
 	e := load(t, Options{PackFS: fixturePack(t, "lsd6")})
 	_, voiceErr := e.LoadVoice(t.Context(), endless{})
 	_, audioErr := e.CloneVoice(t.Context(), endless{}, CloneOptions{})

@@ -110,7 +110,7 @@ func TestTextWithoutAnEndIsCutBetweenWords(t *testing.T) {
 func TestLongTextsAreCut(t *testing.T) {
 	length := partsLimit
 	if testing.Short() {
-		length /= 64 // nothing runs beside it
+		length /= 64
 	}
 	for _, unit := range []string{"x", ".", ".x", "\n", "\n ", "。", "word ", "A b. ", "\u00a0", "…", " "} {
 		text := strings.Repeat(unit, length/len(unit))
@@ -122,6 +122,9 @@ func TestLongTextsAreCut(t *testing.T) {
 
 // The same texts and lengths in UTF-16 as in tests/node/sentences.test.mjs.
 func TestLongRunsAreCutAlike(t *testing.T) {
+	if testing.Short() {
+		t.Skip("cuts long texts letter by letter")
+	}
 	for _, c := range []struct {
 		text string
 		want []int
