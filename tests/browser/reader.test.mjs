@@ -36,6 +36,10 @@ one with a <a href="https://example.com/" ping="http://127.0.0.1:9/g">good one</
 <p style="background:url(http://127.0.0.1:9/h.png)">Last words.<img alt="dot" src="data:image/gif;base64,R0lGODlhAQABAAAAACwAAAAAAQABAAA="></p>
 <math><mtext><table><mglyph><style><img src=x onerror="self.broken=1"></style></mglyph></table></mtext></math></main>`;
 
+/** All of it hidden, by what a saved page had open above it; letters that turn the order of others; nothing at all between letters; nested. */
+const ODD = `<!doctype html><html hidden><meta charset=utf-16><meta http-equiv=refresh content="0;url=http://127.0.0.1:9/"><base href="http://127.0.0.1:9/">
+<title>Odd \u202e one</title><body hidden aria-hidden=true><p>Still\0 <a href="/there">read</a>\u202e here.</p>${'<div>'.repeat(3000)}Deep.${'</div>'.repeat(3000)}<p>The end.`;
+
 async function accessible(page, name) {
   await page.evaluate(`() => { ${axe}; self.axe = axe; }`);
   const found = await page.evaluate(async () => (await self.axe.run(document)).violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' ')}`));
@@ -90,6 +94,7 @@ before(async () => {
   await buildPages(join(built, 'pages'));
   writeFileSync(join(built, 'article.md'), longArticle());
   writeFileSync(join(built, 'hostile.html'), HOSTILE);
+  writeFileSync(join(built, 'odd.html'), ODD);
   writeFileSync(join(built, 'notes.pdf'), 'Not read here.');
 }, patient);
 after(() => rmSync(built, { recursive: true, force: true }));
@@ -184,6 +189,20 @@ function readsIn(name) {
     // said: no request was refused, and none was made.
     const others = (await page.complaints()).splice(0).filter((text) => !/inline (?:event handler|style)|(?:script-src|style-src)-(?:attr|elem)/.test(text));
     assert.deepEqual(others, []);
+  });
+
+  test('reader: a page that hides itself, wants to go elsewhere, and says what it is not', patient, async () => {
+    await page.goto(`${server.url}/reader/#/`);
+    await page.upload('#file', join(built, 'odd.html'));
+    await page.waitFor(() => document.getElementById('article').textContent.includes('The end.'));
+    const [text, links, address] = await page.evaluate(() => [
+      [...document.querySelectorAll('.sentence')].map((span) => span.textContent.replaceAll(/[\0\ufffd]/g, '')).join('|'),
+      [...document.querySelectorAll('#article a')].map((link) => link.getAttribute('href')),
+      self.location.pathname,
+    ]);
+    assert.equal(text, 'Still |read|\u202e here.|Deep.|The end.');
+    assert.deepEqual([links, address], [[null], '/reader/']);
+    (await page.complaints()).splice(0);
   });
 
   if (name === 'chromium') {

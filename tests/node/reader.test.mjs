@@ -112,3 +112,16 @@ test('the outline of a sound never has more bars than asked for, and keeps its p
   assert.equal(Math.max(...outline.bars), 0.9);
   assert.equal(outline.bars.filter((bar) => bar > 0.5).length, 1);
 });
+
+test('texts without ends, and what only begins like Markdown: time grows with their length', { timeout: 60_000 }, () => {
+  const lines = 'a line of words, 1234\n'.repeat(60_000);
+  assert.ok(cut(lines).every((part) => part.length <= SENTENCE_LIMIT));
+  for (const letter of ['\n', ' ', '[', '#', '- ', '<p ']) guessFormat(letter.repeat(300_000));
+  assert.equal(guessFormat('\n- one\n\n  - two'), 'markdown');
+  assert.equal(guessFormat('See [this](https://example.com/).'), 'markdown');
+});
+
+test('a page that says that it is UTF-16 in letters of one byte is none', () => {
+  const bytes = new TextEncoder().encode('<meta charset="utf-16"><p>Hello, \u00e9');
+  assert.match(decodeText(bytes, 'html'), /<p>Hello, \u00e9$/);
+});

@@ -37,16 +37,13 @@ function paragraphsOf(root: Node): Text[][] {
   return paragraphs;
 }
 
-/** Puts `text` from `begin` to `end` into a span, and returns that and the rest behind it. */
-function wrap(text: Text, begin: number, end: number, index: number): { span: HTMLElement; rest: Text } {
-  const part = begin > 0 ? text.splitText(begin) : text;
-  const rest = part.splitText(end - begin);
+/** A sentence, or its part in one text. */
+function spanOf(text: string, index: number): HTMLElement {
   const span = document.createElement('span');
   span.className = 'sentence';
   span.dataset['index'] = String(index);
-  part.replaceWith(span);
-  span.append(part);
-  return { span, rest };
+  span.append(text);
+  return span;
 }
 
 export class Article {
@@ -64,24 +61,29 @@ export class Article {
       const ranges = sentencesOf(whole, language);
       let next = 0;
       let offset = 0;
-      for (const { data: { length }, ...rest } of texts.map((text) => ({ text, data: text.data }))) {
-        let text = rest.text;
-        let cut = offset;
+      for (const text of texts) {
+        const { data } = text;
+        const { length } = data;
+        // The text anew, in one go: cut off piece by piece, a long one would be copied once for every sentence.
+        const parts = new DocumentFragment();
+        let cut = 0;
         for (; next < ranges.length; next++) {
           const range = ranges[next];
           if (range === undefined || range.begin >= offset + length) break;
-          const from = Math.max(range.begin, offset);
-          const to = Math.min(range.end, offset + length);
+          const from = Math.max(range.begin - offset, 0);
+          const to = Math.min(range.end - offset, length);
           if (from < to) {
             const index = this.sentences.length + next;
-            const wrapped = wrap(text, from - cut, to - cut, index);
-            (this.#spans[index] ??= []).push(wrapped.span);
-            text = wrapped.rest;
+            const span = spanOf(data.slice(from, to), index);
+            (this.#spans[index] ??= []).push(span);
+            parts.append(data.slice(cut, from), span);
             cut = to;
           }
           // It goes on in the next text.
           if (range.end > offset + length) break;
         }
+        parts.append(data.slice(cut));
+        if (cut > 0) text.replaceWith(parts);
         offset += length;
       }
       for (const { begin, end } of ranges) {

@@ -25,10 +25,14 @@ export function formatOf(name: string, type = ''): Format | undefined {
   return type.startsWith('text/plain') ? 'text' : undefined;
 }
 
+/** What is looked at of a pasted text. */
+const LOOK = 1 << 16;
+
 /** The format of pasted text: HTML or Markdown when it looks much like it. */
-export function guessFormat(text: string): Format {
+export function guessFormat(whole: string): Format {
+  const text = whole.slice(0, LOOK);
   if (/^\s*(?:<!doctype html|<html|<(?:article|body|main|div|p|h[1-6])[\s>])/i.test(text)) return 'html';
-  return /^ {0,3}#{1,6} \S/m.test(text) || /^\s*[-*] \S.*\n\s*[-*] \S/m.test(text) || /\[[^\]\n]+\]\(\S+\)/.test(text)
+  return /^ {0,3}#{1,6} \S/m.test(text) || /^[ \t]*[-*] \S.*\n+[ \t]*[-*] \S/m.test(text) || /\[[^[\]\n]+\]\(\S/.test(text)
     ? 'markdown'
     : 'text';
 }
@@ -39,7 +43,9 @@ export function decodeText(bytes: Uint8Array, format: Format): string {
   let label = a === 0xff && b === 0xfe ? 'utf-16le' : a === 0xfe && b === 0xff ? 'utf-16be' : 'utf-8';
   if (label === 'utf-8' && format === 'html') {
     const head = new TextDecoder('latin1').decode(bytes.subarray(0, 1024));
-    label = /<meta[^>]+charset\s*=\s*["']?([\w-]+)/i.exec(head)?.[1] ?? label;
+    const said = /<meta[^>]+charset\s*=\s*["']?([\w-]+)/i.exec(head)?.[1] ?? label;
+    // Whoever could read that has not read UTF-16.
+    if (!/^(?:utf-?16|unicode|ucs-2)/i.test(said)) label = said;
   }
   try {
     return new TextDecoder(label).decode(bytes);

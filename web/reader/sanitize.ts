@@ -43,7 +43,7 @@ export function fragmentOf(html: string): DocumentFragment {
 export function sanitize(html: string): { title: string | undefined; html: string } {
   // A parsed document is inert: it runs nothing and fetches nothing.
   const parsed = new DOMParser().parseFromString(html, 'text/html');
-  for (const node of parsed.querySelectorAll(BESIDE)) node.remove();
+  for (const node of parsed.body.querySelectorAll(BESIDE)) node.remove();
   const articles = parsed.querySelectorAll('article');
   const main = articles.length === 1 ? articles[0] : parsed.querySelector('main');
   const box = document.createElement('div');

@@ -9,6 +9,9 @@ export interface Range {
 /** Longer ones are cut: at a clause, else between two words. Nobody wants to go back over more to hear a word again. */
 export const SENTENCE_LIMIT = 400;
 
+/** What is looked at of a text that may have ended: time must not grow with the square of one that does not end. */
+const TAIL = 64;
+
 /** What a full stop follows without ending a sentence. */
 const ABBREVIATION = /(?:^|[\s("'“‘[])(?:\p{Lu}|Mr|Mrs|Ms|Dr|Prof|St|Sr|Jr|vs|cf|e\.g|i\.e|etc|No|Fig|Vol|pp?)\.\s*$/u;
 
@@ -46,9 +49,9 @@ export function sentencesOf(text: string, language = 'en'): Range[] {
   let open: Range | undefined;
   for (const { index, segment } of new Intl.Segmenter(language, { granularity: 'sentence' }).segment(text)) {
     const range = { begin: open?.begin ?? index, end: index + segment.length };
-    const so = text.slice(range.begin, range.end);
+    const so = text.slice(range.begin, range.end).trimEnd().slice(-TAIL);
     // Joined with what follows: after "Dr.", and what goes on in lower case, which the wrapping of lines also cuts.
-    const goesOn = ABBREVIATION.test(so) || !/[.!?…。！？]["'”’»)\]]*\s*$/u.test(so) || /^\p{Ll}/u.test(text.slice(range.end));
+    const goesOn = ABBREVIATION.test(so) || !/[.!?…。！？]["'”’»)\]]*\s*$/u.test(so) || /^\p{Ll}/u.test(text.slice(range.end, range.end + 2));
     open = goesOn && range.end < text.length ? range : undefined;
     if (open === undefined) whole.push(range);
   }
