@@ -69,7 +69,7 @@ serve: web ## The demo and the reader, on this machine: [PORT=8080]
 	npm run --silent build:pages
 	node web/pages/serve.mjs --port $(PORT)
 
-lint: web ## Formatting and static analysis of C++, TypeScript and Go
+lint: web ## Formatting, static analysis, all systems, licences and known holes of C++, TypeScript and Go
 	scripts/lint.sh
 
 parity: web native ## Every check of the reference's fixtures: DIR=<folder> [HOST=native|node|go]

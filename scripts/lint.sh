@@ -1,8 +1,10 @@
 #!/bin/bash
-# Formatting and static analysis: clang-format, clang-tidy, tsc, eslint, gofmt, go vet, staticcheck.
+# Formatting and static analysis: clang-format, clang-tidy, tsc, eslint, gofmt, go vet, staticcheck, the Go module on every system
+# that it is for, known holes in its dependencies, licences of what is linked.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 go=${GO:-go}
+. scripts/versions.sh
 mapfile -t sources < <(git ls-files 'wasm/*.cpp' 'wasm/*.h' 'tests/engine/*.cpp' 'tests/engine/*.h' 'tests/tools/*.cpp' \
   'tests/capi/*.c*' 'tests/capi/*.h' 'examples/*.c' | grep -vE 'third_party|gudrob')
 echo "clang-format: ${#sources[@]} files"
@@ -38,8 +40,14 @@ echo "gofmt, go vet, staticcheck"
 gofmt=$("$go" env GOROOT)/bin/gofmt
 unformatted=$("$gofmt" -l examples/cgo)
 [ -z "$unformatted" ] || { echo "gofmt: $unformatted" >&2; exit 1; }
-for module in wasi tests/bench/go; do
+for module in wasi tests/callers tests/bench/go; do
   unformatted=$(cd "$module" && "$gofmt" -l .)
   [ -z "$unformatted" ] || { echo "gofmt: $module: $unformatted" >&2; exit 1; }
-  (cd "$module" && "$go" vet ./... && "$go" run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...)
+  (cd "$module" && "$go" vet ./... && "$go" run "honnef.co/go/tools/cmd/staticcheck@$STATICCHECK_VERSION" ./...)
 done
+echo "Go for every system"
+scripts/cross.sh
+echo "licences of Go programs"
+scripts/go-licenses.sh --check
+echo "govulncheck"
+scripts/vulncheck.sh

@@ -14,7 +14,7 @@ GO_MINOR=25   # oldest that works: wazero needs Go 1.25
 # Systems that the Go module is for: it is compiled and vetted for each of them.
 GO_TARGETS="linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64"
 STATICCHECK_VERSION=v0.8.2
-GOVULNCHECK_VERSION=v1.1.4
+GOVULNCHECK_VERSION=v1.7.0 # later ones want Go 1.26
 
 # Packages whose version decides the bytes of the .wasm files: pinned exactly.
 PINNED_PACKAGES="
