@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"sync"
+	"time"
 	"unicode/utf8"
 
 	pockettts "github.com/pocket-tts-wasm/pocket-tts-wasm/wasi"
@@ -17,10 +18,11 @@ import (
 )
 
 // What is kept of jobs: the newest, and as many bytes of their sound. The one that is spoken is kept whatever its size, which
-// Limits.Sound bounds.
+// Limits.Sound bounds, or else soundOfJob.
 const (
-	jobsKept  = 64
-	soundKept = 256 << 20
+	jobsKept   = 64
+	soundKept  = 256 << 20
+	soundOfJob = 30 * time.Minute
 )
 
 // event is a message of a job: one of its sounds where it has any.
@@ -262,7 +264,11 @@ func (d *Door) say(j *job, index int, piece chunk, before int) (int, error) {
 		return breath, nil
 	}
 	defer speech.Close()
-	most, count := int(d.service.Limits().Sound.Seconds()*float64(j.sampleRate)), 0
+	longest := d.service.Limits().Sound
+	if longest == 0 {
+		longest = soundOfJob
+	}
+	most, count := int(longest.Seconds()*float64(j.sampleRate)), 0
 	for {
 		samples, err := speech.Next()
 		if err == io.EOF {
@@ -272,7 +278,7 @@ func (d *Door) say(j *job, index int, piece chunk, before int) (int, error) {
 			return 0, err
 		}
 		if count += len(samples); before+count > most {
-			return 0, server.Refuse(server.TooMuchSound, "the speech is longer than %s", d.service.Limits().Sound)
+			return 0, server.Refuse(server.TooMuchSound, "the speech is longer than %s", longest)
 		}
 		sound.pcm = appendSound(sound.pcm, samples, float32(volume))
 		if j.request.frames && len(sound.pcm) > 0 {

@@ -663,6 +663,18 @@ func TestCancelTakesAFrame(t *testing.T) {
 	c.say(quoted("One."))
 }
 
+// TestALimitOfSoundIsThatOfTheJob, not of each chunk; what was said before is heard.
+func TestALimitOfSoundIsThatOfTheJob(t *testing.T) {
+	service := servertest.Service(t, nil, server.Options{Limits: server.Limits{Sound: 5 * time.Second}})
+	c := start(t, service, Options{})
+	id, url := c.speak(quoted(strings.Repeat("Here is one more sentence. ", 12)))
+	messages, _ := c.rest(c.dial(url))
+	pcm, audio := c.check(id, messages, jobError)
+	if last := messages[len(messages)-1]; len(audio) == 0 || len(pcm) > 5*48000 || last.Error.Code != codeInference || !strings.Contains(last.Error.Message, "5s") || last.Error.Details == nil {
+		t.Errorf("%d chunks, %d bytes, %+v", len(audio), len(pcm), last.Error)
+	}
+}
+
 func TestSixtyFourJobsAreKept(t *testing.T) {
 	c := start(t, nil, Options{})
 	var ids []string
