@@ -18,6 +18,9 @@
 #error "the engine needs simd128 or SSE4.1"
 #endif
 
+// A function of its own: V8 moves it to its optimising compiler between calls.
+#define PTTS_NOINLINE __attribute__((noinline))
+
 namespace ptts::kernels::simd128 {
 
 typedef float F32x4 __attribute__((vector_size(16)));
@@ -78,6 +81,28 @@ inline F32x4 totals_01_23(F32x4 a, F32x4 b, F32x4 c, F32x4 d) {
   const F32x4 ab = __builtin_shufflevector(a, b, 0, 4, 2, 6) + __builtin_shufflevector(a, b, 1, 5, 3, 7);
   const F32x4 cd = __builtin_shufflevector(c, d, 0, 4, 2, 6) + __builtin_shufflevector(c, d, 1, 5, 3, 7);
   return __builtin_shufflevector(ab, cd, 0, 1, 4, 5) + __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
+}
+
+// Whether the host checks the bounds of every address and unrolls nothing (wazero).
+#if defined(__wasi__)
+inline constexpr bool kChecked = true;
+#else
+inline constexpr bool kChecked = false;
+#endif
+
+// `columns` of 4, the rest zero.
+inline F32x4 load_some(const float* p, size_t columns) {
+  if (columns == 4) return load<F32x4>(p);
+  float values[4] = {0, 0, 0, 0};
+  std::memcpy(values, p, columns * sizeof(float));
+  return load<F32x4>(values);
+}
+inline void store_some(float* p, F32x4 v, size_t columns) {
+  if (columns == 4) {
+    store(p, v);
+  } else {
+    std::memcpy(p, &v, columns * sizeof(float));
+  }
 }
 
 // A loop with compile-time indices 0 .. N-1.  Not a matter of taste: where clang 19 unrolls an ordinary loop it loses the
