@@ -83,10 +83,10 @@ describe('for long', () => {
       assert.equal(allocated, warm.allocated, 'the engine holds what it held');
       assert.ok(grown < 1 << 20, `the heap has grown by ${grown} bytes`);
       assert.ok(hub.requests(MODEL).length >= 100, 'each was in the middle of the model');
-      for (let i = 0; i < 200 && hub.requests().some(({ closed }) => !closed); i++) await setTimeout(10);
-      const open = hub.requests().filter(({ closed }) => !closed);
-      // Chromium was seen to leave one of 120 open, which holds nobody up; a leak of the package would be more than that.
-      assert.ok(open.length <= 1, JSON.stringify(open));
+      // Chromium itself takes a second or more for some, also of plain fetches that are aborted: 3 of 800 with its HTTP cache, 1 of
+      // 800 without (no-store), all gone 3 s after the last (2026-11-22). What the package held would stay.
+      for (let i = 0; i < 400 && hub.requests().some(({ closed }) => !closed); i++) await setTimeout(50);
+      assert.deepEqual(hub.requests().filter(({ closed }) => !closed), []);
       // Nor was anybody locked out.
       hub.good();
       assert.equal(await call('whole', { pack: hub.url, cache }), 'spoken');
