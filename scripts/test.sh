@@ -81,7 +81,7 @@ failed=()
 logged() { ( set -euo pipefail; "$2" ) > "$logs/$1.log" 2>&1 < /dev/null; }
 # Browsers play in real time; nothing else is in a hurry.
 in_section() {
-  [ "$1" = browsers ] || renice -n 10 -p $BASHPID > /dev/null
+  [ "$1" = browsers ] || renice -n 10 -p $BASHPID > /dev/null 2>&1 || true
   logged "$1" "section_$1"
 }
 
