@@ -3,6 +3,8 @@ package openai
 import (
 	"testing"
 	"unicode/utf8"
+
+	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/server"
 )
 
 // FuzzRequest: whatever a body says, it is refused or asks for something that can be done.
@@ -14,7 +16,11 @@ func FuzzRequest(f *testing.F) {
 	} {
 		f.Add([]byte(seed))
 	}
-	d := &door{options: Options{Model: "starter", OtherModels: []string{"french"}, InputChars: 20}}
+	service, err := server.New(server.Options{})
+	if err != nil {
+		f.Fatal(err)
+	}
+	d := &door{service: service, options: Options{Model: "starter", OtherModels: []string{"french"}, InputChars: 20}}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		asked, err := d.read(data)
 		if err != nil {
