@@ -139,7 +139,16 @@ export function isFloat32Array(value: unknown): value is Float32Array {
 }
 
 export function isUint8Array(value: unknown): value is Uint8Array {
-  return ArrayBuffer.isView(value) && tagOf(value) === 'Uint8Array';
+  return ArrayBuffer.isView(value) && tagOf(value) === 'Uint8Array' && isAttached(value.buffer);
+}
+
+/** Whether there is anything in a buffer: what was handed over to a worker is elsewhere. */
+function isAttached(buffer: ArrayBufferLike): boolean {
+  try {
+    return new Uint8Array(buffer).length >= 0;
+  } catch {
+    return false;
+  }
 }
 
 /** The content of a file that a caller handed over, or undefined for anything else. */

@@ -21,7 +21,8 @@ function has(value: unknown, name: symbol): boolean {
 export function wholeText(text: Text): string | Uint8Array | undefined {
   if (typeof text === 'string' || isUint8Array(text)) return text;
   if (has(text, Symbol.asyncIterator)) return undefined;
-  if (!has(text, Symbol.iterator)) refuse('text', 'a string, a Uint8Array, or an iterable of strings', text);
+  // Bytes that are not there any more (isUint8Array) are no strings either.
+  if (!has(text, Symbol.iterator) || text instanceof Uint8Array) refuse('text', 'a string, a Uint8Array, or an iterable of strings', text);
   const source = opened((text as Iterable<unknown>)[Symbol.iterator]());
   let joined = '';
   for (;;) {

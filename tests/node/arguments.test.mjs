@@ -249,3 +249,10 @@ test('what throws when it is looked at is refused by name', async () => {
     await refused(tts.generate('Hi.', options), 'argument', message);
   }
 });
+
+test('bytes that were handed over to somebody else are no text and no file', async () => {
+  const bytes = new Uint8Array(8);
+  globalThis.structuredClone(bytes, { transfer: [bytes.buffer] });
+  const calls = [() => tts.loadVoice(bytes), () => tts.generate(bytes), () => tts.cloneVoice(bytes), () => PocketTTS.load({ voice: bytes })];
+  for (const call of calls) await refused(call(), 'argument');
+});
