@@ -47,7 +47,8 @@ func compileCached(ctx context.Context, config Config) (*Module, error) {
 		return nil, err
 	}
 	module, err := compile(ctx, config, cache)
-	if err == nil && found == 0 {
+	if err == nil {
+		// Also where something was found: that may be of another version of wazero.
 		if problem := seal(folder); problem != nil {
 			config.Logger.Debug("compiled code is not cached", "folder", folder, "reason", problem)
 		}
@@ -66,14 +67,21 @@ func dropDamaged(folder string) (found int, err error) {
 			found++
 			return nil
 		}
+		// Whatever comes in its place is not that either.
+		if err := unlessGone(os.Remove(path + sumSuffix)); err != nil {
+			return err
+		}
 		return unlessGone(os.Remove(path))
 	})
 	return found, err
 }
 
-// seal writes the sums of the files in a cache.
+// seal writes the sums of the files in a cache that have none.
 func seal(folder string) error {
 	return eachCached(folder, func(path string) error {
+		if _, err := os.Lstat(path + sumSuffix); !os.IsNotExist(err) {
+			return err
+		}
 		sum, err := fileSum(path)
 		if err != nil {
 			return unlessGone(err)

@@ -70,6 +70,32 @@ func TestCacheThatMayNotBeWrittenCostsTimeOnly(t *testing.T) {
 	compileIn(t, folder) // as root it may; then this is a cache as any other
 }
 
+// A program that was built with another wazero has its code in the same folder, in a part of its own.
+func TestCacheIsKeptBesideThatOfAnotherVersion(t *testing.T) {
+	folder := t.TempDir()
+	compileIn(t, folder)
+	version := filepath.Dir(cached(t, folder))
+	if err := os.Rename(version, filepath.Join(filepath.Dir(version), "wazero-another")); err != nil {
+		t.Fatal(err)
+	}
+	var first os.FileInfo
+	for range 2 {
+		compileIn(t, folder)
+		code, err := filepath.Glob(filepath.Join(version, "*"))
+		if err != nil || len(code) != 2 || !strings.HasSuffix(code[1], sumSuffix) {
+			t.Fatalf("in the cache: %q, %v", code, err)
+		}
+		file, err := os.Stat(code[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if first != nil && !os.SameFile(first, file) {
+			t.Error("it was compiled again")
+		}
+		first = file
+	}
+}
+
 // Damage of every kind: wazero itself would notice some of it, trip over some, and run some.
 func TestDamagedCacheIsNotTrustedAndReplaced(t *testing.T) {
 	folder := t.TempDir()
