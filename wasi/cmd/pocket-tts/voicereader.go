@@ -220,8 +220,8 @@ func voiceReader(ctx context.Context, args []string) error {
 		return usageError{fmt.Sprintf("Got unexpected extra argument (%s)", flags.Arg(0)), voiceReaderUsage}
 	}
 	err := o.speak(ctx)
-	if ctx.Err() != nil && (err == nil || errors.Is(err, ctx.Err())) {
-		return nil // it was told to end
+	if ctx.Err() != nil {
+		return nil // it was told to end; what failed then was in the middle of something
 	}
 	return err
 }

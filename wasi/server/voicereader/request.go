@@ -327,7 +327,7 @@ func formatUUID(data [16]byte) string {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", data[:4], data[4:6], data[6:8], data[8:10], data[10:])
 }
 
-// reason is why a call of the file system failed, without the path that it was called with: clients are told of none.
+// reason is the first of the errors that led to an error: of a call of the file system, why it failed, without the path.
 func reason(err error) error {
 	for inner := errors.Unwrap(err); inner != nil; inner = errors.Unwrap(inner) {
 		err = inner

@@ -120,7 +120,8 @@ func TestKillWhileVoicesAreWritten(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		lines, last, count, least := bufio.NewScanner(out), "", 0, 1+rand.N(12)
+		// Killed in the middle of something: within a fraction of a millisecond after it was begun.
+		lines, last, deed, skipped := bufio.NewScanner(out), "", []string{"try-add", "try-change", "try-delete"}[round%3], rand.N(3)
 		for lines.Scan() {
 			last = lines.Text()
 			words := strings.SplitN(last, " ", 3)
@@ -136,8 +137,10 @@ func TestKillWhileVoicesAreWritten(t *testing.T) {
 			case "deleted":
 				delete(voices, words[1])
 			}
-			if count++; count == least { // at any moment of what comes next
-				time.AfterFunc(time.Duration(rand.N(int64(3*time.Millisecond))), func() { _ = cmd.Process.Kill() })
+			if words[0] == deed {
+				if skipped--; skipped == -1 {
+					time.AfterFunc(rand.N(600*time.Microsecond), func() { _ = cmd.Process.Kill() })
+				}
 			}
 		}
 		_ = cmd.Wait()
@@ -182,7 +185,7 @@ func TestKillWhileVoicesAreWritten(t *testing.T) {
 		}
 		err = fs.WalkDir(s.root.FS(), ".", func(path string, entry fs.DirEntry, err error) error {
 			name := entry.Name()
-			if _, isVoice := parseUUID(name); err != nil || !isVoice && name != "." && name != lockFile && name != metaFile && name != promptFile {
+			if _, isVoice := parseUUID(name); err != nil || isVoice && !seen[name] || !isVoice && name != "." && name != lockFile && name != metaFile && name != promptFile {
 				t.Errorf("round %d, after %q: %s is left, %v", round, last, path, err)
 			}
 			return nil
@@ -429,6 +432,23 @@ func TestVoicesAreMadeAndKept(t *testing.T) {
 	}
 	if after := len(c.voices()); after != before {
 		t.Errorf("%d voices were made of nothing", after-before)
+	}
+}
+
+// TestFaultsOfTheServerAreForTheLog: the client is told that there was one.
+func TestFaultsOfTheServerAreForTheLog(t *testing.T) {
+	var log bytes.Buffer
+	service := servertest.Service(t, nil, server.Options{Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelError}))})
+	c := start(t, service, Options{})
+	if err := c.door.voices.root.Close(); err != nil {
+		t.Fatal(err)
+	}
+	status, answer := c.ask("GET", "/voices", "")
+	if status != 500 || code(answer) != codeInternal || strings.Contains(fmt.Sprint(answer), "closed") {
+		t.Errorf("%d %v", status, answer)
+	}
+	if !strings.Contains(log.String(), "a request failed") || !strings.Contains(log.String(), "closed") {
+		t.Errorf("the log: %s", &log)
 	}
 }
 

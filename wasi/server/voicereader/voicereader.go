@@ -173,6 +173,7 @@ func (d *Door) routes() http.Handler {
 			}
 			body, err := serve(w, r)
 			if err != nil {
+				d.report(err)
 				refuse(w, err)
 				return
 			}
@@ -184,6 +185,13 @@ func (d *Door) routes() http.Handler {
 		refuse(w, &refusal{http.StatusNotFound, codeNotFound, "Not Found", nil})
 	})
 	return mux
+}
+
+// report tells the operator of faults that the client hears nothing of.
+func (d *Door) report(err error) {
+	if explain(err).code == codeInternal {
+		d.service.Log().Error("VoiceReader: a request failed", "error", reason(err))
+	}
 }
 
 // quitNow lets Serve end.

@@ -147,6 +147,7 @@ func (d *Door) clone(r *http.Request, o *object) (any, error) {
 	}
 	prompt, err := d.prompt(r.Context(), recording)
 	if err != nil {
+		d.report(err)
 		return nil, cloneFailed(err)
 	}
 	request.voice.Model = d.modelID()

@@ -24,19 +24,18 @@ func normalise(file []byte) []byte {
 		return file
 	}
 	var loudest float64
-	samples := make([]float64, len(w.data)/w.width)
-	for n := range samples {
-		x := w.sample(w.data[n*w.width:])
+	for at := 0; at < len(w.data); at += w.width {
+		x := w.sample(w.data[at:])
 		if math.IsNaN(x) || math.IsInf(x, 0) {
 			return file
 		}
-		samples[n], loudest = x, max(loudest, math.Abs(x))
+		loudest = max(loudest, math.Abs(x))
 	}
-	if loudest == 0 {
+	size := uint64(len(w.data)/w.width) * 4
+	if loudest == 0 || size > math.MaxUint32-44 {
 		return file
 	}
 	little := binary.LittleEndian
-	size := 4 * len(samples)
 	out := make([]byte, 0, 44+size)
 	out = append(out, "RIFF"...)
 	out = little.AppendUint32(out, uint32(36+size))
@@ -50,8 +49,8 @@ func normalise(file []byte) []byte {
 	out = little.AppendUint16(out, 32)
 	out = append(out, "data"...)
 	out = little.AppendUint32(out, uint32(size))
-	for _, x := range samples {
-		out = little.AppendUint32(out, math.Float32bits(float32(x*(peak/loudest))))
+	for at := 0; at < len(w.data); at += w.width {
+		out = little.AppendUint32(out, math.Float32bits(float32(w.sample(w.data[at:])*(peak/loudest))))
 	}
 	return out
 }
