@@ -29,7 +29,7 @@ import (
 	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/server/internal/servertest"
 )
 
-var kills = flag.Int("kills", 60, "how often a process that writes voices is killed")
+var kills = flag.Int("kills", 30, "how often a process that writes voices is killed")
 
 func silent() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
