@@ -9,8 +9,8 @@ import { test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 import { root, temporary } from './support.mjs';
 
-const ALL = ['asan', 'browsers', 'bundlers', 'go', 'native', 'node', 'openai', 'parity', 'race'];
-const PROGRAMS = ['bin/cmake', 'bin/cmp', 'bin/go', 'bin/make', 'bin/node', 'bin/npm', 'build/native/engine_tests', 'build/native-asan/engine_tests', 'scripts/lint.sh', 'scripts/setup.sh'];
+const ALL = ['asan', 'browsers', 'bundlers', 'callers', 'capi', 'go', 'native', 'node', 'openai', 'parity', 'race'];
+const PROGRAMS = ['bin/cmake', 'bin/cmp', 'bin/go', 'bin/make', 'bin/node', 'bin/npm', 'build/native/engine_tests', 'build/native-asan/engine_tests', 'build/native-asan/capi_tests', 'scripts/capi.sh', 'scripts/lint.sh', 'scripts/setup.sh'];
 const SAYS = `#!/bin/bash
 call="\${0##*/} $*"
 echo "this is $call"
@@ -21,7 +21,7 @@ if [ "$call" = "$WAIT" ]; then echo $$ > waits; exec sleep 60; fi
 /** Runs it with sections. `fail`, `wait`: the call that does. */
 function run(t, sections, { fail = '', wait = '', ...env } = {}) {
   const folder = temporary(t);
-  for (const path of [...PROGRAMS, 'wasi/go.mod', 'tests/openai/go.mod']) {
+  for (const path of [...PROGRAMS, 'wasi/go.mod', 'tests/openai/go.mod', 'tests/callers/go.mod']) {
     mkdirSync(dirname(join(folder, path)), { recursive: true });
     writeFileSync(join(folder, path), SAYS, { mode: 0o755 });
   }
