@@ -569,6 +569,7 @@ func TestChunks(t *testing.T) {
 		{words + "s", 100, []string{words[:99], words[:99], words[:99] + "s"}},
 		{words + "ss", 100, []string{words[:99], words[:99], words[:94], "wordss"}},
 		{"äöü " + strings.Repeat("ß", 99), 100, []string{"äöü", strings.Repeat("ß", 99)}},
+		{"aaaa " + strings.Repeat("b", 95) + " cc", 100, []string{"aaaa", strings.Repeat("b", 95) + " cc"}}, // a space just behind the limit
 		{"no end", 200, []string{"no end"}},
 	} {
 		var got []string
