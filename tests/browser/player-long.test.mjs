@@ -132,6 +132,7 @@ describe('for long', () => {
     assert.ok(startDelay >= 0);
     assert.ok(heard > 3 * seconds - 3, `${heard} s`);
     assert.ok(sizes.length >= 4 && late - early < 4 << 20, `the heap: ${sizes}`);
-    assert.ok(Math.max(...held.slice(1)) - Math.min(...held.slice(1)) < 1 << 20, `${held}`);
+    // Less is left when all of it has been made, long before it is heard.
+    assert.ok(Math.max(...held.slice(1)) - held[1] < 1 << 20, `${held}`);
   });
 });

@@ -31,8 +31,8 @@ function playsIn(name) {
         await page.waitFor(() => document.title === 'done');
       }, patient);
       after(async () => {
-        await page?.close();
         server?.close();
+        await page?.close();
       }, patient);
       const experiment = (what) => page.evaluate((wanted) => self.experiment(wanted), what);
       /** Once more where the machine was too busy to play: with more underruns than the experiment's own. Three times is a fault. */

@@ -990,7 +990,7 @@ func FuzzRegistry(f *testing.F) {
 			return
 		}
 		for _, p := range r.Packs {
-			s, err := newSource(Options{}, r)
+			s, err := newSource(Options{Folder: t.TempDir()}, r)
 			if err != nil {
 				t.Fatal(err)
 			}
