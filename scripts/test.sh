@@ -1,7 +1,7 @@
 #!/bin/bash
 # All tests, as `make test` runs them. What they need is built first; then they run in sections, as many at a time as there are
-# cores. Each section is one line with its seconds. What it wrote is in build/tests/NAME.log, and is shown when it fails;
-# from then on nothing more is started.
+# cores, but for the browsers, which have the machine to themselves. Each section is one line with its seconds. What it wrote
+# is in build/tests/NAME.log, and is shown when it fails; from then on nothing more is started.
 #
 #   scripts/test.sh                  all of them but lint
 #   scripts/test.sh --lint           all of them
@@ -79,12 +79,6 @@ failed=()
 
 # Runs a function with its output in a log.
 logged() { ( set -euo pipefail; "$2" ) > "$logs/$1.log" 2>&1 < /dev/null; }
-# Browsers play in real time; nothing else is in a hurry.
-in_section() {
-  [ "$1" = browsers ] || renice -n 10 -p $BASHPID > /dev/null 2>&1 || true
-  logged "$1" "section_$1"
-}
-
 ended() {
   local name=$1 status=$2 seconds=$((SECONDS - ${begin[$1]}))
   if [ "$status" -eq 0 ]; then
@@ -150,8 +144,10 @@ for name in "${wanted[@]}"; do
   while [ ${#name_of[@]} -ge "$jobs" ]; do next_to_end; done
   [ ${#failed[@]} -eq 0 ] || break
   begin[$name]=$SECONDS
-  in_section "$name" &
+  logged "$name" "section_$name" &
   name_of[$!]=$name
+  # Browsers play in real time, and WebKit under load has crashed and stood still.
+  if [ "$name" = browsers ]; then next_to_end; fi
 done
 while [ ${#name_of[@]} -gt 0 ]; do next_to_end; done
 
