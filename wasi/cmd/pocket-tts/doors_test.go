@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/url"
@@ -218,6 +219,9 @@ func headless(t *testing.T, file []byte) []byte {
 
 func unpack(t *testing.T, file []byte) (pcm []byte) {
 	t.Helper()
+	// The decoder remarks on every frame at 24 kHz.
+	log.SetOutput(io.Discard)
+	t.Cleanup(func() { log.SetOutput(os.Stderr) })
 	stream, err := flac.New(bytes.NewReader(file))
 	if err != nil {
 		t.Fatal(err)
