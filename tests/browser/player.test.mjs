@@ -35,11 +35,11 @@ function playsIn(name) {
         await page?.close();
       }, patient);
       const experiment = (what) => page.evaluate((wanted) => self.experiment(wanted), what);
-      /** Once more where the machine was too busy to play: with more underruns than the experiment's own. Three times is a fault. */
-      const undisturbed = async (what, own = 0) => {
+      /** Once more where the machine was too busy to play: with more underruns than the experiment's own, or out of time. Three times is a fault. */
+      const undisturbed = async (what, own = 0, inTime = () => true) => {
         for (let tries = 1; ; tries++) {
           const result = await experiment(what);
-          if (result.underruns === own || tries === 3) return result;
+          if ((result.underruns === own && inTime(result)) || tries === 3) return result;
         }
       };
 
@@ -96,17 +96,17 @@ function playsIn(name) {
       });
 
       test('new speeds while it is heard: no click, no gap, and in its place in the text afterwards', patient, async () => {
-        const { changes, last, bend, gaps, underruns, state, duration, tail } = await undisturbed('retuned');
+        // Each change is heard within 0.2 s, so this is how long it takes; a page that stood still hears of its place too late.
+        const off = ({ changes: [a, b, c], last, duration }) => last - (a + (b - a) / 2 + (c - b) / 0.5 + (duration - c));
+        const result = await undisturbed('retuned', 0, (made) => Math.abs(off(made)) < 0.6);
+        const { changes, bend, gaps, underruns, state, tail } = result;
         assert.equal(changes.length, 3);
         assert.equal(underruns, 0);
         assert.equal(state, 'ended');
         assert.ok(bend < 1.5, `a bend of ${bend} times the largest of the speech itself`);
         assert.ok(gaps <= 0, `${gaps} more gaps than the speech`);
         assert.equal(tail, 0, 'the end is the samples of the text');
-        // Each change is heard within 0.2 s, so this is how long it takes.
-        const [a, b, c] = changes;
-        const expected = a + (b - a) / 2 + (c - b) / 0.5 + (duration - c);
-        assert.ok(Math.abs(last - expected) < 0.6, `${last} s, expected ${expected}`);
+        assert.ok(Math.abs(off(result)) < 0.6, `${off(result)} s longer than expected`);
       });
 
       // With shared memory only what goes another way.

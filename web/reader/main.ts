@@ -77,7 +77,9 @@ class Reader {
     return true;
   }
 
-  async addFiles(files: Iterable<File>): Promise<void> {
+  async addFiles(files: readonly File[]): Promise<void> {
+    // A choice that is taken back says nothing of the one before.
+    if (files.length === 0) return;
     say(status, '');
     for (const file of files) {
       const format = formatOf(file.name, file.type);
