@@ -242,6 +242,9 @@ func parseTime(text string) (time.Time, error) {
 func (s *store) add(ctx context.Context, v voice, prompt []byte) (voice, error) {
 	v.ID, v.CreatedAt = newUUID(), time.Now().UTC().Truncate(time.Microsecond)
 	meta, err := metaOf(map[string]json.RawMessage{}, v)
+	if err == nil {
+		err = fits(meta)
+	}
 	if err != nil {
 		return voice{}, err
 	}
@@ -291,6 +294,9 @@ func (s *store) update(ctx context.Context, id string, c voiceChange) (voice, er
 			v.Description = c.description
 		}
 		meta, err := metaOf(fields, v)
+		if err == nil {
+			err = fits(meta)
+		}
 		if err != nil {
 			return err
 		}
@@ -346,6 +352,15 @@ func metaOf(fields map[string]json.RawMessage, v voice) ([]byte, error) {
 	var indented bytes.Buffer
 	err = json.Indent(&indented, data, "", "  ")
 	return append(indented.Bytes(), '\n'), err
+}
+
+// fits refuses a meta.json that would not be read again: its voice would be lost.
+func fits(meta []byte) error {
+	if len(meta) > metaBytes {
+		message := fmt.Sprintf("What is said of the voice (ref_text, language) is too long: expected at most %d bytes in %s, found %d", metaBytes, metaFile, len(meta))
+		return &refusal{http.StatusBadRequest, codeInvalid, message, nil}
+	}
+	return nil
 }
 
 // write makes a file that is on the disk when it returns.

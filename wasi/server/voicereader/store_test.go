@@ -232,6 +232,26 @@ func TestWhatIsUnfinishedGoes(t *testing.T) {
 	}
 }
 
+// TestNoVoiceIsLostBehindLongWords: what would not be read again is not written, and the voice stays as it was.
+func TestNoVoiceIsLostBehindLongWords(t *testing.T) {
+	s := opened(t, t.TempDir())
+	defer s.close()
+	long := strings.Repeat("<", metaBytes/4) // six bytes each in JSON
+	if _, err := s.add(t.Context(), voice{DisplayName: "a", Model: "m", refText: &long}, promptOf("a")); err == nil || explain(err).code != codeInvalid {
+		t.Errorf("a long ref_text: %v", err)
+	}
+	added, err := s.add(t.Context(), voice{DisplayName: "b", Model: "m"}, promptOf("b"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.update(t.Context(), added.ID, voiceChange{toLanguage: true, language: &long}); err == nil || explain(err).code != codeInvalid {
+		t.Errorf("a long language: %v", err)
+	}
+	if voices, err := s.list(); err != nil || len(voices) != 1 || voices[0].ID != added.ID {
+		t.Errorf("%v, %v", voices, err)
+	}
+}
+
 // TestOldFoldersAreRead: those of the engine before this one, with fields that this one does not know.
 func TestOldFoldersAreRead(t *testing.T) {
 	folder := t.TempDir()
