@@ -257,7 +257,7 @@ func (o *serveOptions) serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	o.cloning = o.cloning || len(o.publicHosts()) == 0
+	o.cloning = o.cloning || o.onlyHere()
 	service, err := server.New(o.serviceOptions(choice, log))
 	if err != nil {
 		return o.inServeFlags(err)
@@ -286,6 +286,12 @@ func (o *serveOptions) publicHosts() []string {
 		hosts = append(hosts, host)
 	}
 	return slices.DeleteFunc(hosts, isLoopback)
+}
+
+// onlyHere tells whether nobody but this machine can send recordings. VoiceReader's API has a token of its own, which is no
+// reason to make voices for whoever knows it.
+func (o *serveOptions) onlyHere() bool {
+	return len(o.publicHosts()) == 0 && (!slices.Contains(o.with, "voicereader") || isLoopback(o.reader.host))
 }
 
 // isLoopback tells whether only this machine can reach a host.

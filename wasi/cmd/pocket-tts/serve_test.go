@@ -246,3 +246,21 @@ func TestServerOnOtherAddresses(t *testing.T) {
 		t.Errorf("%s", response.Status)
 	}
 }
+
+// TestRecordingsMakeVoicesWhereOnlyThisMachineAsks: every listener counts that takes recordings, and is open.
+func TestRecordingsMakeVoicesWhereOnlyThisMachineAsks(t *testing.T) {
+	for line, want := range map[string]bool{
+		"": true, "--host 127.0.0.2": true, "--host 0.0.0.0": false, "--host example.com": false,
+		"--with local --local-address 0.0.0.0:9527": false, "--local-address 0.0.0.0:9527": true,
+		"--with voicereader --voicereader-host 0.0.0.0": false, "--with voicereader --voicereader-host ::1": true,
+		"--with voicereader": true, "--voicereader-host 0.0.0.0": true,
+	} {
+		o := new(serveOptions)
+		if err := newServeFlags(o).Parse(strings.Fields(line)); err != nil {
+			t.Fatalf("%s: %v", line, err)
+		}
+		if got := o.onlyHere(); got != want {
+			t.Errorf("%q: %t", line, got)
+		}
+	}
+}
