@@ -359,8 +359,15 @@ func (o *voiceReaderOptions) prefetch(log *slog.Logger, line *status) func(conte
 // speak loads the model, and listens when it is there: who is answered can be spoken to.
 func (o *voiceReaderOptions) speak(ctx context.Context) error {
 	if o.bootstrap {
-		if err := o.readBootstrap(os.Stdin); err != nil {
-			return err
+		said := make(chan error, 1)
+		go func() { said <- o.readBootstrap(os.Stdin) }()
+		select {
+		case err := <-said:
+			if err != nil {
+				return err
+			}
+		case <-ctx.Done(): // a read of stdin has no end of its own
+			return ctx.Err()
 		}
 	}
 	if err := o.reader.check(""); err != nil {

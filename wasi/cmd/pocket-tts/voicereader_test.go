@@ -285,3 +285,26 @@ func TestVoiceReaderIsNotStartedWithWhatIsWrong(t *testing.T) {
 		t.Errorf("exit %d, %s", r.code, r.stdout)
 	}
 }
+
+// TestVoiceReaderEndsWhileItWaitsForItsLine: nobody has to say it first.
+func TestVoiceReaderEndsWhileItWaitsForItsLine(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("no signals")
+	}
+	cmd := process(t, "voicereader", "--bootstrap-stdin")
+	if _, err := cmd.StdinPipe(); err != nil { // stays open
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(300 * time.Millisecond)
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	timer := time.AfterFunc(10*time.Second, func() { _ = cmd.Process.Kill() })
+	defer timer.Stop()
+	if err := cmd.Wait(); err != nil {
+		t.Error(err)
+	}
+}
