@@ -24,6 +24,7 @@ import (
 const (
 	fetchTime  = 20 * time.Second
 	fetchBytes = 64 << 20
+	fetches    = 4 // at once: each is in memory
 	hub        = "huggingface.co"
 )
 
@@ -31,6 +32,7 @@ const (
 type fetcher struct {
 	prefixes []string
 	client   *http.Client
+	places   chan struct{}
 }
 
 func newFetcher(prefixes []string) (*fetcher, error) {
@@ -43,7 +45,7 @@ func newFetcher(prefixes []string) (*fetcher, error) {
 		}
 	}
 	dialer := &net.Dialer{Timeout: fetchTime, Control: publicOnly}
-	return &fetcher{prefixes: prefixes, client: &http.Client{
+	return &fetcher{prefixes: prefixes, places: make(chan struct{}, fetches), client: &http.Client{
 		Timeout: fetchTime,
 		// No proxy of the environment: it would look addresses up in our place.
 		Transport:     &http.Transport{DialContext: dialer.DialContext, ForceAttemptHTTP2: true, TLSHandshakeTimeout: fetchTime, MaxIdleConns: 4, IdleConnTimeout: fetchTime},
@@ -67,7 +69,9 @@ func publicOnly(_, address string, _ syscall.RawConn) error {
 var notPublic = func() (blocks []netip.Prefix) {
 	for _, block := range []string{
 		"0.0.0.0/8", "100.64.0.0/10", "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24",
-		"240.0.0.0/4", "64:ff9b::/96", "64:ff9b:1::/48", "100::/64", "2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20", "5f00::/16",
+		"240.0.0.0/4", "2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20",
+		// All that is not 2000::/3, where the addresses of the Internet are: those of IPv4 behind a prefix, of sites, of segments.
+		"::/3", "4000::/2", "8000::/1",
 	} {
 		blocks = append(blocks, netip.MustParsePrefix(block))
 	}
@@ -151,6 +155,12 @@ func (f *fetcher) fetch(ctx context.Context, voice string) (*Upload, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, location.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+	select {
+	case f.places <- struct{}{}:
+		defer func() { <-f.places }()
+	default:
+		return nil, Refuse(Busy, "too many voices are being fetched; try again later")
 	}
 	data, err := f.get(request)
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 )
 
 // noDialing fails the test when anything is dialled.
@@ -142,6 +143,42 @@ func TestFetching(t *testing.T) {
 	}
 }
 
+// TestFewAreFetchedAtOnce: what is fetched is in memory, whatever the server of the voices does.
+func TestFewAreFetchedAtOnce(t *testing.T) {
+	asked, answer := make(chan struct{}, fetches+1), make(chan struct{})
+	place := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		asked <- struct{}{}
+		<-answer
+	}))
+	defer place.Close()
+	f, err := newFetcher([]string{place.URL + "/"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.client.Transport = place.Client().Transport
+	done := make(chan error)
+	for range fetches {
+		go func() {
+			_, err := f.fetch(context.Background(), place.URL+"/a.wav")
+			done <- err
+		}()
+	}
+	for range fetches {
+		<-asked
+	}
+	limited, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	if _, err := f.fetch(limited, place.URL+"/a.wav"); err == nil || Explain(err).Problem != Busy {
+		t.Errorf("one more: %v", err)
+	}
+	close(answer)
+	for range fetches {
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestPublicAddresses(t *testing.T) {
 	for address, want := range map[string]bool{
 		"1.1.1.1": true, "2606:4700:4700::1111": true,
@@ -149,6 +186,7 @@ func TestPublicAddresses(t *testing.T) {
 		"169.254.169.254": false, "100.64.0.1": false, "224.0.0.1": false, "255.255.255.255": false, "240.0.0.1": false,
 		"::1": false, "::": false, "fe80::1": false, "fd00::1": false, "fc00::1": false, "ff02::1": false,
 		"::ffff:127.0.0.1": false, "::ffff:169.254.169.254": false, "64:ff9b::7f00:1": false, "2002:7f00:1::": false, "fd00:ec2::254": false,
+		"::127.0.0.1": false, "::10.0.0.1": false, "fec0::1": false, "100::1": false, "64:ff9b:1::7f00:1": false, "5f00::1": false, "4000::1": false, "2a00::1": true,
 	} {
 		if got := isPublic(netip.MustParseAddr(address)); got != want {
 			t.Errorf("%s: %t", address, got)
