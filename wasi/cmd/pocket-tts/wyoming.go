@@ -78,7 +78,7 @@ func newWyomingFlags(o *wyomingOptions) *pflag.FlagSet {
 	text("debug-dir", "PATH", "The folder of those files", &o.debugDir)
 	text("voices-dir", "PATH", "Folder with more voices: NAME.safetensors, and NAME.wav where the model can clone", &o.voicesDir)
 	flags.Var(number("N", parsePositive, &o.textChars), "max-text-chars", "Longest text. Default: 16384")
-	flags.Var(number("N", parsePositive, &o.soundSeconds), "max-sound-seconds", "Longest sound. Default: 1800")
+	flags.Var(number("N", parsePositive, &o.soundSeconds), "max-sound-seconds", "Longest sound. Default: 10 and half a second for each letter of the text, 1800 at most")
 	flags.Var(number("N", parsePositive, &o.workers), "workers", "Copies of the model, each on a core of its own. Default: 1")
 	newFlags(&o.options).VisitAll(func(flag *pflag.Flag) {
 		if !slices.Contains(unserved, flag.Name) {
