@@ -94,16 +94,22 @@ func run(args []string) int {
 // stalls: a reader of stdout that does not read, a load that cannot be interrupted.
 const grace = 500 * time.Millisecond
 
+// endings are the signals that tell a program to end, but for those that its caller ignores: nohup and the like have their way.
+func endings() chan os.Signal {
+	signals := make(chan os.Signal, 1)
+	for _, one := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
+		if !signal.Ignored(one) {
+			signal.Notify(signals, one)
+		}
+	}
+	return signals
+}
+
 // withSignals cancels on SIGINT, SIGTERM and SIGHUP, and ends the program when that leads to nothing; a second signal
 // ends it at once.
 func withSignals(parent context.Context) (context.Context, context.CancelCauseFunc) {
 	ctx, cancel := context.WithCancelCause(parent)
-	signals := make(chan os.Signal, 1)
-	for _, one := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
-		if !signal.Ignored(one) { // nohup and the like have their way
-			signal.Notify(signals, one)
-		}
-	}
+	signals := endings()
 	go func() {
 		received, ok := (<-signals).(syscall.Signal)
 		signal.Stop(signals)

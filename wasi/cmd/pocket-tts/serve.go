@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
-	"os/signal"
 	"slices"
 	"strconv"
 	"strings"
@@ -190,24 +189,17 @@ func (o *serveOptions) setDoors(text string) error {
 func serve(ctx context.Context, args []string) error {
 	o := new(serveOptions)
 	flags := newServeFlags(o)
-	switch err := flags.Parse(args); {
-	case errors.Is(err, pflag.ErrHelp):
-		_, err := fmt.Printf(serveHelp, describeFlags(flags))
+	help := func() string { return fmt.Sprintf(serveHelp, describeFlags(flags)) }
+	if done, err := readCommand(flags, serveUsage, help, args); done || err != nil {
 		return err
-	case err != nil:
-		err = explainUsage(err)
-		var usage usageError
-		if errors.As(err, &usage) {
-			usage.command = serveUsage
-			return usage
-		}
-		return err
-	case flags.NArg() > 0:
-		return usageError{fmt.Sprintf("Got unexpected extra argument (%s)", flags.Arg(0)), serveUsage}
 	}
-	err := o.serve(ctx)
+	return untilTold(ctx, o.serve(ctx))
+}
+
+// untilTold is the end of a server: one that was asked for is a good one, and what failed then was in the middle of something.
+func untilTold(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
-		return nil // it was told to end; what failed then was in the middle of something
+		return nil
 	}
 	return err
 }
@@ -455,12 +447,7 @@ func languageCode(name string) string {
 // at once.
 func withServerSignals(parent context.Context) (context.Context, context.CancelCauseFunc) {
 	ctx, cancel := context.WithCancelCause(parent)
-	signals := make(chan os.Signal, 1)
-	for _, one := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
-		if !signal.Ignored(one) { // nohup and the like have their way
-			signal.Notify(signals, one)
-		}
-	}
+	signals := endings()
 	go func() {
 		if received, ok := (<-signals).(syscall.Signal); ok {
 			cancel(interrupted{received})

@@ -204,26 +204,11 @@ func newVoiceReaderFlags(o *voiceReaderOptions) *pflag.FlagSet {
 func voiceReader(ctx context.Context, args []string) error {
 	o := new(voiceReaderOptions)
 	flags := newVoiceReaderFlags(o)
-	switch err := flags.Parse(args); {
-	case errors.Is(err, pflag.ErrHelp):
-		_, err := fmt.Printf(voiceReaderHelp, describeFlags(flags))
+	help := func() string { return fmt.Sprintf(voiceReaderHelp, describeFlags(flags)) }
+	if done, err := readCommand(flags, voiceReaderUsage, help, args); done || err != nil {
 		return err
-	case err != nil:
-		err = explainUsage(err)
-		var usage usageError
-		if errors.As(err, &usage) {
-			usage.command = voiceReaderUsage
-			return usage
-		}
-		return err
-	case flags.NArg() > 0:
-		return usageError{fmt.Sprintf("Got unexpected extra argument (%s)", flags.Arg(0)), voiceReaderUsage}
 	}
-	err := o.speak(ctx)
-	if ctx.Err() != nil {
-		return nil // it was told to end; what failed then was in the middle of something
-	}
-	return err
+	return untilTold(ctx, o.speak(ctx))
 }
 
 // bootstrapBytes is the longest line on stdin.

@@ -43,9 +43,16 @@ func (o *voiceOptions) flags(export bool) *pflag.FlagSet {
 // parseCommand reads the command line of one of the smaller commands; an argument in brackets may be left out. done is true
 // when its help was asked for and shown.
 func parseCommand(flags *pflag.FlagSet, usage, about string, args []string, arguments ...string) (done bool, err error) {
+	return readCommand(flags, usage, func() string {
+		return fmt.Sprintf("Usage: pocket-tts %s\n\n%s\n\nOptions:\n%s%s", usage, about, describeFlags(flags), environmentHelp)
+	}, args, arguments...)
+}
+
+// readCommand is parseCommand for a command with a help of its own.
+func readCommand(flags *pflag.FlagSet, usage string, help func() string, args []string, arguments ...string) (done bool, err error) {
 	err = flags.Parse(args)
 	if errors.Is(err, pflag.ErrHelp) {
-		_, err := fmt.Printf("Usage: pocket-tts %s\n\n%s\n\nOptions:\n%s%s", usage, about, describeFlags(flags), environmentHelp)
+		_, err := fmt.Print(help())
 		return true, err
 	}
 	switch {

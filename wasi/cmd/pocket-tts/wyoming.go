@@ -97,28 +97,14 @@ func speakWyoming(ctx context.Context, args []string) error {
 		return err
 	}
 	flags := newWyomingFlags(o)
-	switch err := flags.Parse(nameAfter("--zeroconf", args)); {
-	case errors.Is(err, pflag.ErrHelp):
-		_, err := fmt.Printf(wyomingHelp, describeFlags(flags))
+	help := func() string { return fmt.Sprintf(wyomingHelp, describeFlags(flags)) }
+	if done, err := readCommand(flags, wyomingUsage, help, nameAfter("--zeroconf", args)); done || err != nil {
 		return err
-	case err != nil:
-		err = explainUsage(err)
-		var usage usageError
-		if errors.As(err, &usage) {
-			usage.command = wyomingUsage
-			return usage
-		}
-		return err
-	case flags.NArg() > 0:
-		return usageError{fmt.Sprintf("Got unexpected extra argument (%s)", flags.Arg(0)), wyomingUsage}
 	}
 	if !flags.Changed("variant") && (o.packGiven || o.languageGiven || o.configGiven) {
 		o.Variant = "" // a flag comes before the environment
 	}
-	if err = o.speak(ctx); ctx.Err() != nil {
-		return nil // it was told to end; what failed then was in the middle of something
-	}
-	return err
+	return untilTold(ctx, o.speak(ctx))
 }
 
 // nameAfter joins a flag whose value may be left out with the value that follows it, as Python's programs take it.

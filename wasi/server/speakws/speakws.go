@@ -23,6 +23,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/server"
+	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/server/internal/upgrade"
 )
 
 // Limits of a connection that are not the service's.
@@ -41,9 +42,6 @@ var paths = []string{"/api/v1/speak", "/api/v1/tts", "/ws/tts"}
 
 // Owns tells whether a path is one of this door's, where it shares a listener with others.
 func Owns(path string) bool { return slices.Contains(paths, path) }
-
-// keyProtocol is the sub-protocol that brings a key, as browsers can set no headers: "auth.bearer.v1, KEY".
-const keyProtocol = "auth.bearer.v1"
 
 type door struct {
 	service *server.Service
@@ -72,7 +70,7 @@ func protocolKey(r *http.Request) string {
 			names = append(names, strings.TrimSpace(name))
 		}
 	}
-	if len(names) == 2 && names[0] == keyProtocol {
+	if len(names) == 2 && names[0] == upgrade.KeyProtocol {
 		return names[1]
 	}
 	return ""
@@ -87,21 +85,15 @@ func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, server.Refuse(server.Forbidden, "This page may not ask this server (--cors-origin)."))
 		return
 	}
-	select {
-	case d.places <- struct{}{}:
-		defer func() { <-d.places }()
-	default:
-		refuse(w, server.Refuse(server.Busy, "There are too many connections."))
+	conn, done, full := upgrade.Accept(d.places, messageBytes, w, r)
+	switch {
+	case full != nil:
+		refuse(w, full)
+		return
+	case conn == nil:
 		return
 	}
-	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{
-		Subprotocols: []string{keyProtocol}, InsecureSkipVerify: true, // Origin has been looked at
-	})
-	if err != nil {
-		return // it has answered
-	}
-	defer conn.CloseNow()
-	conn.SetReadLimit(messageBytes)
+	defer done()
 	newSession(d.service, conn).run(r.Context())
 }
 

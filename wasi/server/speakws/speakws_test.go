@@ -20,6 +20,7 @@ import (
 	pockettts "github.com/pocket-tts-wasm/pocket-tts-wasm/wasi"
 	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/server"
 	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/server/internal/servertest"
+	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/server/internal/upgrade"
 )
 
 const (
@@ -272,7 +273,7 @@ func TestWhoMayConnect(t *testing.T) {
 	}{
 		"no key":              {websocket.DialOptions{}, 401},
 		"a wrong key":         {websocket.DialOptions{HTTPHeader: header("Authorization", "Bearer no")}, 401},
-		"a wrong key as name": {websocket.DialOptions{Subprotocols: []string{keyProtocol, "no"}}, 401},
+		"a wrong key as name": {websocket.DialOptions{Subprotocols: []string{upgrade.KeyProtocol, "no"}}, 401},
 		"another page":        {websocket.DialOptions{HTTPHeader: header("Authorization", "Bearer secret", "Origin", "https://evil.example")}, 403},
 		"another host":        {websocket.DialOptions{Host: "evil.example", HTTPHeader: header("Authorization", "Bearer secret")}, 403},
 	} {
@@ -283,7 +284,7 @@ func TestWhoMayConnect(t *testing.T) {
 	}
 	for name, options := range map[string]websocket.DialOptions{
 		"a key":          {HTTPHeader: header("Authorization", "bearer secret")},
-		"a key as name":  {Subprotocols: []string{keyProtocol, "secret"}},
+		"a key as name":  {Subprotocols: []string{upgrade.KeyProtocol, "secret"}},
 		"a page of ours": {HTTPHeader: header("Authorization", "Bearer secret", "Origin", "https://example.com")},
 	} {
 		c := dial(t, address, &options)
@@ -291,7 +292,7 @@ func TestWhoMayConnect(t *testing.T) {
 		if _, _, end := c.answer(); end.Type != "complete" {
 			t.Errorf("%s: %+v", name, end)
 		}
-		if len(options.Subprotocols) > 0 && c.conn.Subprotocol() != keyProtocol {
+		if len(options.Subprotocols) > 0 && c.conn.Subprotocol() != upgrade.KeyProtocol {
 			t.Errorf("%s: sub-protocol %q", name, c.conn.Subprotocol())
 		}
 	}
@@ -393,12 +394,12 @@ func TestWhoReadsNothingIsTold(t *testing.T) {
 
 // FuzzProtocolKey: a key is a word of the header, and there is none without the name that announces it.
 func FuzzProtocolKey(f *testing.F) {
-	for _, seed := range []string{keyProtocol + ", secret", keyProtocol + ",secret,x", "secret, " + keyProtocol, keyProtocol, ", ,", keyProtocol + "," + keyProtocol} {
+	for _, seed := range []string{upgrade.KeyProtocol + ", secret", upgrade.KeyProtocol + ",secret,x", "secret, " + upgrade.KeyProtocol, upgrade.KeyProtocol, ", ,", upgrade.KeyProtocol + "," + upgrade.KeyProtocol} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, header string) {
 		key := protocolKey(&http.Request{Header: http.Header{"Sec-Websocket-Protocol": {header}}})
-		if key != "" && (!strings.HasPrefix(strings.TrimSpace(header), keyProtocol) || strings.Contains(key, ",") || strings.TrimSpace(key) != key || !strings.Contains(header, key)) {
+		if key != "" && (!strings.HasPrefix(strings.TrimSpace(header), upgrade.KeyProtocol) || strings.Contains(key, ",") || strings.TrimSpace(key) != key || !strings.Contains(header, key)) {
 			t.Errorf("%q: %q", header, key)
 		}
 	})

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 	"unicode/utf8"
+
+	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/server/internal/upgrade"
 )
 
 // FuzzRequest: what a request is taken for is within the limits of the API, whichever it is.
@@ -75,7 +77,7 @@ func FuzzProtocolKey(f *testing.F) {
 		if key == "" {
 			return
 		}
-		if again := protocolKey(http.Header{"Sec-Websocket-Protocol": {keyProtocol + "," + key}}); again != key {
+		if again := protocolKey(http.Header{"Sec-Websocket-Protocol": {upgrade.KeyProtocol + "," + key}}); again != key {
 			t.Errorf("%q, %q: %q, alone %q", first, second, key, again)
 		}
 	})

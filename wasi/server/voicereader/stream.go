@@ -13,13 +13,11 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/server"
+	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/server/internal/upgrade"
 )
 
 const (
-	streamPath = "/v1/stream/"
-	// keyProtocol is the sub-protocol that brings the token, as browsers can set no headers: "auth.bearer.v1, TOKEN".
-	keyProtocol = "auth.bearer.v1"
-
+	streamPath   = "/v1/stream/"
 	subscribers  = 64  // at once
 	queued       = 128 // live events that a subscriber may be behind
 	messageBytes = 64 << 10
@@ -28,7 +26,7 @@ const (
 
 func isStream(path string) bool { return strings.HasPrefix(path, streamPath) }
 
-// protocolKey is the token among the sub-protocols: the one behind keyProtocol.
+// protocolKey is the token among the sub-protocols: the one behind KeyProtocol.
 func protocolKey(header http.Header) string {
 	var names []string
 	for _, line := range header.Values("Sec-WebSocket-Protocol") {
@@ -39,7 +37,7 @@ func protocolKey(header http.Header) string {
 		}
 	}
 	for n, name := range names {
-		if name == keyProtocol && n+1 < len(names) {
+		if name == upgrade.KeyProtocol && n+1 < len(names) {
 			return names[n+1]
 		}
 	}
@@ -72,21 +70,15 @@ func (d *Door) stream(w http.ResponseWriter, r *http.Request) {
 		refuse(w, err)
 		return
 	}
-	select {
-	case d.places <- struct{}{}:
-		defer func() { <-d.places }()
-	default:
-		refuse(w, server.Refuse(server.Busy, "There are too many connections."))
+	conn, done, full := upgrade.Accept(d.places, messageBytes, w, r)
+	switch {
+	case full != nil:
+		refuse(w, full)
+		return
+	case conn == nil:
 		return
 	}
-	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{
-		Subprotocols: []string{keyProtocol}, InsecureSkipVerify: true, // Origin has been looked at
-	})
-	if err != nil {
-		return // it has answered
-	}
-	defer conn.CloseNow()
-	conn.SetReadLimit(messageBytes)
+	defer done()
 	// Not that of the request: the library cuts a connection whose context ends, and a server that ends says so first.
 	ctx, cancel := context.WithCancel(context.WithoutCancel(r.Context()))
 	defer cancel()

@@ -23,6 +23,7 @@ import (
 	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/internal/wav"
 	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/server"
 	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/server/internal/servertest"
+	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/server/internal/upgrade"
 )
 
 const (
@@ -234,7 +235,7 @@ func TestTheExchange(t *testing.T) {
 	want := servertest.PCM(t, nil, text, pockettts.SpeakOptions{})
 	for name, options := range map[string]*websocket.DialOptions{
 		"header":       {HTTPHeader: http.Header{"Authorization": {"Bearer " + token}}},
-		"sub-protocol": {Subprotocols: []string{keyProtocol, "a.token"}},
+		"sub-protocol": {Subprotocols: []string{upgrade.KeyProtocol, "a.token"}},
 	} {
 		c := c
 		if name == "sub-protocol" { // a token there is one word
@@ -255,7 +256,7 @@ func TestTheExchange(t *testing.T) {
 			t.Fatalf("%s: %v", name, err)
 		}
 		conn.SetReadLimit(64 << 20)
-		if selected := response.Header.Get("Sec-WebSocket-Protocol"); selected != map[string]string{"sub-protocol": keyProtocol}[name] {
+		if selected := response.Header.Get("Sec-WebSocket-Protocol"); selected != map[string]string{"sub-protocol": upgrade.KeyProtocol}[name] {
 			t.Errorf("%s: selected %q", name, selected)
 		}
 		messages, raw := c.rest(conn)
@@ -393,8 +394,8 @@ func TestWhoMayAsk(t *testing.T) {
 	}{
 		"no token":               {url, websocket.DialOptions{}, 401},
 		"a wrong token":          {url, websocket.DialOptions{HTTPHeader: http.Header{"Authorization": {"Bearer x"}}}, 401},
-		"a wrong sub-protocol":   {url, websocket.DialOptions{Subprotocols: []string{keyProtocol, "x"}}, 401},
-		"only the sub-protocol":  {url, websocket.DialOptions{Subprotocols: []string{keyProtocol}}, 401},
+		"a wrong sub-protocol":   {url, websocket.DialOptions{Subprotocols: []string{upgrade.KeyProtocol, "x"}}, 401},
+		"only the sub-protocol":  {url, websocket.DialOptions{Subprotocols: []string{upgrade.KeyProtocol}}, 401},
 		"no such job":            {c.address + "/v1/stream/" + ghost, websocket.DialOptions{}, 404},
 		"no id":                  {c.address + "/v1/stream/x", websocket.DialOptions{}, 404},
 		"a foreign page":         {url, websocket.DialOptions{HTTPHeader: http.Header{"Origin": {"https://evil.example"}}}, 403},
