@@ -375,7 +375,13 @@ TEST_F(PackTest, Configurations) {
       {"\"frame_rate\":12.5", "\"frame_rate\":13", "frame"},
       {"\"ratios\":[6,5,4]", "\"ratios\":[6,5,0]", "ratios"},
       {"\"pad_mode\":\"constant\"", "\"pad_mode\":\"reflect\"", "pad_mode"},
+      {"\"ratios\":[6,5,4]", "\"ratios\":[64,64,64,64,64,64]", "product"},
       {"\"n_filters\":4", "\"n_filters\":5000", "filters"},
+      {"\"n_residual_layers\":2,\"ratios\":[6,5,4],\"kernel_size\":7,\"residual_kernel_size\":3,"
+       "\"last_kernel_size\":3,\"dilation_base\":2",
+       "\"n_residual_layers\":8,\"ratios\":[6,5,4],\"kernel_size\":7,\"residual_kernel_size\":3,"
+       "\"last_kernel_size\":3,\"dilation_base\":8",
+       "reach back 4194304 rows"},
       {"\"rank\":24", "\"rank\":-1", "rank"},
       {"\"outer_dim\":24", "\"outer_dim\":25", "outer_dim"},
   };

@@ -123,7 +123,9 @@ class Object {
 };
 
 // Limits that keep every size product far from overflow; shipped models stay below a tenth of them.
-constexpr size_t kMaxWidth = 16384, kMaxLayers = 256;
+constexpr size_t kMaxWidth = 16384, kMaxLayers = 256, kMaxReach = 16384, kMaxHop = 24000;
+constexpr size_t kMaxHops =
+    1024;  // of a frame, whose rows the codec's transformer takes four frames of at a time
 
 void check_dtype(Object& object) {
   object.text_or("dtype", "float32");  // the working type is the engine's choice
@@ -209,7 +211,24 @@ SeanetConfig read_seanet(Object o, const std::string& path, ptts_status* status)
                      path.c_str(), Object::show(ratio).c_str());
     }
   }
+  size_t hop = 1;
+  for (size_t i = 0; i < s.ratios.size() && *status == PTTS_OK; ++i) {
+    hop *= s.ratios[i];
+    if (hop > kMaxHop) {
+      *status = fail(PTTS_ERROR_CONFIG, "config %s.ratios: their product is more than %zu samples",
+                     path.c_str(), kMaxHop);
+    }
+  }
   o.finish();
+  size_t reach = s.residual_kernel - 1;  // rows before a row that the last residual block of a stage sees
+  for (size_t i = 1; i < s.residual_layers; ++i) reach *= s.dilation_base;
+  if (*status == PTTS_OK && reach > kMaxReach) {
+    *status =
+        fail(PTTS_ERROR_CONFIG,
+             "config %s: %zu residual layers of %zu taps whose dilation grows %zu-fold reach back %zu rows, "
+             "more than %zu",
+             path.c_str(), s.residual_layers, s.residual_kernel, s.dilation_base, reach, kMaxReach);
+  }
   // Fewer filters than the compression leave residual blocks without an inner channel; the reference takes them.
   if (*status == PTTS_OK && (s.filters << count) > kMaxWidth) {
     *status = fail(PTTS_ERROR_CONFIG, "config %s: %zu filters doubled %zu times are more than %zu channels",
@@ -319,12 +338,13 @@ void read_mimi(Object mimi, Config* config, ptts_status* status) {
   config->samples_per_frame = static_cast<size_t>(samples);
   const size_t hop = config->encoder.hop();
   if (samples != std::floor(samples) || samples < 1 || config->samples_per_frame % hop != 0 ||
-      config->samples_per_frame / hop < 2 || config->decoder.hop() != hop) {
+      config->samples_per_frame / hop < 2 || config->samples_per_frame / hop > kMaxHops ||
+      config->decoder.hop() != hop) {
     *status =
         fail(PTTS_ERROR_CONFIG,
              "config mimi: %zu Hz, %g frames/s and hops of %zu (encoder) and %zu (decoder) samples do not "
-             "fit: a frame must be a whole number, 2 or more, of equal hops",
-             config->sample_rate, frame_rate, hop, config->decoder.hop());
+             "fit: a frame must be a whole number, 2 to %zu, of equal hops",
+             config->sample_rate, frame_rate, hop, config->decoder.hop(), kMaxHops);
     return;
   }
   // What the reference's layers would refuse when the first tensor passes through them.

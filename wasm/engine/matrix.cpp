@@ -269,9 +269,9 @@ void Matrix::apply_from(size_t first, const float* x, size_t m, float* y, Scratc
 void Matrix::apply_columns(size_t first, Activation activation, float* x, size_t m, Epilogue epilogue,
                            float* y, Scratch& scratch) const {
   if (integer()) {
-    kernels::quantize_rows_i16(activation, x, channels_, m, channels_, k8_, input_limit(k8_),
+    kernels::quantize_rows_i16(activation, x, channels_, m, channels_, k8_, input_limit(1),
                                scratch.row.data(), scratch.rows.data(), scratch.scales.data());
-    const size_t length = segment(k8_);
+    const size_t length = segment(1);
     product(first, {scratch.rows.data(), scratch.scales.data(), k8_, k8_, length, length, 1}, m, epilogue, y);
     return;
   }
@@ -295,7 +295,7 @@ void Matrix::apply_windows(const int16_t* values, float scale, size_t stride, si
     kernels::gemm_i16_pairs(values, scale, k8_, m, int16_.data(), scales_.data(), n_, epilogue, room, y, n_);
     return;
   }
-  const size_t length = segment(run(spacing));
+  const size_t length = segment(spacing);
   const kernels::IntegerRows rows = {
       values, &scale, taps_ * k8_, stride * k8_, length, spacing == 1 ? length : spacing * k8_, 0};
   product(0, rows, m, epilogue, y);
@@ -303,7 +303,7 @@ void Matrix::apply_windows(const int16_t* values, float scale, size_t stride, si
 
 float Matrix::block_scale(Activation activation, float low, float high, size_t spacing) const {
   if (activation == Activation::kElu) kernels::elu(&low, 1, &low);  // it never falls
-  return std::max(high, -low) / static_cast<float>(input_limit(run(spacing)));
+  return std::max(high, -low) / static_cast<float>(input_limit(spacing));
 }
 
 void Matrix::quantize_block(Activation activation, const float* x, size_t m, float scale,

@@ -108,15 +108,16 @@ class Matrix {
   bool paired() const {
     return transposed_ && type_ == Type::kInt12 && n_ % 4 == 0 && 2 * k8_ <= kernels::kSegment12;
   }
-  // Integers of a row whose sums of products are exact, and what they may be for it.
-  size_t segment(size_t run) const {
-    return type_ == Type::kInt12 ? std::min(run, kernels::kSegment12) : run;
+  // Integers of a row whose sums of products are exact, and what they may be for it.  Segments are equally far apart: a tap
+  // that does not touch the next one is never cut.
+  size_t segment(size_t spacing) const {
+    if (spacing > 1) return k8_;
+    return type_ == Type::kInt12 ? std::min(taps_ * k8_, kernels::kSegment12) : taps_ * k8_;
   }
-  int32_t input_limit(size_t run) const {
-    const int32_t limit = kernels::input_limit(segment(run), weight_max());
+  int32_t input_limit(size_t spacing) const {
+    const int32_t limit = kernels::input_limit(segment(spacing), weight_max());
     return type_ == Type::kInt4 ? kernels::kInputMax4 : std::min(limit, paired() ? kernels::kPairMax : limit);
   }
-  size_t run(size_t spacing) const { return spacing == 1 ? taps_ * k8_ : k8_; }
   size_t scale_at(size_t i) const {
     const size_t j = i / blocks(), b = i % blocks();
     return type_ == Type::kInt4 ? (j / 4 * blocks() + b) * 4 + j % 4 : i;

@@ -36,17 +36,28 @@ void run_projected(const ProjectedTransformer& p, float* x, size_t rows, float* 
 
 ptts_status Codec::open(const MimiDecoder& mimi) {
   mimi_ = &mimi;
-  const TransformerConfig& c = mimi.transformer.transformer.config;
-  const size_t rows = mimi.upsampling, most = kBlock * rows;
   PTTS_TRY(scaled_.allocate(mimi.emb_std.size(), "codec"));
   PTTS_TRY(quantized_.allocate(mimi.quantizer.n(), "codec"));
   PTTS_TRY(previous_.allocate(mimi.quantizer.n(), "codec"));
-  PTTS_TRY(rows_.allocate(most * std::max(c.input_dim, c.output_dim), "codec"));
-  PTTS_TRY(projected_.allocate(most * c.d_model, "codec"));
-  PTTS_TRY(mimi.transformer.transformer.create_state(0, most, &state_));
-  PTTS_TRY(mimi.transformer.transformer.create_workspace(most, &workspace_));
-  PTTS_TRY(state_.layers.front().reserve(most, c.context, workspace_.scratch));
-  return mimi.seanet.create_state(rows, kBlock, &seanet_);
+  PTTS_TRY(mimi.transformer.transformer.create_state(0, mimi.upsampling, &state_));
+  PTTS_TRY(mimi.seanet.create_state(mimi.upsampling, &seanet_));
+  return reserve(1);
+}
+
+ptts_status Codec::reserve(size_t count) {
+  if (count <= room_) return PTTS_OK;
+  const Transformer& transformer = mimi_->transformer.transformer;
+  const TransformerConfig& c = transformer.config;
+  const size_t room = count > 1 ? kBlock : 1, rows = room * mimi_->upsampling;
+  room_ = 0;  // after a failure the next call begins anew
+  PTTS_TRY(rows_.allocate(rows * std::max(c.input_dim, c.output_dim), "codec"));
+  PTTS_TRY(projected_.allocate(rows * c.d_model, "codec"));
+  PTTS_TRY(transformer.grow_state(Transformer::window(c, rows), &state_));
+  PTTS_TRY(transformer.create_workspace(rows, &workspace_));
+  PTTS_TRY(state_.layers.front().reserve(rows, c.context, workspace_.scratch));
+  PTTS_TRY(mimi_->seanet.reserve(mimi_->upsampling, room, &seanet_));
+  room_ = room;
+  return PTTS_OK;
 }
 
 void Codec::reset() {
@@ -71,7 +82,8 @@ void Codec::upsample(const float* latent, float* rows) {
   std::swap(quantized_, previous_);
 }
 
-void Codec::decode(const float* latents, size_t count, float* pcm) {
+ptts_status Codec::decode(const float* latents, size_t count, float* pcm) {
+  PTTS_TRY(reserve(count));
   const MimiDecoder& m = *mimi_;
   const size_t s = m.upsampling, latent = scaled_.size(), channels = m.quantizer.n();
   for (size_t i = 0; i < count; ++i) {
@@ -88,6 +100,7 @@ void Codec::decode(const float* latents, size_t count, float* pcm) {
     pcm[i] = pcm[i] * linspace_at(0, 1, kFadeSamples, before + i);
   }
   frames_ += count;
+  return PTTS_OK;
 }
 
 ptts_status encode_audio(const MimiEncoder& m, const float* pcm, size_t count, Buffer<float>* latents,
@@ -100,7 +113,7 @@ ptts_status encode_audio(const MimiEncoder& m, const float* pcm, size_t count, B
   Transformer::Workspace workspace;
   Conv1d::State downsample;
   Buffer<float> block, rows_buffer, projected;
-  PTTS_TRY(m.seanet.create_state(frame, 1, &seanet));
+  PTTS_TRY(m.seanet.create_state(frame, &seanet));
   PTTS_TRY(m.transformer.transformer.create_state(0, rows, &state));
   PTTS_TRY(m.transformer.transformer.create_workspace(rows, &workspace));
   PTTS_TRY(state.layers.front().reserve(rows, c.context, workspace.scratch));

@@ -29,13 +29,15 @@ class Planner {
     vector(name + ".bias", {n}, &target->bias);
   }
   void conv(const std::string& name, Conv1d* target, bool bias) {
+    // (Of a residual block without an inner channel the second has no inputs.)
+    const bool integers = target->out >= 4 && target->in > 0;
     slots_->push_back({name + ".weight",
                        {target->out, target->in, target->kernel},
                        part,
                        Layout::kConv,
                        nullptr,
                        &target->weight,
-                       target->out < 4 ? Matrix::Type::kF32 : type});
+                       integers ? type : Matrix::Type::kF32});
     if (bias) vector(name + ".bias", {target->out}, &target->bias);
   }
   void conv_transpose(const std::string& name, ConvTranspose1d* target) {

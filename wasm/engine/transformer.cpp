@@ -37,8 +37,7 @@ ptts_status Transformer::prepare() {
 }
 
 ptts_status Transformer::create_state(size_t capacity, size_t rows, TransformerState* state) const {
-  // A windowed cache is shifted when it is full: four blocks make that cheap enough.
-  const size_t positions = config.context > 0 ? config.context + 4 * rows : capacity;
+  const size_t positions = config.context > 0 ? window(config, rows) : capacity;
   state->capacity = (positions + 3) / 4 * 4;
   state->position = state->cached = 0;
   state->layers.clear();

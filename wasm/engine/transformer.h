@@ -40,6 +40,8 @@ class Transformer {
 
   // A state at position 0.  With a context, room for it and blocks of `rows`; else for `capacity` positions.
   [[nodiscard]] ptts_status create_state(size_t capacity, size_t rows, TransformerState* state) const;
+  // Positions of a cache with a context, of which a multiple of 4 is forgotten when it is full.
+  static size_t window(const TransformerConfig& config, size_t rows) { return config.context + rows + 2; }
 
   // Activations for blocks of up to `rows` rows.
   struct Workspace {
