@@ -29,9 +29,8 @@ import { abortable } from './turns.js';
 import { engineOptions, namedChunks, textBytes } from './utterance.js';
 import type { Chunk, Frame, MutableChunk, SpeechOptions } from './utterance.js';
 
-/** What carries a file to a worker. */
+/** What carries a file to a worker: one buffer on its way while the other is filled. */
 const BUFFER_BYTES = 1 << 18;
-const BUFFERS = 2;
 /** Frames made ahead of the reader (1.3 s). Credits go back in batches. */
 const FRAMES_AHEAD = 16;
 const CREDIT_BATCH = 4;
@@ -132,7 +131,7 @@ class Remote {
 class Feed {
   readonly #post: (buffer: Uint8Array<ArrayBuffer>, length: number) => Promise<Uint8Array<ArrayBuffer>>;
   readonly #free: Uint8Array<ArrayBuffer>[] = [];
-  readonly #sent: Promise<void>[] = [];
+  #sent: Promise<void> | undefined;
   #buffer: Uint8Array<ArrayBuffer> | undefined;
   #length = 0;
 
@@ -147,12 +146,13 @@ class Feed {
       this.#buffer.set(part, this.#length);
       this.#length += part.length;
       at += part.length;
-      if (this.#length === BUFFER_BYTES) this.#send();
-      while (this.#sent.length >= BUFFERS) await this.#sent.shift();
+      if (this.#length === BUFFER_BYTES) await this.#send();
     }
   }
 
-  #send(): void {
+  /** The one before has come back then. */
+  async #send(): Promise<void> {
+    await this.#sent;
     const buffer = this.#buffer;
     if (buffer === undefined) return;
     const sent = this.#post(buffer, this.#length).then((back) => {
@@ -160,15 +160,15 @@ class Feed {
     });
     // Looked at when its turn comes.
     sent.catch(() => undefined);
-    this.#sent.push(sent);
+    this.#sent = sent;
     this.#buffer = undefined;
     this.#length = 0;
   }
 
   /** The end of a file. */
   async flush(): Promise<void> {
-    if (this.#length > 0) this.#send();
-    while (this.#sent.length > 0) await this.#sent.shift();
+    if (this.#length > 0) await this.#send();
+    await this.#sent;
   }
 }
 
