@@ -29,7 +29,7 @@ check: ## What has to hold before a change lands: all tests and lint
 	@JOBS=$(JOBS) scripts/test.sh --lint
 
 .PHONY: fuzz
-fuzz: ## Slow: every fuzz target of the Go module, FUZZTIME=5m each
+fuzz: ## Slow: every fuzz target of the Go module, FUZZTIME=5m each, with a report (docs/fuzz.md)
 	scripts/fuzz-go.sh
 
 build: native wasm wasi web ## Everything that can be built
