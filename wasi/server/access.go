@@ -165,11 +165,12 @@ func (s *Service) logged(door string, next http.Handler) http.Handler {
 		control := http.NewResponseController(w)
 		// What the last answer on this connection has left.
 		_ = control.SetWriteDeadline(time.Time{})
+		recorder := &recorder{ResponseWriter: w, control: control, idle: s.limits.Idle}
 		if r.ContentLength != 0 {
-			// Before an answer goes out, net/http reads what is left of the body.
-			_ = control.SetReadDeadline(began.Add(s.limits.Idle))
+			// Before an answer goes out, net/http reads what is left of the body: it waits as long as that, and is not late.
+			recorder.body = began.Add(s.limits.Idle)
+			_ = control.SetReadDeadline(recorder.body)
 		}
-		recorder := &recorder{ResponseWriter: w}
 		defer func() {
 			level := slog.LevelInfo
 			if recorder.status >= http.StatusInternalServerError && recorder.status != http.StatusServiceUnavailable {
@@ -178,32 +179,55 @@ func (s *Service) logged(door string, next http.Handler) http.Handler {
 			s.log.LogAttrs(r.Context(), level, "request", slog.String("door", door), slog.String("method", r.Method),
 				slog.String("path", r.URL.Path), slog.Int("status", recorder.status), slog.Int64("bytes", recorder.bytes),
 				slog.Duration("took", time.Since(began).Round(time.Millisecond)))
+			recorder.patience() // with what net/http still holds of the answer
 		}()
 		next.ServeHTTP(recorder, r)
 	})
 }
 
-// recorder remembers what a door answered.
+// recorder remembers what a door answered. A client that does not read it is cut off: a piece must be gone within idle.
 type recorder struct {
 	http.ResponseWriter
-	status int
-	bytes  int64
+	control *http.ResponseController
+	idle    time.Duration
+	body    time.Time // until when net/http waits for the rest of the request's body, if there is one
+	status  int
+	bytes   int64
+}
+
+// patience begins anew. Recorders of tests have none.
+func (r *recorder) patience() {
+	from := time.Now()
+	if from.Before(r.body) {
+		from = r.body
+	}
+	_ = r.control.SetWriteDeadline(from.Add(r.idle))
 }
 
 func (r *recorder) WriteHeader(status int) {
 	if r.status == 0 {
 		r.status = status
 	}
+	r.patience()
 	r.ResponseWriter.WriteHeader(status)
 }
 
-func (r *recorder) Write(p []byte) (int, error) {
+func (r *recorder) Write(p []byte) (total int, err error) {
 	if r.status == 0 {
 		r.status = http.StatusOK
 	}
-	n, err := r.ResponseWriter.Write(p)
-	r.bytes += int64(n)
-	return n, err
+	for err == nil {
+		piece := p[total:min(len(p), total+pieceBytes)]
+		r.patience()
+		var n int
+		n, err = r.ResponseWriter.Write(piece)
+		total += n
+		if total == len(p) || n < len(piece) {
+			break
+		}
+	}
+	r.bytes += int64(total)
+	return total, err
 }
 
 // Unwrap is for http.ResponseController.

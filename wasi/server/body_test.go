@@ -2,12 +2,14 @@ package server_test
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -18,10 +20,17 @@ import (
 	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/server/internal/servertest"
 )
 
-// deadlines remembers the one for reading that was set last.
+// deadlines remembers those that were set last, and how often the one for writing was.
 type deadlines struct {
 	*httptest.ResponseRecorder
-	read time.Time
+	read, write time.Time
+	writes      int
+}
+
+func (d *deadlines) SetWriteDeadline(at time.Time) error {
+	d.write = at
+	d.writes++
+	return nil
 }
 
 func (d *deadlines) SetReadDeadline(at time.Time) error {
@@ -107,5 +116,51 @@ func TestBodiesThatNobodyWants(t *testing.T) {
 	_ = conn.SetReadDeadline(time.Now().Add(20 * time.Second))
 	if data, err := io.ReadAll(conn); err != nil || !strings.HasPrefix(string(data), "HTTP/1.1 404") {
 		t.Errorf("%v %s", err, data)
+	}
+}
+
+// TestWhoDoesNotReadIsCutOff: whatever a door answers, and however long it is.
+func TestWhoDoesNotReadIsCutOff(t *testing.T) {
+	service := servertest.Service(t, nil, server.Options{Limits: server.Limits{Idle: 200 * time.Millisecond}})
+	written := make(chan error, 1)
+	door := service.Guard(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, err := w.Write(make([]byte, 64<<20))
+		written <- err
+	}), server.Access{Door: "test"})
+	address := servertest.Serve(t, service, door)
+	servertest.Send(t, strings.TrimPrefix(address, "http://"), "GET / HTTP/1.1\r\nHost: localhost\r\n", "")
+	select {
+	case err := <-written:
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("%v", err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("it is still waited for")
+	}
+}
+
+// TestAnswersHaveDeadlines: also those without a body, and a long one has as many as it has pieces, so that who reads slowly
+// but reads gets all of it.
+func TestAnswersHaveDeadlines(t *testing.T) {
+	service := servertest.Service(t, nil, server.Options{})
+	idle := service.Limits().Idle
+	for name, one := range map[string]struct {
+		door   func(w http.ResponseWriter)
+		body   string
+		least  time.Duration
+		writes int
+	}{
+		"nothing":                     {func(http.ResponseWriter) {}, "", idle, 2},
+		"a status":                    {func(w http.ResponseWriter) { w.WriteHeader(http.StatusNoContent) }, "", idle, 3},
+		"a megabyte":                  {func(w http.ResponseWriter) { _, _ = w.Write(make([]byte, 1<<20)) }, "", idle, 18},
+		"behind a body that may come": {func(w http.ResponseWriter) { w.WriteHeader(http.StatusNotFound) }, "body", 2 * idle, 3},
+	} {
+		w := &deadlines{ResponseRecorder: httptest.NewRecorder()}
+		began := time.Now()
+		service.Guard(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { one.door(w) }), server.Access{Door: "test"}).
+			ServeHTTP(w, httptest.NewRequest(http.MethodPost, "http://localhost/", strings.NewReader(one.body)))
+		if w.write.Before(began.Add(one.least)) || w.writes != one.writes {
+			t.Errorf("%s: %s from its beginning, %d deadlines", name, w.write.Sub(began), w.writes)
+		}
 	}
 }
