@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -172,17 +173,35 @@ func (s *Service) logged(door string, next http.Handler) http.Handler {
 			_ = control.SetReadDeadline(recorder.body)
 		}
 		defer func() {
+			fault := recover()
+			if fault != nil && fault != http.ErrAbortHandler {
+				// net/http says it to a log of trifles.
+				s.log.LogAttrs(r.Context(), slog.LevelError, "a request was broken off by a fault of this program", slog.String("door", door),
+					slog.Any("fault", fault), slog.String("stack", string(debug.Stack())))
+				fault = http.ErrAbortHandler
+			}
 			level := slog.LevelInfo
 			if recorder.status >= http.StatusInternalServerError && recorder.status != http.StatusServiceUnavailable {
 				level = slog.LevelError
 			}
-			s.log.LogAttrs(r.Context(), level, "request", slog.String("door", door), slog.String("method", r.Method),
-				slog.String("path", r.URL.Path), slog.Int("status", recorder.status), slog.Int64("bytes", recorder.bytes),
+			s.log.LogAttrs(r.Context(), level, "request", slog.String("door", door), slog.String("method", Short(r.Method, 20)),
+				slog.String("path", Short(r.URL.EscapedPath(), 200)), slog.Int("status", recorder.status), slog.Int64("bytes", recorder.bytes),
 				slog.Duration("took", time.Since(began).Round(time.Millisecond)))
 			recorder.patience() // with what net/http still holds of the answer
+			if fault != nil {
+				panic(fault)
+			}
 		}()
 		next.ServeHTTP(recorder, r)
 	})
+}
+
+// Short is the beginning of a text of a client, for logs: they decide how long it is.
+func Short(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	return strings.ToValidUTF8(text[:most], "") + "..."
 }
 
 // recorder remembers what a door answered. A client that does not read it is cut off: a piece must be gone within idle.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -163,4 +164,50 @@ func TestAnswersHaveDeadlines(t *testing.T) {
 			t.Errorf("%s: %s from its beginning, %d deadlines", name, w.write.Sub(began), w.writes)
 		}
 	}
+}
+
+// TestFaultsAreLogged: a panic in a door is an error in the log, with its place, and the connection is broken off.
+func TestFaultsAreLogged(t *testing.T) {
+	lines := make(chan string, 8)
+	service := servertest.Service(t, nil, server.Options{Logger: slog.New(slog.NewTextHandler(toLines(lines), nil))})
+	address := servertest.Serve(t, service, service.Guard(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		panic("a fault of this test")
+	}), server.Access{Door: "test"}))
+	if response, err := http.Get(address + "/"); err == nil {
+		response.Body.Close()
+		t.Errorf("%s", response.Status)
+	}
+	for {
+		select {
+		case line := <-lines:
+			if strings.Contains(line, "a fault of this test") && strings.Contains(line, "level=ERROR") && strings.Contains(line, "body_test.go") {
+				return
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatal("nothing is said of it")
+		}
+	}
+}
+
+// TestPathsInTheLogAreOneWord: a client does not write the rest of the line, nor fill it.
+func TestPathsInTheLogAreOneWord(t *testing.T) {
+	lines := make(chan string, 8)
+	service := servertest.Service(t, nil, server.Options{Logger: slog.New(slog.NewTextHandler(toLines(lines), nil))})
+	door := service.Guard(http.NotFoundHandler(), server.Access{Door: "test"})
+	for asked, want := range map[string]string{
+		"/a%20status=200%0Ab": `path="/a%20status=200%0Ab"`, "/" + strings.Repeat("a", 10_000): "path=/" + strings.Repeat("a", 199) + "... ",
+	} {
+		door.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "http://localhost"+asked, nil))
+		if line := <-lines; !strings.Contains(line, want) {
+			t.Errorf("%.400q", line)
+		}
+	}
+}
+
+// toLines hands the lines of a log over.
+type toLines chan<- string
+
+func (l toLines) Write(p []byte) (int, error) {
+	l <- string(p)
+	return len(p), nil
 }

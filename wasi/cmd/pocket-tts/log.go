@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"regexp"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 )
@@ -42,7 +43,11 @@ func (h lineHandler) Handle(_ context.Context, record slog.Record) error {
 	var line strings.Builder
 	fmt.Fprintf(&line, "%s: %s", level, record.Message)
 	add := func(attr slog.Attr) bool {
-		fmt.Fprintf(&line, " %s=%v", attr.Key, attr.Value)
+		text := attr.Value.String()
+		if attr.Value.Kind() == slog.KindString && strings.ContainsAny(text, " =\"\n") { // of a client's making, it could look like other values
+			text = strconv.Quote(text)
+		}
+		fmt.Fprintf(&line, " %s=%s", attr.Key, text)
 		return true
 	}
 	for _, attr := range h.attrs {

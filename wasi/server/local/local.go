@@ -136,7 +136,7 @@ func (d *door) synthesize(w http.ResponseWriter, r *http.Request) {
 			return err
 		}
 		if chosen = d.choose(asked.voice); chosen.other {
-			d.service.Log().Info("Another voice speaks than was asked for", slog.String("asked", asked.voice), slog.String("voice", chosen.name))
+			d.service.Log().Info("Another voice speaks than was asked for", slog.String("asked", server.Short(asked.voice, 80)), slog.String("voice", chosen.name))
 		}
 		if found = d.said.find(d.key(asked, chosen)); found != nil {
 			return nil

@@ -5,12 +5,14 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -329,6 +331,34 @@ func TestClientThatLeavesEndsItsSpeech(t *testing.T) {
 		open, _ := engine.Streams()
 		return open == 0
 	})
+}
+
+// hearing is a log that is read while it is written.
+type hearing struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (h *hearing) Write(p []byte) (int, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.text.Write(p)
+}
+
+func (h *hearing) String() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.text.String()
+}
+
+// TestLongNamesDoNotFillTheLog: a client says how long the name of a voice is.
+func TestLongNamesDoNotFillTheLog(t *testing.T) {
+	log := new(hearing)
+	address := serve(t, server.Options{Logger: slog.New(slog.NewTextHandler(log, nil))})
+	got := ask(t, "POST", address+"/synthesize", `{"text":"Hello.","voice":"`+strings.Repeat("n", 100_000)+`"}`)
+	if text := log.String(); got.status != 200 || !strings.Contains(text, "Another voice speaks") || len(text) > 2000 {
+		t.Errorf("%d, %d bytes: %.300s", got.status, len(text), text)
+	}
 }
 
 func TestCacheForgets(t *testing.T) {

@@ -697,10 +697,10 @@ func TestRecordingsAndLog(t *testing.T) {
 			t.Errorf("no line %q", line)
 		}
 	}
-	c.send("synthesize", fields{"text": "One.", "voice": fields{"name": "nobody"}})
+	c.send("synthesize", fields{"text": "One.", "voice": fields{"name": strings.Repeat("n", 10_000)}})
 	c.until("audio-stop").expect(t, whole...)
-	if !strings.Contains(log.String(), "no such voice") {
-		t.Error("an unknown voice is not worth a warning")
+	if !strings.Contains(log.String(), "no such voice") || strings.Contains(log.String(), strings.Repeat("n", 81)) {
+		t.Error("an unknown voice is worth a warning, of one line")
 	}
 	if strings.Contains(log.String(), "quick") {
 		t.Error("the log has the text")

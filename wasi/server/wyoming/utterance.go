@@ -158,7 +158,7 @@ func (u *utterance) speak() error {
 	}
 	request := server.Request{Door: "wyoming", Voice: u.voice()}
 	if request.Voice == "" && u.asked != "" {
-		u.c.log.Warn("Wyoming: there is no such voice; the default voice speaks", "voice", u.asked)
+		u.c.log.Warn("Wyoming: there is no such voice; the default voice speaks", "voice", server.Short(u.asked, 80))
 	}
 	switch {
 	case dots:
