@@ -18,6 +18,7 @@ import (
 	"time"
 
 	pockettts "github.com/pocket-tts-wasm/pocket-tts-wasm/wasi"
+	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/internal/plain"
 )
 
 // cloneSeconds is how much of a recording makes a voice, as in the reference.
@@ -296,11 +297,12 @@ func (f *folder) take(ctx context.Context, engine *pockettts.Engine, name string
 	if held := f.hold(name, file); held != nil { // somebody else has loaded it meanwhile
 		return held.voice, func() { f.release(held) }, nil
 	}
-	data, err := root.Open(file.file)
+	data, info, err := plain.OpenIn(root, file.file)
 	if err != nil {
 		return nil, nil, fmt.Errorf("the folder of voices: %w", err)
 	}
 	defer data.Close()
+	file.size, file.time = info.Size(), info.ModTime() // of what is read, should it be another one by now
 	voice, err := loadVoice(ctx, engine, file.file, data)
 	if err != nil {
 		return nil, nil, err

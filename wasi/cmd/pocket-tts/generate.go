@@ -24,6 +24,7 @@ import (
 	pockettts "github.com/pocket-tts-wasm/pocket-tts-wasm/wasi"
 	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/internal/hub"
 	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/internal/pack"
+	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/internal/plain"
 )
 
 // starterName is the pack that is in the program; a folder of that name is ./starter.
@@ -210,8 +211,8 @@ func findVoice(flag, arg string, given bool) (voiceChoice, error) {
 			return choice, failf("%s%s: no such file", flag, arg)
 		}
 		return choice, nil
-	case pack.CheckPlain(info) != nil:
-		choice.problem = pack.CheckPlain(info)
+	case plain.Check(info) != nil:
+		choice.problem = plain.Check(info)
 	case info.Size() > limit:
 		choice.problem = fmt.Errorf("expected at most %d bytes, found %d", limit, info.Size())
 	}
@@ -260,7 +261,7 @@ func (c voiceChoice) load(ctx context.Context, engine *pockettts.Engine, setting
 // open opens the file, or fetches it.
 func (c voiceChoice) open(ctx context.Context, settings pockettts.Options) (io.ReadCloser, error) {
 	if !c.remote {
-		file, err := os.Open(c.arg)
+		file, err := plain.Open(c.arg)
 		if err != nil {
 			return nil, failf("%s%s: %s", c.flag, c.arg, reasonOf(err))
 		}

@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
+
+	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/internal/plain"
 )
 
 // The cache: a folder that the JavaScript package on Node uses, too. KEY is a file, KEY.json what is known of it,
@@ -99,11 +101,7 @@ func parseMeta(data []byte) (Meta, bool) {
 func (s Store) path(name string) string { return filepath.Join(s.Folder, name) }
 
 func (s Store) meta(key string) (Meta, bool) {
-	name := s.path(key + ".json")
-	if info, err := os.Stat(name); err != nil || !info.Mode().IsRegular() { // opening a FIFO would wait for ever
-		return Meta{}, false
-	}
-	file, err := os.Open(name)
+	file, err := plain.Open(s.path(key + ".json"))
 	if err != nil {
 		return Meta{}, false
 	}

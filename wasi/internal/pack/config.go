@@ -15,6 +15,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/internal/plain"
 )
 
 // ErrConfig is wrapped by errors about a configuration file.
@@ -200,7 +202,7 @@ func locate(path, folder string, far func(address string) error) (string, error)
 	}
 	for _, candidate := range candidates {
 		if info, err := os.Stat(candidate); err == nil {
-			if err := CheckPlain(info); err != nil {
+			if err := plain.Check(info); err != nil {
 				return "", fmt.Errorf("%w: %s: %w", ErrConfig, candidate, err)
 			}
 			return candidate, nil
@@ -212,5 +214,12 @@ func locate(path, folder string, far func(address string) error) (string, error)
 // paths opens files by their path on this machine.
 type paths struct{}
 
-func (paths) Open(name string) (fs.File, error)     { return os.Open(name) }
+func (paths) Open(name string) (fs.File, error) {
+	file, err := plain.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	return file, nil
+}
+
 func (paths) Stat(name string) (fs.FileInfo, error) { return os.Stat(name) }

@@ -1,4 +1,4 @@
-// Only plain files are read: opening a FIFO waits for a writer who may never come, and a device may have no end.
+// Only plain files are read.
 
 package pack
 
@@ -7,40 +7,26 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-)
 
-// CheckPlain fails for anything that is not a plain file.
-func CheckPlain(info fs.FileInfo) error {
-	if info.Mode().IsRegular() {
-		return nil
-	}
-	found := "something else"
-	switch mode := info.Mode(); {
-	case mode.IsDir():
-		found = "a folder"
-	case mode&fs.ModeNamedPipe != 0:
-		found = "a FIFO"
-	case mode&fs.ModeDevice != 0:
-		found = "a device"
-	case mode&fs.ModeSocket != 0:
-		found = "a socket"
-	}
-	return fmt.Errorf("expected a plain file, found %s", found)
-}
+	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/internal/plain"
+)
 
 // openPlain opens a plain file in a file system; name is for messages, broken what is wrapped for one that is not.
 func openPlain(files fs.FS, path, name string, broken error) (fs.File, int64, error) {
-	// Before it is opened: that alone can hang.
+	// Before it is opened: that alone can hang where the file system is the caller's.
 	info, err := fs.Stat(files, path)
 	if err != nil {
 		return nil, 0, notFound(name, err)
 	}
-	if err := CheckPlain(info); err != nil {
+	if err := plain.Check(info); err != nil {
 		return nil, 0, fmt.Errorf("%s: %w: %w", name, broken, err)
 	}
 	file, err := files.Open(path)
 	if err == nil {
-		if info, err = file.Stat(); err != nil {
+		if info, err = file.Stat(); err == nil {
+			err = plain.Check(info)
+		}
+		if err != nil {
 			file.Close()
 		}
 	}
@@ -93,7 +79,11 @@ func (f *folder) Open(name string) (fs.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return f.root.Open(inside)
+	file, _, err := plain.OpenIn(f.root, inside)
+	if err != nil {
+		return nil, err
+	}
+	return file, nil
 }
 
 func (f *folder) Stat(name string) (fs.FileInfo, error) {

@@ -28,6 +28,8 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
+
+	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/internal/plain"
 )
 
 const (
@@ -171,19 +173,8 @@ func (s *store) read(id string) (map[string]json.RawMessage, voice, error) {
 
 // open opens a file of the folder, and nothing that is none.
 func (s *store) open(name string) (*os.File, error) {
-	return openRegular(s.root, name)
-}
-
-// openRegular opens a file below a root. What is no file, a FIFO for instance, is not opened: that could wait for ever.
-func openRegular(root *os.Root, name string) (*os.File, error) {
-	info, err := root.Stat(name)
-	if err == nil && !info.Mode().IsRegular() {
-		err = fmt.Errorf("expected a file, found %s", info.Mode().Type())
-	}
-	if err != nil {
-		return nil, err
-	}
-	return root.Open(name)
+	file, _, err := plain.OpenIn(s.root, name)
+	return file, err
 }
 
 // parseMeta reads a meta.json, of this engine or the one before it. Fields that are not known are kept.

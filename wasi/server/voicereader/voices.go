@@ -16,6 +16,7 @@ import (
 	"time"
 
 	pockettts "github.com/pocket-tts-wasm/pocket-tts-wasm/wasi"
+	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/internal/plain"
 	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/server"
 )
 
@@ -234,7 +235,7 @@ func readBelow(folder, name string, most int64) ([]byte, error) {
 		return nil, err
 	}
 	defer root.Close()
-	file, err := openRegular(root, name)
+	file, _, err := plain.OpenIn(root, name)
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,6 @@
+//go:build !unix
+
+package plain
+
+// No FIFO lies among the files here.
+const withoutWaiting = 0
