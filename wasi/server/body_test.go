@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -210,4 +211,73 @@ type toLines chan<- string
 func (l toLines) Write(p []byte) (int, error) {
 	l <- string(p)
 	return len(p), nil
+}
+
+// TestLargeBodiesTogether: what has come of them counts, not what was announced, and small ones always pass.
+func TestLargeBodiesTogether(t *testing.T) {
+	service := servertest.Service(t, nil, server.Options{Limits: server.Limits{UploadBytes: 2 << 20}})
+	read := func(body io.Reader, use func() error) error {
+		r := httptest.NewRequest(http.MethodPost, "/", body)
+		return service.ReadBody(httptest.NewRecorder(), r, func() error {
+			_, err := io.Copy(io.Discard, r.Body)
+			return err
+		}, use)
+	}
+	large := func() io.Reader { return strings.NewReader(strings.Repeat("a", 2<<20)) }
+	done := func() error { return nil }
+	var nest func(depth int) error
+	nest = func(depth int) error {
+		if depth > 0 {
+			return read(large(), func() error { return nest(depth - 1) })
+		}
+		if err := read(large(), done); problem(err) != server.Busy {
+			t.Errorf("one too many: %v", err)
+		}
+		if err := read(strings.NewReader("small"), done); err != nil {
+			t.Errorf("a small one: %v", err)
+		}
+		if err := read(io.LimitReader(zeros{}, 0), done); err != nil {
+			t.Errorf("one of no length that is said, and none: %v", err)
+		}
+		return nil
+	}
+	for range 2 { // and then there is room again
+		if err := nest(4); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestVoicesOfRequests are so many at once.
+func TestVoicesOfRequests(t *testing.T) {
+	engine := servertest.Engine(t)
+	var file bytes.Buffer
+	if err := engine.ExportVoice(t.Context(), nil, &file); err != nil {
+		t.Fatal(err)
+	}
+	service := servertest.Service(t, nil, server.Options{Limits: server.Limits{Voices: 1}})
+	upload := func() *server.Upload {
+		return &server.Upload{Name: "a.safetensors", Data: bytes.NewReader(file.Bytes())}
+	}
+	for range 2 {
+		if _, _, err := service.MakeVoice(t.Context(), server.Upload{Name: "a.safetensors", Data: strings.NewReader("a")}); problem(err) != server.VoiceBroken {
+			t.Errorf("%v", err)
+		}
+		speech, err := service.Speak(t.Context(), server.Request{Door: "test", Text: sentence, Upload: upload()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := service.MakeVoice(t.Context(), *upload()); problem(err) != server.Busy {
+			t.Errorf("one too many: %v", err)
+		}
+		speech.Close()
+		_, release, err := service.MakeVoice(t.Context(), *upload())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := service.Speak(t.Context(), server.Request{Door: "test", Text: sentence, Upload: upload()}); problem(err) != server.Busy {
+			t.Errorf("one too many: %v", err)
+		}
+		release()
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"os"
@@ -90,11 +91,35 @@ func Run(ctx context.Context, doors ...func(context.Context) error) error {
 	return <-failures // the first; nil where there is none
 }
 
-// Bodies of more than smallBody bytes are read by so many requests at once: each is in memory.
+// Bodies of more than smallBody bytes are read by so many requests at once: each is in memory. Together they have no more
+// bytes than largestBodies of Limits.UploadBytes; what has come counts, not what was announced.
 const (
-	smallBody  = 1 << 20
-	bodiesRead = 16
+	smallBody     = 1 << 20
+	bodiesRead    = 16
+	largestBodies = 4
 )
+
+// largeBody counts what is read of a body.
+type largeBody struct {
+	io.ReadCloser
+	service *Service
+	read    int64
+}
+
+func (b *largeBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.read += int64(n)
+	if b.service.bodyBytes.Add(int64(n)) > b.service.bodyLimit() {
+		return 0, Refuse(Busy, "too many uploads at once; try again later")
+	}
+	return n, err
+}
+
+func (b *largeBody) free() { b.service.bodyBytes.Add(-b.read) }
+
+func (s *Service) bodyLimit() int64 {
+	return largestBodies * min(s.limits.UploadBytes, math.MaxInt64/largestBodies/2)
+}
 
 // ReadBody calls read, which takes in the body of a request and must be done within Limits.Idle, as must the client with
 // saying the rest of it, and then use with what it has become: as long as that lasts, it counts as one of the large
@@ -104,6 +129,9 @@ func (s *Service) ReadBody(w http.ResponseWriter, r *http.Request, read, use fun
 		select {
 		case s.bodies <- struct{}{}:
 			defer func() { <-s.bodies }()
+			body := &largeBody{ReadCloser: r.Body, service: s}
+			defer body.free()
+			r.Body = body
 		default:
 			return Refuse(Busy, "too many uploads at once; try again later")
 		}

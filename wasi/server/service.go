@@ -59,7 +59,7 @@ type Limits struct {
 	Sound  time.Duration
 	Time   time.Duration // that a request may take, waiting and slow reading included; an hour
 	Idle   time.Duration // without progress of the other side; a minute
-	Voices int           // of VoicesDir that are kept in memory; 16
+	Voices int           // of VoicesDir that are kept in memory, and as many that requests bring at once; 16
 }
 
 func (l Limits) withDefaults() (Limits, error) {
@@ -99,6 +99,9 @@ type Service struct {
 	fetcher *fetcher
 	cors    *cors
 	bodies  chan struct{} // large ones that are being read
+	uploads chan struct{} // voices of requests that are in memory
+
+	bodyBytes atomic.Int64 // of the large bodies
 
 	run    context.Context // ends with Close
 	cancel context.CancelFunc
@@ -137,6 +140,7 @@ func New(options Options) (*Service, error) {
 			return nil, fmt.Errorf("%w: VoicesDir %s: %w", pockettts.ErrArgument, options.VoicesDir, err)
 		}
 	}
+	s.uploads = make(chan struct{}, s.limits.Voices)
 	s.folder = newFolder(options.VoicesDir, s.limits.Voices, options.AllowCloning)
 	if s.fetcher, err = newFetcher(options.AllowVoiceURLs); err != nil {
 		return nil, err

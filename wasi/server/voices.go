@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path"
 	"regexp"
@@ -115,40 +116,53 @@ func (s *Service) named(ctx context.Context, engine *pockettts.Engine, name stri
 	return s.folder.take(ctx, engine, name)
 }
 
-// MakeVoice makes a voice for a door that keeps it; it must be closed. It waits for its turn, and no longer than the
-// context lasts. Errors are [*Error]s.
-func (s *Service) MakeVoice(ctx context.Context, upload Upload) (*pockettts.Voice, error) {
+// MakeVoice makes a voice for a door that keeps it, and bounds the length of what it is made from; it must be released. It waits
+// for its turn, and no longer than the context lasts. Errors are [*Error]s.
+func (s *Service) MakeVoice(ctx context.Context, upload Upload) (voice *pockettts.Voice, release func(), err error) {
 	if err := s.Ready(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, s.limits.Time, timeUp)
 	defer cancel()
 	defer context.AfterFunc(s.run, cancel)()
-	voice, _, err := s.uploaded(ctx, s.Engine(), upload, s.limits.UploadBytes)
+	voice, release, err = s.uploaded(ctx, s.Engine(), upload, math.MaxInt64)
 	switch {
 	case err == nil:
-		return voice, nil
+		return voice, release, nil
 	case s.run.Err() != nil:
-		return nil, Refuse(Closed, "The server is closing.")
+		return nil, nil, Refuse(Closed, "The server is closing.")
 	case context.Cause(ctx) == timeUp:
-		return nil, timeUp
+		return nil, nil, timeUp
 	}
-	return nil, Explain(err)
+	return nil, nil, Explain(err)
 }
 
-func (s *Service) uploaded(ctx context.Context, engine *pockettts.Engine, upload Upload, most int64) (*pockettts.Voice, func(), error) {
+// uploaded makes a voice that lives as long as a request, or a door, needs it: Limits.Voices of them at once.
+func (s *Service) uploaded(ctx context.Context, engine *pockettts.Engine, upload Upload, most int64) (voice *pockettts.Voice, release func(), err error) {
 	if strings.EqualFold(path.Ext(upload.Name), ".wav") && !s.options.AllowCloning {
 		return nil, nil, Refuse(NoCloning, "this server makes no voices from recordings (--allow-cloning)")
 	}
+	select {
+	case s.uploads <- struct{}{}:
+	default:
+		return nil, nil, Refuse(Busy, "too many requests have voices of their own; try again later")
+	}
+	defer func() {
+		if err != nil {
+			<-s.uploads
+		}
+	}()
 	if err := s.folder.turn(ctx); err != nil {
 		return nil, nil, err
 	}
 	defer s.folder.leave()
-	voice, err := loadVoice(ctx, engine, upload.Name, &limitedReader{upload.Data, most})
-	if err != nil {
+	if voice, err = loadVoice(ctx, engine, upload.Name, &limitedReader{upload.Data, most}); err != nil {
 		return nil, nil, err
 	}
-	return voice, func() { _ = voice.Close() }, nil // an engine that is gone has taken it along
+	return voice, func() {
+		_ = voice.Close() // an engine that is gone has taken it along
+		<-s.uploads
+	}, nil
 }
 
 // loadVoice reads a voice file or makes a voice from a recording.

@@ -88,6 +88,8 @@ func (d *door) tts(w http.ResponseWriter, r *http.Request) {
 		return err
 	}, func() (err error) {
 		speech, err = d.service.Speak(r.Context(), request)
+		// As long as it is spoken, nobody needs what was sent.
+		request, r.Form, r.PostForm, r.MultipartForm = server.Request{}, nil, nil, nil
 		return err
 	})
 	if err != nil {

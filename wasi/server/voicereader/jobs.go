@@ -51,7 +51,8 @@ type job struct {
 	request    speakRequest
 	chunks     []chunk
 	name       string           // of the voice of the service; empty: its own choice
-	voice      *pockettts.Voice // that was made here, instead; closed with the job
+	voice      *pockettts.Voice // that was made here, instead
+	free       func()           // gives the voice back; called once, when nobody works for the job
 	sampleRate int
 	ctx        context.Context
 	cancel     context.CancelFunc
@@ -129,12 +130,12 @@ func (d *Door) speak(r *http.Request, o *object) (any, error) {
 	if err := d.service.Ready(); err != nil {
 		return nil, err
 	}
-	voice, err := d.load(r.Context(), request.voice)
+	voice, free, err := d.load(r.Context(), request.voice)
 	if err != nil {
 		return nil, err
 	}
 	j := &job{
-		id: newUUID(), request: request, chunks: cut(request.text, request.most), voice: voice, sampleRate: d.service.Engine().Info().SampleRate,
+		id: newUUID(), request: request, chunks: cut(request.text, request.most), voice: voice, free: free, sampleRate: d.service.Engine().Info().SampleRate,
 		ended: make(chan struct{}), more: make(chan struct{}), rate: request.rate, volume: request.volume,
 	}
 	if err := d.start(j); err != nil {
@@ -170,12 +171,6 @@ func (d *Door) start(j *job) error {
 		d.run(j)
 	})
 	return nil
-}
-
-func (j *job) free() {
-	if j.voice != nil {
-		_ = j.voice.Close() // an engine that is gone has taken it along
-	}
 }
 
 // prune forgets the oldest jobs that are over. mu is held.

@@ -472,6 +472,41 @@ func TestFaultsOfTheServerAreForTheLog(t *testing.T) {
 	}
 }
 
+// TestLongSamplesAreNoLongerRecording: what is written as floats takes more bytes than a body may have, and is the same sound.
+func TestLongSamplesAreNoLongerRecording(t *testing.T) {
+	w, ok := parseWave(sung(t))
+	if !ok {
+		t.Fatal("the recording cannot be read")
+	}
+	var data []byte
+	for n := 0; n < len(w.data); n += w.width * w.channels {
+		data = append(data, byte(128+127*w.sample(w.data[n:])))
+	}
+	file := wavOf(1, 1, 8, w.rate, false, data)
+	most := int64(base64.StdEncoding.EncodedLen(len(file)) + 1000)
+	c := start(t, cloning(t, "lsd6", server.Options{AllowCloning: true, Limits: server.Limits{UploadBytes: most}}), Options{})
+	if made := normalise(file); int64(len(made)) <= most {
+		t.Fatalf("%d bytes prove nothing", len(made))
+	}
+	c.must("POST", "/voices/clone", `{"display_name":"a","ref_audio":{"wav_base64":"`+base64.StdEncoding.EncodeToString(file)+`"}}`)
+}
+
+// TestVoicesInMemoryAreFew: each request for a voice that was made here loads it.
+func TestVoicesInMemoryAreFew(t *testing.T) {
+	c := start(t, cloning(t, "lsd6", server.Options{AllowCloning: true, Limits: server.Limits{Voices: 1}}), Options{})
+	id := c.must("POST", "/voices/clone", `{"display_name":"a","ref_audio":{"wav_base64":"`+base64.StdEncoding.EncodeToString(sung(t))+`"}}`)["voice_id"].(string)
+	job, url := c.speak(quoted(endless) + `,"voice_id":"` + id + `"`)
+	if status, answer := c.ask("POST", "/speak", `{`+quoted("One.")+`,"voice_id":"`+id+`"}`); status != 429 || code(answer) != codeBusy {
+		t.Errorf("%d %v", status, answer)
+	}
+	c.must("POST", "/cancel", `{"job_id":"`+job+`"}`)
+	c.rest(c.dial(url))
+	servertest.Until(t, "the voice is given back", func() bool {
+		status, _ := c.ask("POST", "/speak", `{`+quoted("One.")+`,"voice_id":"`+id+`"}`)
+		return status == 200
+	})
+}
+
 // TestCloningIsRefused where the operator has not allowed it.
 func TestCloningIsRefused(t *testing.T) {
 	c := start(t, cloning(t, "lsd6", server.Options{}), Options{})

@@ -110,21 +110,21 @@ func (d *Door) deleteVoice(_ http.ResponseWriter, r *http.Request) (any, error) 
 	return map[string]bool{"deleted": true}, nil
 }
 
-// load loads a voice that was made here; nil for the built-in one. It must be closed.
-func (d *Door) load(ctx context.Context, id string) (*pockettts.Voice, error) {
+// load loads a voice that was made here; nil for the built-in one. It must be released.
+func (d *Door) load(ctx context.Context, id string) (voice *pockettts.Voice, release func(), err error) {
 	if id == builtIn {
-		return nil, nil
+		return nil, func() {}, nil
 	}
 	file, err := d.voices.open(id + "/" + promptFile)
 	if err != nil {
-		return nil, &refusal{http.StatusConflict, codeModel, "This voice has no voice file that the model could speak with", nil}
+		return nil, nil, &refusal{http.StatusConflict, codeModel, "This voice has no voice file that the model could speak with", nil}
 	}
 	defer file.Close()
-	made, err := d.service.Engine().LoadVoice(ctx, file)
+	voice, release, err = d.service.MakeVoice(ctx, server.Upload{Name: promptFile, Data: file})
 	if errors.Is(err, pockettts.ErrVoice) {
-		return nil, &refusal{http.StatusConflict, codeModel, "The voice file does not fit the model: " + err.Error(), nil}
+		return nil, nil, &refusal{http.StatusConflict, codeModel, "The voice file does not fit the model: " + err.Error(), nil}
 	}
-	return made, err
+	return voice, release, err
 }
 
 // clone is POST /v1/voices/clone.
@@ -157,11 +157,11 @@ func (d *Door) clone(r *http.Request, o *object) (any, error) {
 
 // prompt makes the voice file of a recording.
 func (d *Door) prompt(ctx context.Context, recording []byte) ([]byte, error) {
-	made, err := d.service.MakeVoice(ctx, server.Upload{Name: "recording.wav", Data: bytes.NewReader(recording)})
+	made, release, err := d.service.MakeVoice(ctx, server.Upload{Name: "recording.wav", Data: bytes.NewReader(recording)})
 	if err != nil {
 		return nil, err
 	}
-	defer made.Close()
+	defer release()
 	var prompt bytes.Buffer
 	if err := d.service.Engine().ExportVoice(ctx, made, &prompt); err != nil {
 		return nil, err
