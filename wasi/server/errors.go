@@ -69,9 +69,12 @@ func (e *Error) Error() string { return e.Message }
 
 func (e *Error) Unwrap() error { return e.cause }
 
-// Refuse makes an Error of a sentence.
+// messageBytes is enough for every sentence that this program has; values of clients, and names in their files, may be longer.
+const messageBytes = 1000
+
+// Refuse makes an Error of a sentence; what is too long of it is left out.
 func Refuse(problem Problem, format string, arguments ...any) *Error {
-	return &Error{Problem: problem, Message: fmt.Sprintf(format, arguments...)}
+	return &Error{Problem: problem, Message: Short(fmt.Sprintf(format, arguments...), messageBytes)}
 }
 
 // bySentinel is what errors of the engine mean to a client.
@@ -98,7 +101,7 @@ func Explain(err error) *Error {
 	}
 	for _, one := range bySentinel {
 		if errors.Is(err, one.sentinel) {
-			return &Error{one.problem, err.Error(), err}
+			return &Error{one.problem, Short(err.Error(), messageBytes), err}
 		}
 	}
 	return &Error{Failed, "Internal Server Error", err}

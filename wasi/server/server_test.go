@@ -3,6 +3,7 @@ package server_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	pockettts "github.com/pocket-tts-wasm/pocket-tts-wasm/wasi"
 	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/internal/wav"
@@ -85,6 +87,16 @@ func TestRefusals(t *testing.T) {
 	cancel()
 	if _, err := service.Speak(done, server.Request{Text: "a"}); problem(err) != server.Cancelled {
 		t.Errorf("cancelled: %v", err)
+	}
+}
+
+// TestRefusalsAreShort, whatever a client has said.
+func TestRefusalsAreShort(t *testing.T) {
+	long := strings.Repeat("é", 100_000)
+	for _, err := range []error{server.Refuse(server.Invalid, "format: found %q", long), fmt.Errorf("%w: tensor %s", pockettts.ErrVoice, long)} {
+		if text := server.Explain(err).Message; len(text) > 1100 || !utf8.ValidString(text) || !strings.HasSuffix(text, "é...") {
+			t.Errorf("%d bytes: %.100q", len(text), text)
+		}
 	}
 }
 

@@ -199,7 +199,7 @@ func wait(ctx context.Context, done <-chan struct{}) error {
 // warmUp is POST /v1/warmup.
 func (d *Door) warmUp(r *http.Request, o *object) (any, error) {
 	waits, force, reason := o.flag("wait", false), o.flag("force", false), "api"
-	if given := o.optional("reason", 0); given != nil {
+	if given := o.optional("reason", wordChars); given != nil {
 		reason = *given
 	}
 	if err := o.err(); err != nil {
@@ -227,7 +227,7 @@ func parseActivation(o *object) (activation, error) {
 		key string
 		to  *string
 	}{{"synth_backend", &a.backend}, {"kyutai_model_name", &a.model}, {"kyutai_voice_prompt", &a.voice}, {"reason", &a.reason}} {
-		if text := o.optional(field.key, 0); text != nil {
+		if text := o.optional(field.key, wordChars); text != nil {
 			*field.to = *text
 		}
 	}

@@ -187,6 +187,7 @@ const (
 	leastChunk, mostChunk       = 100, 2000
 	chunkChars                  = 200 // the default, and the longest piece that there is whatever is asked for
 	nameChars, descriptionChars = 80, 240
+	wordChars                   = 1000 // of a reason, or of a name of something else than a voice
 )
 
 // speakRequest is a POST /v1/speak.

@@ -344,6 +344,9 @@ func TestErrors(t *testing.T) {
 		{"POST", "/models/activate", `{"kyutai_model_name":"somebody/else"}`, 409, codeModel},
 		{"POST", "/models/prefetch", `{"mode":"most"}`, 400, codeInvalid},
 		{"POST", "/warmup", `{"wait":"yes"}`, 400, codeInvalid},
+		{"POST", "/warmup", `{"reason":"` + strings.Repeat("a", 1001) + `"}`, 400, codeInvalid},
+		{"POST", "/models/activate", `{"reason":"` + strings.Repeat("a", 1001) + `"}`, 400, codeInvalid},
+		{"POST", "/models/activate", `{"kyutai_voice_prompt":"` + strings.Repeat("a", 1001) + `"}`, 400, codeInvalid},
 	} {
 		status, answer := c.ask(row.method, row.path, row.body)
 		body, _ := answer["error"].(map[string]any)
