@@ -73,7 +73,7 @@ func (s *Service) Guard(door http.Handler, access Access) http.Handler {
 	return s.logged(access.Door, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case !s.hostAllowed(r):
-			access.Refuse(w, r, Refuse(Forbidden, "This server does not answer to that Host."))
+			access.Refuse(w, r, Refuse(Forbidden, "This server does not answer to that Host (--allow-host)."))
 		case isPreflight(r) && !s.cors.allowed(r):
 			http.Error(w, "Disallowed CORS origin", http.StatusBadRequest)
 		default:
@@ -90,13 +90,18 @@ func bearer(r *http.Request) string {
 	return strings.TrimSpace(key)
 }
 
-// hostAllowed refuses, on a loopback address, names that are not this machine's: a page of evil.example whose name
-// leads to 127.0.0.1 would otherwise be of the same origin as this server.
+// hostAllowed refuses names that are not this machine's, on a loopback address and where its names are known: a page of
+// evil.example whose name leads to 127.0.0.1 would otherwise be of the same origin as this server, and to a port of 127.0.0.1
+// that leads into a container, too.
 func (s *Service) hostAllowed(r *http.Request) bool {
+	public := false
 	if address, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok {
 		tcp, ok := address.(*net.TCPAddr)
-		if !ok || !tcp.IP.IsLoopback() {
-			return true // a socket of this machine's file system, or a server that is public on purpose
+		if !ok {
+			return true // a socket of this machine's file system
+		}
+		if public = !tcp.IP.IsLoopback(); public && len(s.options.Hosts) == 0 {
+			return true // on purpose
 		}
 	}
 	host := r.Host
@@ -105,7 +110,7 @@ func (s *Service) hostAllowed(r *http.Request) bool {
 	}
 	host = strings.TrimSuffix(strings.ToLower(strings.Trim(host, "[]")), ".")
 	if address, err := netip.ParseAddr(host); err == nil {
-		return address.IsLoopback() && address.Zone() == ""
+		return public || address.IsLoopback() && address.Zone() == "" // pages have no power over what an address means
 	}
 	return host == "localhost" || slices.ContainsFunc(s.options.Hosts, func(known string) bool { return strings.EqualFold(known, host) })
 }

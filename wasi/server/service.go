@@ -36,7 +36,8 @@ type Options struct {
 	// Origins are those of pages that may ask besides the server's own, exactly as browsers write them
 	// ("https://example.com"); "*" is every page, without credentials.
 	Origins []string
-	// Hosts are names of this server besides localhost: what clients write into Host.
+	// Hosts are names of this server besides localhost: what clients write into Host. On an address that others than this
+	// machine can reach, every Host is let in unless there are names here; and then IP addresses are as well.
 	Hosts []string
 	// AllowCloning makes voices from recordings, of VoicesDir and in requests. The consent of who speaks in them is the
 	// operator's duty.

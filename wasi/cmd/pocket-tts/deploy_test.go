@@ -414,6 +414,7 @@ func (i *image) service(t *testing.T, kind string, s service, variables map[stri
 		address := "http://127.0.0.1:" + port
 		if variables["POCKET_TTS_API_KEY"] == "" {
 			speaks(t, address)
+			namesAreChecked(t, port)
 		} else if response, _ := post(t, address, url.Values{"text": {spokenHere}}); response.StatusCode != http.StatusUnauthorized {
 			t.Errorf("without the key: %s", response.Status)
 		}
@@ -440,6 +441,39 @@ func (i *image) service(t *testing.T, kind string, s service, variables map[stri
 	recordings, _ := filepath.Glob(filepath.Join(i.root, i.workdir, "output", "debug_*.wav"))
 	if want := kind == "wyoming" && variables["DEBUG_WAV"] != ""; want && len(recordings) != 1 {
 		t.Errorf("recordings: %v", recordings)
+	}
+}
+
+// namesAreChecked asks where others than this machine can, as a container is asked through a port of this machine.
+func namesAreChecked(t *testing.T, port string) {
+	t.Helper()
+	addresses, err := net.InterfaceAddrs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := slices.IndexFunc(addresses, func(a net.Addr) bool {
+		one, ok := a.(*net.IPNet)
+		return ok && one.IP.To4() != nil && one.IP.IsGlobalUnicast()
+	})
+	if n < 0 {
+		t.Log("this machine has no address but its own")
+		return
+	}
+	at := net.JoinHostPort(addresses[n].(*net.IPNet).IP.String(), port)
+	for host, want := range map[string]int{"evil.example": 403, "http:8000": 200, "localhost:8000": 200, "127.0.0.1:8000": 200, at: 200} {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+at+"/health", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Host = host
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		if response.StatusCode != want {
+			t.Errorf("Host: %s: %s", host, response.Status)
+		}
 	}
 }
 

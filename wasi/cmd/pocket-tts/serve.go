@@ -135,7 +135,7 @@ func newServeFlags(o *serveOptions) *pflag.FlagSet {
 	text("voices-dir", "PATH", "Folder with more voices: NAME.safetensors, and NAME.wav where voices may be cloned", "", func(s string) error { o.voicesDir = s; return nil })
 	text("api-key", "KEY", "Requests must say Authorization: Bearer KEY", "", func(s string) error { o.apiKey, o.keyGiven = s, true; return nil })
 	list("cors-origin", "ORIGIN", "Pages of this origin may ask, * is all; can be repeated", &o.origins)
-	list("allow-host", "NAME", "Name of this server in the header Host, besides localhost; can be repeated", &o.hosts)
+	text("allow-host", "NAMES", allowHostUsage, "", o.setHosts)
 	list("allow-voice-url", "PREFIX", "Voices may be fetched from URLs that begin so (https://host/path/, hf://kyutai/); can be repeated", &o.urls)
 	onOff("allow-cloning", "Make voices from recordings in requests. Default: only where nobody but this machine can ask", &o.cloning)
 	text("max-text-chars", "N", "Longest text. Default: 16384, of OpenAI's API 4096", "", atLeast(1, &o.textChars))
@@ -157,6 +157,17 @@ func newServeFlags(o *serveOptions) *pflag.FlagSet {
 		_ = flags.MarkHidden(name) // fails only for a flag that does not exist
 	}
 	return flags
+}
+
+const allowHostUsage = "Names of this server in the header Host besides localhost, with commas between them. Where more than this machine can reach it, all are let in unless some are given"
+
+func (o *serveOptions) setHosts(text string) error {
+	for name := range strings.SplitSeq(text, ",") {
+		if name = strings.TrimSpace(name); name != "" {
+			o.hosts = append(o.hosts, name)
+		}
+	}
+	return nil
 }
 
 func (o *serveOptions) setPort(text string) (err error) {

@@ -188,7 +188,7 @@ func newVoiceReaderFlags(o *voiceReaderOptions) *pflag.FlagSet {
 	flags.Var(&value{kind: "VOICE", set: o.setVoice}, "voice", `Voice "0": a name, a voice file (.safetensors), or a recording (.wav)`)
 	addSwitch(flags, "allow-cloning", "", "Make voices from recordings. Default: only where nobody but this machine can ask", &o.cloning)
 	list("cors-origin", "ORIGIN", "Pages of this origin may ask, * is all; can be repeated", &o.origins)
-	list("allow-host", "NAME", "Name of this server in the header Host, besides localhost; can be repeated", &o.hosts)
+	flags.Var(&value{kind: "NAMES", set: o.setHosts}, "allow-host", allowHostUsage)
 	newFlags(&o.options).VisitAll(func(flag *pflag.Flag) {
 		if !slices.Contains(unserved, flag.Name) {
 			flags.AddFlag(flag)
