@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"debug/buildinfo"
 	"debug/elf"
 	"encoding/json"
@@ -133,7 +134,7 @@ func build(t *testing.T, stage, root string) *image {
 				t.Fatalf("RUN %s: %v\n%s", rest, err, output)
 			}
 		case "ENV":
-			i.env = append(i.env, rest)
+			i.env = append(i.env, strings.ReplaceAll(rest, `"`, ""))
 		case "VOLUME":
 			i.volumes = append(i.volumes, rest)
 		case "EXPOSE":
@@ -221,9 +222,9 @@ func theImage(t *testing.T) *image {
 }
 
 // ask runs the health check of a container.
-func (i *image) ask(t *testing.T, check []string) result {
+func (i *image) ask(t *testing.T, env, check []string) result {
 	t.Helper()
-	return finish(t, i.run(t, nil, check...), "")
+	return finish(t, i.run(t, env, check...), "")
 }
 
 // onPort gives a server another port than its own where that one is taken on this machine, and says which it has.
@@ -294,7 +295,7 @@ func TestImage(t *testing.T) {
 	args, check, port := onPort(t, append(slices.Clone(i.entrypoint), i.command...), i.healthy, i.ports[0])
 	s := launch(t, i.run(t, nil, args...), listening)
 	speaks(t, "http://127.0.0.1:"+port)
-	if r := i.ask(t, check); r.code != 0 || string(r.stdout) != "healthy\n" || len(r.stderr) != 0 {
+	if r := i.ask(t, nil, check); r.code != 0 || string(r.stdout) != "healthy\n" || len(r.stderr) != 0 {
 		t.Errorf("health: exit %d, %q, %q", r.code, r.stdout, r.stderr)
 	}
 	if code := s.stop(t, syscall.SIGTERM); code != 0 {
@@ -306,7 +307,7 @@ func TestImage(t *testing.T) {
 	if compiled, _ := filepath.Glob(filepath.Join(i.root, i.volumes[0], "pocket-tts-wasm", "wazero", "*")); len(compiled) == 0 {
 		t.Error("compiled code is not kept in the volume")
 	}
-	if r := i.ask(t, check); r.code != exitFailed || len(r.stdout) != 0 {
+	if r := i.ask(t, nil, check); r.code != exitFailed || len(r.stdout) != 0 {
 		t.Errorf("after its end: exit %d, %q", r.code, r.stdout)
 	}
 }
@@ -354,7 +355,7 @@ func TestCompose(t *testing.T) {
 	i := theImage(t)
 	port := freePort(t)
 	set := map[string]string{
-		"WYOMING_PORT": port, "WYOMING_HOST": "127.0.0.1", "DEFAULT_VOICE": "slt", "DEBUG_WAV": "true", "PREFIX_MIN_DURATION": "0.1",
+		"WYOMING_PORT": port, "WYOMING_HOST": "127.0.0.2", "DEFAULT_VOICE": "slt", "DEBUG_WAV": "true", "PREFIX_MIN_DURATION": "0.1",
 		"PREFIX_MAX_DURATION": "1.0", "PREFIX_SILENCE_GAP": "0.08", "POCKET_TTS_API_KEY": "secret", "FIRST_CHUNK_LENGTH_SECONDS": "0.5",
 	}
 	for name, variables := range map[string]map[string]string{"as it is": {"WYOMING_PORT": port}, "with everything": set} {
@@ -419,7 +420,7 @@ func (i *image) service(t *testing.T, kind string, s service, variables map[stri
 			t.Errorf("without the key: %s", response.Status)
 		}
 	} else {
-		conn, err := net.Dial("tcp", "127.0.0.1:"+variables["WYOMING_PORT"])
+		conn, err := net.Dial("tcp", net.JoinHostPort(cmp.Or(variables["WYOMING_HOST"], "127.0.0.1"), variables["WYOMING_PORT"]))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -429,13 +430,13 @@ func (i *image) service(t *testing.T, kind string, s service, variables map[stri
 			t.Errorf("%s, %d bytes of sound", kinds, len(pcm))
 		}
 	}
-	if r := i.ask(t, check); r.code != 0 {
+	if r := i.ask(t, env, check); r.code != 0 {
 		t.Errorf("health: exit %d, %q", r.code, r.stderr)
 	}
 	if code := server.stop(t, syscall.SIGTERM); code != 0 {
 		t.Errorf("exit %d: %s", code, server.logged())
 	}
-	if r := i.ask(t, check); r.code != exitFailed {
+	if r := i.ask(t, env, check); r.code != exitFailed {
 		t.Errorf("after its end: exit %d", r.code)
 	}
 	recordings, _ := filepath.Glob(filepath.Join(i.root, i.workdir, "output", "debug_*.wav"))
@@ -584,20 +585,48 @@ func TestHealthUsage(t *testing.T) {
 		code int
 		says string
 	}{
-		"--timeout 0":                                 {2, "Invalid value for '--timeout': '0' is not more than 0 and at most 3600."},
-		"a b":                                         {2, "Got unexpected extra argument (b)"},
-		"localhost:8000":                              {1, "localhost:8000: expected http://HOST:PORT or tcp://HOST:PORT"},
-		"http://" + silent + " --timeout 0.2":         {1, "no answer within 200ms"},
-		"tcp://" + silent + " --timeout 0.2":          {1, "no answer within 200ms"},
-		"http://" + strange.Addr().String():           {1, "HTTP status 404, and not the answer of this server"},
-		"tcp://" + strange.Addr().String():            {1, "expected the event info, found "},
-		"http://127.0.0.1:" + freePort(t):             {1, "connection refused"},
-		"http://127.0.0.1:8000/x y":                   {2, "extra argument (y)"},
-		"tcp://127.0.0.1:" + freePort(t) + " --bogus": {2, "No such option: --bogus"},
+		"--timeout 0": {2, "Invalid value for '--timeout': '0' is not more than 0 and at most 3600."},
+		strings.Repeat("a ", mostAddresses) + "b": {2, "Got unexpected extra argument (b)"},
+		"localhost:8000":                                                            {1, "localhost:8000: expected http://HOST:PORT, tcp://HOST:PORT or wyoming"},
+		"http://" + silent + " --timeout 0.2":                                       {1, "no answer within 200ms"},
+		"tcp://" + silent + " --timeout 0.2":                                        {1, "no answer within 200ms"},
+		"http://" + strange.Addr().String():                                         {1, "HTTP status 404, and not the answer of this server"},
+		"tcp://" + strange.Addr().String():                                          {1, "expected the event info, found "},
+		"http://127.0.0.1:" + freePort(t):                                           {1, "connection refused"},
+		"http://127.0.0.1:8000/x y":                                                 {1, "y: expected http://HOST:PORT"},
+		"http://" + silent + " tcp://" + strange.Addr().String() + " --timeout 0.2": {1, "no answer within 200ms; tcp://" + strange.Addr().String() + ": expected the event info"},
+		"tcp://127.0.0.1:" + freePort(t) + " --bogus":                               {2, "No such option: --bogus"},
 	} {
 		r := runWith(t, "", append([]string{"health"}, strings.Fields(line)...)...)
 		if r.code != want.code || len(r.stdout) != 0 || !strings.Contains(string(r.stderr), want.says) {
 			t.Errorf("%s: exit %d, stdout %q, stderr %q, want %q", line, r.code, r.stdout, r.stderr, want.says)
 		}
+	}
+}
+
+// TestHealthOfEveryServer: wherever the image's own check has to look for the one that runs.
+func TestHealthOfEveryServer(t *testing.T) {
+	cmd := process(t, append([]string{"serve", "--port", "0", "--with", "local,wyoming", "--local-address", "127.0.0.1:0"}, model...)...)
+	cmd.Env = append(cmd.Env, "WYOMING_PORT=0")
+	s := launch(t, cmd, listening)
+	at := map[string]string{"http": s.address}
+	for _, found := range regexp.MustCompile(`Listening on (\S+) \((local|wyoming)\)`).FindAllStringSubmatch(s.logged(), -1) {
+		at[found[2]] = found[1]
+	}
+	nothing := "http://127.0.0.1:" + freePort(t)
+	_, port, err := net.SplitHostPort(strings.TrimPrefix(at["wyoming"], "tcp://"))
+	if err != nil {
+		t.Fatalf("%v: %s", err, s.logged())
+	}
+	for _, one := range []struct{ line, env string }{
+		{at["http"], ""}, {at["local"], ""}, {at["wyoming"], ""}, {"wyoming", "WYOMING_PORT=" + port}, {nothing + " wyoming", "WYOMING_PORT=" + port},
+		{nothing + " " + at["local"], ""}, {"", "POCKET_TTS_HEALTH=" + nothing + " " + at["wyoming"]},
+	} {
+		if r := with(t, []string{one.env}, append([]string{"health"}, strings.Fields(one.line)...)...); r.code != 0 || string(r.stdout) != "healthy\n" {
+			t.Errorf("%s (%s): exit %d, %q", one.line, one.env, r.code, r.stderr)
+		}
+	}
+	if r := with(t, []string{"POCKET_TTS_HEALTH=" + nothing}, "health"); r.code != exitFailed {
+		t.Errorf("nobody there: exit %d, %q", r.code, r.stdout)
 	}
 }

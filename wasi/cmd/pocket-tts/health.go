@@ -12,15 +12,22 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
+	"slices"
 	"strings"
 	"time"
+
+	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/server/wyoming"
 )
 
 const (
-	healthUsage   = "health [ADDRESS] [OPTIONS]"
-	healthAbout   = "Asks a server whether it speaks: http://HOST:PORT (serve) or tcp://HOST:PORT (wyoming). Exit code 0: it does.\nDefault: " + healthDefault
+	healthUsage = "health [ADDRESS...] [OPTIONS]"
+	healthAbout = `Asks a server whether it speaks. Exit code 0: one of the addresses does. An address is http://HOST:PORT (serve, and its door
+local), tcp://HOST:PORT (wyoming), or the word wyoming: where WYOMING_HOST and WYOMING_PORT let it listen.
+Default: POCKET_TTS_HEALTH of the environment, addresses with spaces between them, else ` + healthDefault
 	healthDefault = "http://127.0.0.1:8000"
 	healthBytes   = 1 << 20 // of an answer
+	mostAddresses = 16
 )
 
 // health is the command.
@@ -35,34 +42,70 @@ func health(ctx context.Context, args []string) error {
 		wait = max(1, time.Duration(math.Round(1000*float64(seconds)))) * time.Millisecond
 		return err
 	}}, "timeout", "How long the answer may take")
-	if done, err := parseCommand(flags, healthUsage, healthAbout, args, "[ADDRESS]"); done || err != nil {
+	if done, err := parseCommand(flags, healthUsage, healthAbout, args, slices.Repeat([]string{"[ADDRESS]"}, mostAddresses)...); done || err != nil {
 		return err
 	}
-	address := flags.Arg(0)
-	if address == "" {
-		address = healthDefault
+	addresses := flags.Args()
+	if len(addresses) == 0 {
+		addresses = strings.Fields(environment("POCKET_TTS_HEALTH", healthDefault))
 	}
-	u, err := url.Parse(address)
-	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "tcp" {
-		return failf("%s: expected http://HOST:PORT or tcp://HOST:PORT", address)
+	asks := make([]func(context.Context) error, len(addresses))
+	for n, address := range addresses {
+		var err error
+		if asks[n], err = healthOf(address); err != nil {
+			return err
+		}
 	}
 	limit, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	ask := askHTTP
-	if u.Scheme == "tcp" {
-		ask = askWyoming
+	answers := make(chan error, len(asks))
+	for n, ask := range asks {
+		go func() {
+			err := ask(limit)
+			switch {
+			case err != nil && limit.Err() != nil:
+				err = failf("%s: no answer within %s", addresses[n], wait)
+			case err != nil:
+				err = failf("%s: %s", addresses[n], err)
+			}
+			answers <- err
+		}()
 	}
-	err = ask(limit, u)
-	switch {
-	case ctx.Err() != nil:
+	var problems []string
+	for range asks {
+		err := <-answers
+		if err == nil {
+			_, err = fmt.Println("healthy")
+			return err
+		}
+		problems = append(problems, err.Error())
+	}
+	if ctx.Err() != nil {
 		return ctx.Err()
-	case limit.Err() != nil:
-		return failf("%s: no answer within %s", address, wait)
-	case err != nil:
-		return failf("%s: %s", address, err)
 	}
-	_, err = fmt.Println("healthy")
-	return err
+	slices.Sort(problems)
+	return failf("%s", strings.Join(problems, "; "))
+}
+
+// healthOf is how an address is asked.
+func healthOf(address string) (ask func(context.Context) error, err error) {
+	if address == "wyoming" {
+		settings, err := wyoming.Environment(os.Getenv)
+		if err != nil {
+			return nil, err
+		}
+		return func(ctx context.Context) error {
+			return askWyoming(ctx, net.JoinHostPort(settings.Host, settings.Port))
+		}, nil
+	}
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "tcp" {
+		return nil, failf("%s: expected http://HOST:PORT, tcp://HOST:PORT or wyoming", address)
+	}
+	if u.Scheme == "tcp" {
+		return func(ctx context.Context) error { return askWyoming(ctx, u.Host) }, nil
+	}
+	return func(ctx context.Context) error { return askHTTP(ctx, u) }, nil
 }
 
 // askHTTP asks for /health, which tells the truth.
@@ -79,20 +122,23 @@ func askHTTP(ctx context.Context, address *url.URL) error {
 	}
 	defer response.Body.Close()
 	var answer struct {
-		Status string `json:"status"`
+		Status  string `json:"status"`
+		Success bool   `json:"success"` // of the door local, as what follows
+		Data    any    `json:"data"`
+		Error   string `json:"error"`
 	}
 	if err := json.NewDecoder(io.LimitReader(response.Body, healthBytes)).Decode(&answer); err != nil {
 		return fmt.Errorf("HTTP status %d, and not the answer of this server", response.StatusCode)
 	}
-	if response.StatusCode != http.StatusOK || answer.Status != "healthy" {
-		return fmt.Errorf("HTTP status %d, %q", response.StatusCode, answer.Status)
+	if response.StatusCode == http.StatusOK && (answer.Status == "healthy" || answer.Success && answer.Data == "healthy") {
+		return nil
 	}
-	return nil
+	return fmt.Errorf("HTTP status %d, %.200q", response.StatusCode, answer.Status+answer.Error)
 }
 
 // askWyoming asks a server of the protocol what it is.
-func askWyoming(ctx context.Context, address *url.URL) error {
-	conn, err := new(net.Dialer).DialContext(ctx, "tcp", address.Host)
+func askWyoming(ctx context.Context, address string) error {
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
 	if err != nil {
 		return err
 	}
