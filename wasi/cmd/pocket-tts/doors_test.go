@@ -25,6 +25,7 @@ import (
 	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/server/local"
 	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/server/openai"
 	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/server/speakws"
+	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/server/voicereader"
 	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/server/wyoming"
 )
 
@@ -151,6 +152,29 @@ func TestEveryDoorSaysTheSame(t *testing.T) {
 	streamed := overWyoming(t, homeAddress, event("synthesize-start", "")+event("synthesize-chunk", doorText)+event("synthesize-stop", ""))
 	if !bytes.Equal(streamed, byParts) {
 		t.Errorf("wyoming, streamed: %d bytes, the engine says %d others", len(streamed), len(byParts))
+	}
+
+	// VoiceReader's chunks are its own, and each is what the engine says of it.
+	reader, err := voicereader.New(service, voicereader.Options{Token: "secret", DataDir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	readerAddress := serveDoor(t, reader.Serve)
+	for name, settings := range map[string]string{"voicereader": ``, "voicereader, in frames": `,"settings":{"chunking":{"stream_frames":true}}`} {
+		said := overVoiceReader(t, readerAddress, settings)
+		if len(said) < 3 {
+			t.Errorf("%s: %d chunks prove little", name, len(said))
+		}
+		for piece, pcm := range said {
+			stream, err := engine.Speak(t.Context(), piece, options)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want, err := io.ReadAll(stream)
+			if err != nil || !bytes.Equal(pcm, want) {
+				t.Errorf("%s: %q: %d bytes, the engine says %d others, %v", name, piece, len(pcm), len(want), err)
+			}
+		}
 	}
 }
 
@@ -286,6 +310,58 @@ func overWebSocket(t *testing.T, address, fields string) (pcm []byte) {
 			return pcm
 		}
 		pcm = append(pcm, message.Data...)
+	}
+}
+
+// overVoiceReader returns the sound of each piece of the text.
+func overVoiceReader(t *testing.T, address, settings string) map[string][]byte {
+	t.Helper()
+	header := http.Header{"Authorization": {"Bearer secret"}}
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+address+"/v1/speak", strings.NewReader(`{"text":"`+doorText+`"`+settings+`}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header = header
+	response, err := http.DefaultClient.Do(request)
+	var job struct {
+		URL string `json:"ws_url"`
+	}
+	if err := json.Unmarshal(readAnswer(t, response, err), &job); err != nil {
+		t.Fatal(err)
+	}
+	conn, _, err := websocket.Dial(t.Context(), job.URL, &websocket.DialOptions{HTTPHeader: header})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.CloseNow()
+	conn.SetReadLimit(64 << 20)
+	said := map[string][]byte{}
+	for {
+		var message struct {
+			Type  string
+			Audio struct {
+				Data []byte `json:"data_base64"`
+			}
+			Range struct {
+				Start int `json:"start_char"`
+				End   int `json:"end_char"`
+			} `json:"text_range"`
+		}
+		_, data, err := conn.Read(t.Context())
+		if err == nil {
+			err = json.Unmarshal(data, &message)
+		}
+		switch {
+		case err != nil:
+			t.Fatal(err)
+		case message.Type == "JOB_DONE":
+			return said
+		case message.Type == "AUDIO_CHUNK":
+			piece := doorText[message.Range.Start:message.Range.End]
+			said[piece] = append(said[piece], message.Audio.Data...)
+		case message.Type != "JOB_STARTED":
+			t.Fatalf("%s", data)
+		}
 	}
 }
 
