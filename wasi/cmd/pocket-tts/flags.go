@@ -44,6 +44,8 @@ type options struct {
 	rng        string
 
 	textGiven, voiceGiven, checkpointGiven bool
+
+	jsonEvents bool
 }
 
 // value is a flag whose text is checked as it is read.
@@ -120,6 +122,7 @@ func newFlags(o *options) *pflag.FlagSet {
 	text("compile-cache", "PATH|none", "Where compiled code is kept between runs. Default: in the user's cache folder", "", &o.cache, nil)
 	text("device", "cpu", "Only cpu", "cpu", &o.device, nil)
 	text("output-path", "PATH", "Where the WAV goes; - is stdout", "./tts_output.wav", &o.outputPath, nil)
+	onOff("json-events", "", "Every line on stderr is a JSON object: log, download, loaded, frame, done, error", func() { o.jsonEvents = true })
 	return flags
 }
 

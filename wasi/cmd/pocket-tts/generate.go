@@ -45,6 +45,15 @@ func generate(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	var told *events
+	if o.jsonEvents {
+		told = &events{to: os.Stderr, quiet: o.quiet}
+	}
+	return told.orError(o.generate(ctx, told))
+}
+
+// generate does what the command line asks for. Without events, stderr has lines for people.
+func (o *options) generate(ctx context.Context, told *events) error {
 	text, err := readText(ctx, o, os.Stdin)
 	if err != nil {
 		return err
@@ -61,6 +70,9 @@ func generate(ctx context.Context, args []string) error {
 		return err
 	}
 	log, line := newConsole(o.quiet)
+	if told != nil {
+		log, line = slog.New(eventHandler{events: told}), nil
+	}
 	defer line.clear()
 	if o.lsdSteps != nil {
 		log.Warn("--lsd-decode-steps is deprecated, use --sampler-decode-steps")
@@ -72,7 +84,7 @@ func generate(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	return speak(ctx, o, text, voice, hold, log, line)
+	return speak(ctx, o, text, voice, hold, log, line, told)
 }
 
 // readText returns what is to be spoken; blank texts end here, before anything is loaded.
@@ -279,9 +291,12 @@ func (c voiceChoice) open(ctx context.Context, settings pockettts.Options) (io.R
 }
 
 // speak loads the model, speaks and reports.
-func speak(ctx context.Context, o *options, text string, choice voiceChoice, hold float64, log *slog.Logger, line *status) error {
+func speak(ctx context.Context, o *options, text string, choice voiceChoice, hold float64, log *slog.Logger, line *status, told *events) error {
 	started := time.Now()
 	settings := o.settings(log, line)
+	if told != nil {
+		settings.Progress = told.download
+	}
 	settings.Precision, settings.CacheDir = pockettts.Precision(o.precision), o.cache
 	settings.NoCloning = choice.voiceFile || choice.missing || choice.arg == ""
 	switch o.instances {
@@ -307,6 +322,7 @@ func speak(ctx context.Context, o *options, text string, choice voiceChoice, hol
 	}
 	info := engine.Info()
 	log.Info(fmt.Sprintf("Pack %s (%s) loaded in %.2f s, %s", info.Name, info.Precision, time.Since(started).Seconds(), layout(info)))
+	told.emit(loadedEvent{"loaded", info.Name, string(info.Precision), info.SampleRate, time.Since(started).Seconds()})
 
 	speaking := time.Now()
 	stream, err := engine.Speak(ctx, text, o.speakOptions(voice))
@@ -314,7 +330,7 @@ func speak(ctx context.Context, o *options, text string, choice voiceChoice, hol
 		return o.inFlags(err)
 	}
 	output := newOutput(o.outputPath, info.SampleRate, hold)
-	result, err := write(stream, output, speaking, line)
+	result, err := write(stream, output, speaking, line, told)
 	if err != nil {
 		return err
 	}
@@ -328,6 +344,7 @@ func speak(ctx context.Context, o *options, text string, choice voiceChoice, hol
 	if o.outputPath != "-" {
 		log.Info("Results written in " + o.outputPath)
 	}
+	told.emit(doneEvent{"done", o.outputPath, result.samples, duration, result.first.Seconds(), took})
 	return nil
 }
 
@@ -383,7 +400,7 @@ type spoken struct {
 }
 
 // write moves the frames of a stream into the output. What has gone out before a failure is left as good as it can be.
-func write(stream *pockettts.Stream, output *output, started time.Time, line *status) (spoken, error) {
+func write(stream *pockettts.Stream, output *output, started time.Time, line *status, told *events) (spoken, error) {
 	var result spoken
 	defer line.clear()
 	for frame, err := range stream.Frames() {
@@ -394,7 +411,9 @@ func write(stream *pockettts.Stream, output *output, started time.Time, line *st
 			result.samples += len(frame.Samples)
 			seconds := float64(result.samples) / float64(output.rate)
 			line.show("%.1f s of audio, %.1fx real time", seconds, seconds/time.Since(started).Seconds())
-			err = output.write(frame.Samples)
+			if err = output.write(frame.Samples); err == nil {
+				told.emit(frameEvent{"frame", frame.Chunk, frame.Step, len(frame.Samples), result.samples})
+			}
 		}
 		if err != nil {
 			output.abort()

@@ -86,6 +86,10 @@ func run(args []string) int {
 	case errors.Is(err, syscall.EPIPE):
 		return exitFailed // a reader that has heard enough is no news
 	}
+	if asEvent := (told{}); errors.As(err, &asEvent) {
+		asEvent.events.emit(errorEvent{"error", oneLine(err.Error())})
+		return exitFailed
+	}
 	fmt.Fprintf(os.Stderr, "ERROR: %s\n", printable(oneLine(err.Error())))
 	return exitFailed
 }

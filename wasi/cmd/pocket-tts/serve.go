@@ -97,7 +97,7 @@ func doorNames() []string {
 }
 
 // unserved are flags of generate that make no sense here.
-var unserved = []string{"text", "voice", "checkpoint", "parallel", "device", "output-path", "speed"}
+var unserved = []string{"text", "voice", "checkpoint", "parallel", "device", "output-path", "speed", "json-events"}
 
 func newServeFlags(o *serveOptions) *pflag.FlagSet {
 	flags := pflag.NewFlagSet("serve", pflag.ContinueOnError)
