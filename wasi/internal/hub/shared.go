@@ -1,10 +1,13 @@
 package hub
 
 import (
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/internal/plain"
 )
 
 // The folder in which the hub's own programs keep what they fetch: what the reference has fetched is read there, and not
@@ -41,11 +44,13 @@ func sharedPath(folder string, a address) string {
 	folder = filepath.Join(folder, "models--"+strings.ReplaceAll(a.Repository, "/", "--"))
 	if !a.pinned() {
 		ref := filepath.Join(folder, "refs", filepath.FromSlash(a.Revision))
-		if info, err := os.Stat(ref); err != nil || !info.Mode().IsRegular() || info.Size() > refLimit {
+		file, err := plain.Open(ref)
+		if err != nil {
 			return ""
 		}
-		data, err := os.ReadFile(ref)
-		if err != nil {
+		defer file.Close()
+		data, err := io.ReadAll(io.LimitReader(file, refLimit+1))
+		if err != nil || len(data) > refLimit {
 			return ""
 		}
 		if a.Revision = strings.TrimSpace(string(data)); !a.pinned() {
