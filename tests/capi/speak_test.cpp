@@ -7,6 +7,7 @@
 #include <stdexcept>
 #include <thread>
 
+#include "pocket_tts.h"
 #include "sha-256.h"
 #include "tts.h"
 #include "yyjson.h"
@@ -144,6 +145,34 @@ TEST(Streaming, EndsOnceAlsoWhenNothingWasHeard) {
   ASSERT_EQ(streamed.pieces.size(), 1u);
   EXPECT_EQ(streamed.pieces[0].is_final, 1);
   EXPECT_TRUE(streamed.pieces[0].samples.empty());
+}
+
+// With one sequence of random numbers, frames beyond max_frames are made for nothing but its sake.
+TEST(Streaming, IsCancelledAlsoWhereFramesArePassedOver) {
+  const Handle handle = open(pack_of("lsd6"), [](PocketTTSConfigEx* config) {
+    config->max_frames = 1;
+    config->eos_threshold = kNever;
+    config->flags = POCKET_TTS_FLAG_TORCH_RNG;
+  });
+  const Voice voice = voice_of(handle, "recorded");
+  const auto steps = [&](bool cancel) {
+    (void)ptts_probe(1);
+    const Streamed streamed = stream(handle, voice, 1, "One two three.", [&](const Streamed&) {
+      if (cancel) pocket_tts_cancel_streaming(handle.get());
+    });
+    EXPECT_EQ(streamed.finals(), 1);
+    void* data = nullptr;
+    size_t length = 0;
+    EXPECT_EQ(ptts_probe_take(&data, &length), PTTS_OK);
+    const std::string recorded(static_cast<const char*>(data), length);
+    ptts_free(data);
+    (void)ptts_probe(0);
+    size_t count = 0;
+    for (size_t at = 0; (at = recorded.find("\"latent#", at)) != recorded.npos; ++at) ++count;
+    return count;
+  };
+  EXPECT_GT(steps(false), 20u);
+  EXPECT_EQ(steps(true), 2u);
 }
 
 TEST(Streaming, IsCancelledFromAnotherThread) {

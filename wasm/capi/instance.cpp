@@ -146,8 +146,13 @@ ptts_status Instance::speak(std::string_view text, const VoiceBox& voice, const 
       continue;
     }
     if (max_frames_ > 0 && frames == max_frames_) {
-      // One sequence of random numbers has to be drawn to the end of the chunk.
-      if (options_.rng == PTTS_RNG_TORCH) continue;
+      // One sequence of random numbers has to be drawn to the end of the chunk, unless nobody waits for it.
+      if (options_.rng == PTTS_RNG_TORCH) {
+        const ptts_status asked = on_frame({});
+        PTTS_TRY(asked);
+        if (asked == PTTS_DONE) return PTTS_OK;
+        continue;
+      }
       PTTS_TRY(session.seek(event.chunk + 1));
       codec.reset();
       frames = 0;
@@ -177,6 +182,7 @@ ptts_status Instance::stream(std::string_view text, const VoiceBox& voice, size_
   size_t frames = 0;
   PTTS_TRY(speak(text, voice, [&](std::span<const float> frame) -> ptts_status {
     if (cancelled_) return PTTS_DONE;
+    if (frame.empty()) return PTTS_OK;
     piece.insert(piece.end(), frame.begin(), frame.end());
     if (++frames == frames_per_piece) {
       callback(piece, false);

@@ -47,7 +47,7 @@ class Instance {
   Instance(Loaded loaded, const ptts_options& options, uint32_t max_frames)
       : loaded_(std::move(loaded)), options_(options), max_frames_(max_frames) {}
 
-  // Takes `count` > 0 samples of a frame; PTTS_DONE to end.
+  // Takes the samples of a frame, none where one is passed over; PTTS_DONE to end.
   using OnFrame = std::function<ptts_status(std::span<const float>)>;
 
   [[nodiscard]] ptts_status voice_from_source(std::string_view source, VoiceBox* box);

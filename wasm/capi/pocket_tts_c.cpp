@@ -226,6 +226,7 @@ class Speech {
   ~Speech() { std::free(data_); }
 
   ptts_status add(std::span<const float> samples) {
+    if (samples.empty()) return PTTS_OK;
     if (size_ + samples.size() > room_) {
       const size_t room = std::max(2 * room_, size_ + samples.size());
       auto* larger = static_cast<float*>(std::realloc(data_, room * sizeof(float)));
