@@ -1,4 +1,6 @@
 // Voices through the C interface: from samples, recordings, voice files and names.
+#include <sys/stat.h>
+
 #include <algorithm>
 
 #include "instance.h"
@@ -104,6 +106,14 @@ TEST(Voices, AnExportedVoiceSpeaksTheSame) {
   EXPECT_EQ(pocket_tts_export_voice(voice.get(), nowhere.c_str()), -1);
   EXPECT_NE(std::string(pocket_tts_get_last_error()).find("mine.safetensors: cannot be written"),
             std::string::npos);
+  // What is not a plain file is not replaced by one.
+  const Path pipe = folder.path() / "pipe.safetensors";
+  ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
+  EXPECT_EQ(pocket_tts_export_voice(voice.get(), pipe.c_str()), -1);
+  EXPECT_NE(std::string(pocket_tts_get_last_error()).find("expected a plain file or none, found a FIFO"),
+            std::string::npos)
+      << pocket_tts_get_last_error();
+  EXPECT_TRUE(fs::is_fifo(pipe));
 }
 
 TEST(Voices, ByNameFromThePackAndFromAFolder) {
@@ -115,11 +125,14 @@ TEST(Voices, ByNameFromThePackAndFromAFolder) {
   fs::copy_file(fixture("voice.safetensors"), folder.path() / "voices/bob.safetensors");
   write_wav(folder.path() / "voices/bob.wav", tone(150, 1));
   write_text(folder.path() / "voices/notes.txt", "not a voice");
-  const std::string voices = (folder.path() / "voices").string();
-  const Handle handle = open(folder.path() / "packs", [&](PocketTTSConfigEx* config) {
-    config->language = "english";
-    config->voices_dir = voices.c_str();
-  });
+  const std::string voices = (folder.path() / "voices").string(), with_slash = voices + "/";
+  const auto open_with = [&](const std::string& dir) {
+    return open(folder.path() / "packs", [&](PocketTTSConfigEx* config) {
+      config->language = "english";
+      config->voices_dir = dir.c_str();
+    });
+  };
+  const Handle handle = open_with(voices), slashed = open_with(with_slash);
   const char* names[5] = {};
   ASSERT_EQ(pocket_tts_list_voices(handle.get(), nullptr, 0), 3);
   ASSERT_EQ(pocket_tts_list_voices(handle.get(), names, 5), 3);
@@ -128,6 +141,7 @@ TEST(Voices, ByNameFromThePackAndFromAFolder) {
   EXPECT_STREQ(names[2], "bob");
   EXPECT_EQ(names[3], nullptr);
   EXPECT_EQ(bytes_of(voice_of(handle, "bob")), bytes_of(voice_of(handle, "recorded")));
+  EXPECT_EQ(bytes_of(voice_of(slashed, "bob")), bytes_of(voice_of(handle, "recorded")));
   EXPECT_EQ(bytes_of(voice_of(handle, "ann")), bytes_of(voice_of(handle, voices + "/ann.wav")));
   EXPECT_EQ(pocket_tts_sample_rate(handle.get()), 24000);
 }
@@ -144,6 +158,23 @@ TEST(Voices, WorkWithEveryHandleOfTheirModelOnly) {
     EXPECT_NE(std::string(pocket_tts_get_last_error()).find("another model"), std::string::npos);
     EXPECT_EQ(result.data, nullptr);
   }
+}
+
+// The encoder in a file of its own is left out without cloning.
+TEST(Voices, WorkAlsoWhereTheirEncoderIsNot) {
+  const TemporaryFolder folder;
+  const Path pack = make_pack("lsd6", folder.path() / "pack");
+  fs::copy_file(pack / "model.safetensors", pack / "encoder.safetensors");
+  std::string manifest = pack_json("lsd6");
+  const std::string files = R"("files": [)";
+  manifest.replace(manifest.find(files), files.size(),
+                   files + R"({"path": "encoder.safetensors", "role": "weights-encoder"}, )");
+  write_text(pack / "pack.json", manifest);
+  const Handle whole = open(pack),
+               plain =
+                   open(pack, [](PocketTTSConfigEx* config) { config->flags = POCKET_TTS_FLAG_NO_CLONING; });
+  const Voice voice = voice_of(whole, tone(150, 1));
+  EXPECT_EQ(spoken(plain, voice), spoken(whole, voice));
 }
 
 TEST(Voices, OutliveTheirHandle) {

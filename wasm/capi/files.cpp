@@ -121,6 +121,13 @@ ptts_status write_file(const Path& path, std::span<const uint8_t> bytes) {
   Path beside = path;
   beside += "." + std::to_string(serial++) + ".part";
   std::error_code error;
+  // A device, or a link to one, would be taken away by what is moved to its place.
+  const fs::file_status there = fs::status(path, error);
+  if (fs::exists(there) && !fs::is_regular_file(there)) {
+    return fail(PTTS_ERROR_ARGUMENT, "%.500s: expected a plain file or none, found %s", show(path).c_str(),
+                kind_of(there.type()));
+  }
+  error.clear();
   std::FILE* file = open_native(beside, true);
   int reason = file == nullptr ? errno : 0;
   if (file != nullptr) {
