@@ -8,6 +8,7 @@
  *   cc pocket_tts.c -lpocket_tts -o pocket_tts */
 #include "pocket_tts/pocket_tts_c.h"
 
+#include <limits.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -66,6 +67,13 @@ static double number(const char* option, const char* text) {
   exit(1);
 }
 
+static int whole_number(const char* option, const char* text) {
+  const double value = number(option, text);
+  if (value >= -INT_MAX && value <= INT_MAX && value == (int)value) return (int)value;
+  fprintf(stderr, "%s: expected a whole number, found %s\n", option, text);
+  exit(1);
+}
+
 static int fail(const char* what) {
   fprintf(stderr, "%s: %s\n", what, pocket_tts_get_last_error());
   return 1;
@@ -104,9 +112,9 @@ int main(int argc, char** argv) {
     } else if (strcmp(option, "--temperature") == 0) {
       config.temperature = (float)number(option, value);
     } else if (strcmp(option, "--lsd-steps") == 0) {
-      config.lsd_steps = (int)number(option, value);
+      config.lsd_steps = whole_number(option, value);
     } else if (strcmp(option, "--max-frames") == 0) {
-      config.max_frames = (int)number(option, value);
+      config.max_frames = whole_number(option, value);
     } else {
       fprintf(stderr, "no such option: %s\n%s", option, kUsage);
       return 1;

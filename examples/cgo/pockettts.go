@@ -193,6 +193,9 @@ func (e *Engine) Stream(ctx context.Context, words string, voice *Voice, hear fu
 	err = checked(func() bool { return C.speak(e.handle, input, voice.handle, 1, C.uintptr_t(handle)) >= 0 })
 	stop()
 	l.end()
+	if l.panicked != nil {
+		panic(l.panicked)
+	}
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -204,6 +207,8 @@ type listener struct {
 	ctx    context.Context
 	engine C.PocketTTSHandle
 	hear   func([]float32)
+
+	panicked any // what came out of hear: it must not pass through the library, which would stay locked
 
 	mu      sync.Mutex
 	running bool // from its first callback on: calls of others may be before it in the queue
@@ -229,6 +234,9 @@ func pocketTTSHear(samples *C.float, count, isFinal C.int, handle C.uintptr_t) {
 	l.mu.Lock()
 	l.running = isFinal == 0
 	l.mu.Unlock()
+	if l.panicked != nil {
+		return
+	}
 	if l.ctx.Err() != nil { // also one that ended before this call had begun
 		if isFinal == 0 {
 			C.pocket_tts_cancel_streaming(l.engine)
@@ -236,6 +244,11 @@ func pocketTTSHear(samples *C.float, count, isFinal C.int, handle C.uintptr_t) {
 		return
 	}
 	if count > 0 {
+		defer func() {
+			if l.panicked = recover(); l.panicked != nil && isFinal == 0 {
+				C.pocket_tts_cancel_streaming(l.engine)
+			}
+		}()
 		// The samples are the library's, and gone when this returns.
 		l.hear(append([]float32(nil), unsafe.Slice((*float32)(samples), int(count))...))
 	}

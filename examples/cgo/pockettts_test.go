@@ -117,6 +117,26 @@ func TestContextsEndCalls(t *testing.T) {
 	}
 }
 
+func TestPanicsOfTheListenerComeOut(t *testing.T) {
+	engine, voice := open(t)
+	heard := 0
+	came := func() (came any) {
+		defer func() { came = recover() }()
+		_ = engine.Stream(context.Background(), strings.Repeat(fox+" ", 200), voice, func([]float32) {
+			heard++
+			panic("enough")
+		})
+		return nil
+	}()
+	if came != "enough" || heard != 1 {
+		t.Errorf("got %v after %d frames", came, heard)
+	}
+	samples, err := engine.Speak(context.Background(), fox, voice)
+	if err != nil || len(samples) != 37*1920 {
+		t.Errorf("afterwards: %d samples, %v", len(samples), err)
+	}
+}
+
 func TestManyGoroutinesOfWhichSomeGiveUp(t *testing.T) {
 	engine, voice := open(t)
 	want, err := engine.Speak(context.Background(), "Hello there.", voice)

@@ -72,6 +72,7 @@ TEST(Example, WritesAWav) {
   EXPECT_EQ(run(program + " --help").code, 0);
   for (const std::string& wrong :
        {std::string(" Hello slt"), starter + " Hello nobody " + out, " --models-dir nowhere Hello slt " + out,
+        starter + " --lsd-steps 1e300 Hello slt " + out, starter + " --max-frames 2.5 Hello slt " + out,
         " --speed 2 Hello slt " + out, starter + " --precision int3 Hello slt " + out}) {
     const Ran refused = run(program + wrong);
     EXPECT_EQ(refused.code, 1) << wrong;
