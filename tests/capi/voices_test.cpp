@@ -123,7 +123,7 @@ TEST(Voices, ByNameFromThePackAndFromAFolder) {
   make_pack("lsd6", folder.path() / "packs/english");
   write_wav(folder.path() / "voices/ann.wav", tone(150, 1));
   fs::copy_file(fixture("voice.safetensors"), folder.path() / "voices/bob.safetensors");
-  write_wav(folder.path() / "voices/bob.wav", tone(150, 1));
+  write_wav(folder.path() / "voices/bob.WAV", tone(150, 1));
   write_text(folder.path() / "voices/notes.txt", "not a voice");
   const std::string voices = (folder.path() / "voices").string(), with_slash = voices + "/";
   const auto open_with = [&](const std::string& dir) {

@@ -163,7 +163,9 @@ ptts_status list_voices(const LoadOptions& options, const Manifest& manifest, Lo
       return fail(PTTS_ERROR_ARGUMENT, "%.500s: expected a folder of voices (voices_dir): %s",
                   show(*options.voices).c_str(), error.message().c_str());
     }
-    std::ranges::sort(found);  // of two with the same name, .safetensors
+    std::ranges::sort(found, {}, [](const Path& path) {
+      return std::pair(show(path.stem()), extension_of(path));  // of two with the same name, .safetensors
+    });
     std::set<std::string> seen;
     for (const Path& path : found) {
       const std::string name = show(path.stem());
