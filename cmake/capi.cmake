@@ -11,17 +11,24 @@ set(sha_2 ${CMAKE_SOURCE_DIR}/wasm/capi/third_party/sha-2/upstream/sha-2)
 add_library(sha-2 STATIC ${sha_2}/sha-256.c)
 target_include_directories(sha-2 SYSTEM PUBLIC ${sha_2})
 target_compile_options(sha-2 PRIVATE -w)
+set(libyaml ${CMAKE_SOURCE_DIR}/wasm/capi/third_party/libyaml/upstream/libyaml)
+add_library(libyaml STATIC ${libyaml}/src/api.c ${libyaml}/src/loader.c ${libyaml}/src/parser.c ${libyaml}/src/reader.c
+  ${libyaml}/src/scanner.c)
+target_include_directories(libyaml SYSTEM PUBLIC ${libyaml}/include)
+target_compile_definitions(libyaml PUBLIC YAML_DECLARE_STATIC
+  PRIVATE YAML_VERSION_MAJOR=0 YAML_VERSION_MINOR=2 YAML_VERSION_PATCH=5 YAML_VERSION_STRING="0.2.5")
+target_compile_options(libyaml PRIVATE -w)
 
 file(GLOB capi_sources CONFIGURE_DEPENDS wasm/capi/*.cpp)
 add_library(capi OBJECT ${capi_sources})
 target_include_directories(capi PUBLIC ${capi_include} wasm/capi)
 target_compile_options(capi PRIVATE ${capi_options})
 target_compile_definitions(capi PRIVATE POCKET_TTS_BUILDING_DLL)
-target_link_libraries(capi PUBLIC engine yyjson sha-2 Threads::Threads ${CMAKE_DL_LIBS})
+target_link_libraries(capi PUBLIC engine yyjson sha-2 libyaml Threads::Threads ${CMAKE_DL_LIBS})
 
 if(BUILD_SHARED)
   add_library(pocket_tts SHARED $<TARGET_OBJECTS:capi>)
-  target_link_libraries(pocket_tts PRIVATE engine yyjson sha-2 Threads::Threads ${CMAKE_DL_LIBS})
+  target_link_libraries(pocket_tts PRIVATE engine yyjson sha-2 libyaml Threads::Threads ${CMAKE_DL_LIBS})
   if(NOT WIN32 AND NOT APPLE)
     target_link_options(pocket_tts PRIVATE -Wl,--gc-sections -Wl,--no-undefined
       -Wl,--version-script=${CMAKE_CURRENT_SOURCE_DIR}/wasm/capi/exports.map)
@@ -35,7 +42,7 @@ if(BUILD_SHARED)
 else()
   # With everything that it needs but the standard library.
   add_library(pocket_tts STATIC $<TARGET_OBJECTS:capi> $<TARGET_OBJECTS:engine> $<TARGET_OBJECTS:sentencepiece>
-    $<TARGET_OBJECTS:yyjson> $<TARGET_OBJECTS:sha-2>)
+    $<TARGET_OBJECTS:yyjson> $<TARGET_OBJECTS:sha-2> $<TARGET_OBJECTS:libyaml>)
   target_link_libraries(pocket_tts PUBLIC Threads::Threads ${CMAKE_DL_LIBS})
   target_compile_definitions(pocket_tts INTERFACE POCKET_TTS_STATIC)
 endif()
@@ -96,5 +103,5 @@ if(NOT PTTS_SANITIZE)
   # Half of the time would go into reading these, once for each file.
   target_precompile_headers(capi_threads PRIVATE <algorithm> <cmath> <filesystem> <functional> <map> <memory> <string> <vector>)
   target_link_options(capi_threads PRIVATE -fsanitize=thread)
-  target_link_libraries(capi_threads PRIVATE sentencepiece yyjson sha-2 signalsmith Threads::Threads ${CMAKE_DL_LIBS})
+  target_link_libraries(capi_threads PRIVATE sentencepiece yyjson sha-2 libyaml signalsmith Threads::Threads ${CMAKE_DL_LIBS})
 endif()

@@ -21,7 +21,7 @@ static const char kUsage[] =
     "  voice                a WAV file, a .safetensors voice file or the name of a voice of the pack\n"
     "  out                  the WAV file to write\n"
     "\n"
-    "  --models-dir <path>  the pack (default: models/onnx, else the installed starter voice)\n"
+    "  --models-dir <path>  the model (default: models/onnx, else the installed starter voice)\n"
     "  --tokenizer <path>   a tokenizer in place of the pack's\n"
     "  --precision <word>   int8 or fp32 (default: the pack's, else int8)\n"
     "  --temperature <x>    variance of the noise (default: the pack's, else 0.7)\n"

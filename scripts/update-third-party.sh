@@ -28,7 +28,7 @@ checkout() {
   git init -q "$work/$3"
   git -C "$work/$3" fetch -q --depth 1 "https://github.com/$1" "$2"
   grep "^$3/" "$root/$4/files.txt" | while read -r file; do
-    mkdir -p "$root/$4/upstream/$3"
+    mkdir -p "$root/$4/upstream/$(dirname "$file")"
     git -C "$work/$3" show "$2:${file#*/}" > "$root/$4/upstream/$file"
   done
 }
@@ -38,3 +38,4 @@ checkout Signalsmith-Audio/signalsmith-stretch 2133f41a8f2766d2ade2e665fcf04f9ff
 checkout Signalsmith-Audio/linear 54faa9e9b2df4af625ce11823bbe641d89febb07 signalsmith-linear \
   wasm/third_party/signalsmith
 checkout amosnier/sha-2 565f65009bdd98267361b17d50cddd7c9beb3e6c sha-2 wasm/capi/third_party/sha-2
+checkout yaml/libyaml 840b65c40675e2d06bf40405ad3f12dec7f35923 libyaml wasm/capi/third_party/libyaml

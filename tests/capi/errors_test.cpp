@@ -142,17 +142,20 @@ TEST(Errors, ConfigurationsAreCheckedBeforeTheLongRead) {
 TEST(Errors, WhatIsNoPackIsNamed) {
   const TemporaryFolder folder;
   (void)refusal(folder.path() / "none");
-  says("none: expected a folder with a pack.json (models_dir), found none");
+  says("none: expected a folder with a pack.json or the reference's files (models_dir), found none");
   (void)refusal(folder.path());
-  says("found no pack.json");
+  says(
+      "expected a pack (pack.json) or the reference's files (a configuration NAME.yaml, weights, a "
+      "tokenizer), found neither");
+  write_text(folder.path() / "model.safetensors", "");
+  (void)refusal(folder.path());
+  says("expected the model's configuration beside model.safetensors, found none");
   write_text(folder.path() / "flow_lm_main_int8.onnx", "");
   (void)refusal(folder.path());
-  says("found ONNX graphs, which this library does not run");
-  const TemporaryFolder reference;
-  write_text(reference.path() / "english.yaml", "");
-  (void)refusal(reference.path());
-  says("found files of the reference (english.yaml)");
-  says("make_pack.mjs");
+  says(
+      "found ONNX graphs (flow_lm_main_int8.onnx), which this library does not run: `npx pocket-tts-wasm "
+      "packs convert");
+  says("name TARGET as models_dir");
 }
 
 TEST(Errors, WithoutModelsTheDefaultSaysWhereItLooked) {

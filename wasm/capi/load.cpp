@@ -5,6 +5,7 @@
 
 #include "manifest.h"
 #include "pack.h"
+#include "reference.h"
 
 namespace ptts::capi {
 
@@ -15,33 +16,41 @@ namespace {
 constexpr uint64_t kTokenizerLimit = 64 << 20;
 constexpr size_t kSlice = 1 << 20;
 
-// What there is in place of a pack.
-ptts_status no_pack(const Path& folder) {
+// What there is in place of a model.
+ptts_status no_model(const Path& folder) {
   const std::string name = show(folder);
   std::error_code error;
   if (!fs::is_directory(folder, error)) {
-    return fail(PTTS_ERROR_ARGUMENT, "%.500s: expected a folder with a pack.json (models_dir), found none",
-                name.c_str());
+    return fail(
+        PTTS_ERROR_ARGUMENT,
+        "%.500s: expected a folder with a pack.json or the reference's files (models_dir), found none",
+        name.c_str());
   }
+  Path graph, weights;
   for (const fs::directory_entry& entry : fs::directory_iterator(folder, error)) {
     const std::string extension = extension_of(entry.path());
-    if (extension == ".onnx") {
-      return fail(PTTS_ERROR_ARGUMENT,
-                  "%.500s: expected a pack (a folder with a pack.json), found ONNX graphs, which this "
-                  "library does not "
-                  "run; a pack of the same model is made of its safetensors weights (models/FORMAT.md)",
-                  name.c_str());
-    }
-    if (extension == ".yaml" || extension == ".yml" || extension == ".safetensors") {
-      return fail(PTTS_ERROR_ARGUMENT,
-                  "%.500s: expected a pack (a folder with a pack.json), found files of the reference "
-                  "(%.100s); with its "
-                  "config.yaml, `node models/make_pack.mjs %.200s TARGET` makes a pack of them",
-                  name.c_str(), show(entry.path().filename()).c_str(), name.c_str());
-    }
+    if (extension == ".onnx") graph = entry.path().filename();
+    if (extension == ".safetensors") weights = entry.path().filename();
   }
-  return fail(PTTS_ERROR_ARGUMENT, "%.500s: expected a pack (a folder with a pack.json), found no pack.json",
-              name.c_str());
+  if (!graph.empty()) {
+    return fail(PTTS_ERROR_ARGUMENT,
+                "%.500s: expected a pack or the reference's files, found ONNX graphs (%.100s), which this "
+                "library does not run: `npx pocket-tts-wasm packs convert MODEL TARGET` (MODEL: english, or "
+                "another of `packs list`) makes a pack of the weights that they were made of; name TARGET as "
+                "models_dir",
+                name.c_str(), show(graph).c_str());
+  }
+  if (!weights.empty()) {
+    return fail(PTTS_ERROR_ARGUMENT,
+                "%.500s: expected the model's configuration beside %.100s, found none: put the reference's "
+                "(NAME.yaml, of the folder config of its package) there, and the tokenizer that it names",
+                name.c_str(), show(weights).c_str());
+  }
+  return fail(
+      PTTS_ERROR_ARGUMENT,
+      "%.500s: expected a pack (pack.json) or the reference's files (a configuration NAME.yaml, weights, "
+      "a tokenizer), found neither",
+      name.c_str());
 }
 
 bool needed(Role role, uint32_t parts) {
@@ -54,10 +63,10 @@ bool needed(Role role, uint32_t parts) {
   }
 }
 
-// Opens a file of the pack, with the size that its entry promises.
+// Opens a file of the model, with the size that its entry promises.
 ptts_status open_entry(const Path& folder, const PackFile& entry, File* file) {
-  Path path;
-  PTTS_TRY(resolve_inside(folder, entry.path, &path));
+  Path path = entry.place;
+  if (path.empty()) PTTS_TRY(resolve_inside(folder, entry.path, &path));
   PTTS_TRY(file->open(path));
   if (entry.bytes && *entry.bytes != file->size()) {
     return fail(PTTS_ERROR_ARGUMENT, "%.500s: expected %llu bytes, found %llu", file->name().c_str(),
@@ -81,13 +90,13 @@ ptts_status in_file(const std::string& name, ptts_status status) {
 
 ptts_status load_tokenizer(const LoadOptions& options, const Manifest& manifest, Pack* pack,
                            std::string* identity) {
-  PackFile entry = *manifest.tokenizer();
+  PackFile entry;
   File file;
   if (options.tokenizer) {
-    entry = {};
     entry.json = extension_of(*options.tokenizer) == ".json";
     PTTS_TRY(file.open(*options.tokenizer));
   } else {
+    entry = *manifest.tokenizer();
     PTTS_TRY(open_entry(options.folder, entry, &file));
   }
   Bytes bytes;
@@ -170,7 +179,8 @@ ptts_status list_voices(const LoadOptions& options, const Manifest& manifest, Lo
     for (const Path& path : found) {
       const std::string name = show(path.stem());
       if (!seen.insert(name).second) continue;
-      if (loaded->voices.insert_or_assign(name, VoiceSource{path, "", {}}).second) loaded->names.push_back(name);
+      if (loaded->voices.insert_or_assign(name, VoiceSource{path, "", {}}).second)
+        loaded->names.push_back(name);
     }
   }
   const auto at = std::ranges::find(loaded->names, first);
@@ -178,21 +188,33 @@ ptts_status list_voices(const LoadOptions& options, const Manifest& manifest, Lo
   return PTTS_OK;
 }
 
-}  // namespace
-
-ptts_status load(const LoadOptions& options, Loaded* loaded) {
+// `name`: of the file that the manifest is made of.
+ptts_status find_manifest(const LoadOptions& options, std::string* name, Manifest* manifest) {
   std::error_code error;
-  const Path manifest_path = options.folder / "pack.json";
-  if (!fs::exists(manifest_path, error)) return no_pack(options.folder);
+  const Path pack = options.folder / "pack.json";
+  if (!fs::exists(pack, error)) {
+    Path config;
+    PTTS_TRY(find_config(options.folder, &config));
+    if (config.empty()) return no_model(options.folder);
+    *name = show(config);
+    return read_config(config, !options.tokenizer, manifest);
+  }
+  *name = show(pack);
   Path inside;
   PTTS_TRY(resolve_inside(options.folder, "pack.json", &inside));
   File file;
   Bytes bytes;
   PTTS_TRY(file.open(inside));
   PTTS_TRY(file.read_all(kManifestLimit, &bytes));
+  return parse_manifest({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, *name, manifest);
+}
+
+}  // namespace
+
+ptts_status load(const LoadOptions& options, Loaded* loaded) {
+  std::string name;
   Manifest manifest;
-  PTTS_TRY(parse_manifest({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, show(manifest_path),
-                          &manifest));
+  PTTS_TRY(find_manifest(options, &name, &manifest));
 
   uint32_t precision = PTTS_PRECISION_Q8;
   if (manifest.precision == "f32") precision = PTTS_PRECISION_F32;
@@ -203,7 +225,7 @@ ptts_status load(const LoadOptions& options, Loaded* loaded) {
   loaded->identity = std::to_string(precision) + "\n" + manifest.config;
 
   Pack pack;
-  PTTS_TRY(in_file(show(manifest_path), pack.open(manifest.config, parts, precision)));
+  PTTS_TRY(in_file(name, pack.open(manifest.config, parts, precision)));
   // Small, and first: one that does not fit is known before the long read.
   PTTS_TRY(load_tokenizer(options, manifest, &pack, &loaded->identity));
   // Beside a bundle an encoder comes last; the engine would take it for a whole Mimi.

@@ -1,5 +1,5 @@
-// A folder becomes a model: its pack.json is read, the files that it names are streamed into the engine and checked on
-// the way.
+// A folder becomes a model: its pack.json, or the reference's configuration in it, is read; the files that it names are
+// streamed into the engine and checked on the way.
 #ifndef PTTS_CAPI_LOAD_H_
 #define PTTS_CAPI_LOAD_H_
 
@@ -18,8 +18,8 @@ inline constexpr uint64_t kVoiceLimit = 64 << 20;
 inline constexpr uint64_t kAudioLimit = 256 << 20;
 
 struct LoadOptions {
-  Path folder;                        // of the pack
-  std::optional<Path> tokenizer;      // in place of the pack's
+  Path folder;                        // of the model; or a configuration
+  std::optional<Path> tokenizer;      // in place of the model's
   std::optional<uint32_t> precision;  // PTTS_PRECISION_*; none: the pack's own, else q8
   std::optional<Path> voices;         // a folder of more voices
   bool cloning = true;

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "files.h"
 #include "status.h"
 
 namespace ptts::capi {
@@ -17,7 +18,8 @@ inline constexpr uint64_t kManifestLimit = 1 << 20;
 enum class Role { kWeights, kFlowLm, kMimi, kEncoder, kTokenizer, kVoice, kOther };
 
 struct PackFile {
-  std::string path;
+  std::string path;  // in the pack's folder, unless it has a
+  Path place;        // wherever that is
   Role role = Role::kOther;
   bool json = false;   // of a tokenizer
   std::string name;    // of a voice

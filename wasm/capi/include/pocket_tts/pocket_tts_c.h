@@ -3,7 +3,7 @@
  * Types, functions and their meaning are those of gudrob/pocket-tts.cpp, so that what was compiled against its header runs
  * with this library (wasm/capi/README.md says what behaves better).  What is ours stands at the end.
  *
- *   PocketTTSConfig config = {.models_dir = "models/starter"};          // a pack: models/FORMAT.md
+ *   PocketTTSConfig config = {.models_dir = "models/starter"};          // a model: wasm/capi/README.md
  *   PocketTTSHandle tts = pocket_tts_create(&config);
  *   VoiceHandle voice = pocket_tts_encode_voice(tts, "slt");            // a voice of the pack, a voice file, a recording
  *   AudioResult speech;
@@ -38,9 +38,11 @@ extern "C" {
 typedef void* PocketTTSHandle; /* a loaded model */
 typedef void* VoiceHandle;
 
+/* Reference files: a configuration (NAME.yaml, which models_dir may name itself), weights and tokenizer.  The
+ * starter is the voice that is installed with the library. */
 typedef struct {
-  const char* models_dir;     /* folder of the pack; NULL: "models/onnx", else the installed starter voice */
-  const char* tokenizer_path; /* a file to take in place of the pack's tokenizer; NULL: the pack's */
+  const char* models_dir;     /* folder: pack or reference files; NULL: "models/onnx", else the starter */
+  const char* tokenizer_path; /* a file to take in place of the model's tokenizer; NULL: the model's */
   const char* precision;      /* "int8", "fp32" (also "q8", "q4", "f32"); NULL: the pack's, else "int8" */
   float temperature;          /* variance of the noise; 0 and less: the pack's, else 0.7 */
   int lsd_steps;              /* of the sampler, to 1000; 0 and less: 10 */
@@ -115,7 +117,7 @@ typedef struct {
   const char* models_dir; /* these three as above */
   const char* tokenizer_path;
   const char* precision;
-  const char* language;   /* the pack is this folder of models_dir; NULL: models_dir itself */
+  const char* language;   /* the model is this folder of models_dir; NULL: models_dir itself */
   const char* voices_dir; /* NAME.safetensors, NAME.wav in it are voices, before the pack's; NULL: none */
   uint64_t seed;          /* 42; the low 32 bits count */
   float temperature;      /* 0: no noise; less, or NaN: the pack's, else 0.3 */
