@@ -36,7 +36,7 @@ static void put(uint8_t* to, uint32_t value, int bytes) {
 /* 0, or -1 with errno set. */
 static int write_wav(const char* path, const AudioResult* speech) {
   const uint32_t data = (uint32_t)speech->sample_count * 2, rate = (uint32_t)speech->sample_rate;
-  uint8_t header[44] = "RIFF....WAVEfmt ....................data....";
+  uint8_t header[44 + 1] = "RIFF....WAVEfmt ....................data....";
   put(header + 4, 36 + data, 4);
   put(header + 16, 16, 4);
   put(header + 20, 1, 2); /* integers */
@@ -48,7 +48,7 @@ static int write_wav(const char* path, const AudioResult* speech) {
   put(header + 40, data, 4);
   FILE* file = fopen(path, "wb");
   if (file == NULL) return -1;
-  int ok = fwrite(header, 1, sizeof header, file) == sizeof header;
+  int ok = fwrite(header, 1, 44, file) == 44;
   for (int i = 0; ok && i < speech->sample_count; ++i) {
     const float x = speech->data[i], clamped = x < -1 ? -1 : x > 1 ? 1 : x;
     uint8_t sample[2];

@@ -140,7 +140,8 @@ ptts_status load_weights(const Path& folder, const PackFile& entry, Pack* pack, 
   }
   // Without a promise, the same file is the same weights.
   std::error_code error;
-  const auto written = fs::last_write_time(path_of(file.name()), error).time_since_epoch().count();
+  const auto written =
+      static_cast<int64_t>(fs::last_write_time(path_of(file.name()), error).time_since_epoch().count());
   *identity += "\n" + file.name() + "|" + std::to_string(total) + "|" + std::to_string(written);
   return PTTS_OK;
 }
