@@ -40,7 +40,7 @@ type markup struct{ held string }
 
 const (
 	tagLimit    = 1024 // longer ones are text
-	entityLimit = 12
+	entityLimit = 12   // as are longer ones of these
 )
 
 var (
@@ -91,7 +91,7 @@ func markupAt(in string) (size int, meaning string, certain bool) {
 		switch {
 		case end < 0 && len(in) < entityLimit:
 			return 0, "", false
-		case end < 0 || in[1+end] != ';':
+		case end < 0 || in[1+end] != ';' || end+2 > entityLimit:
 			return 1, "&", true
 		}
 		return end + 2, html.UnescapeString(in[:end+2]), true

@@ -33,6 +33,8 @@ func TestMarkupIsTakenOutHoweverItComes(t *testing.T) {
 		"cut &am":                         "cut &am",
 		"a<":                              "a<",
 		"&&amp;":                          "&&",
+		"&#x0010FFFF;":                    "\U0010FFFF",
+		"&#x00010FFFF;":                   "&#x00010FFFF;",
 		"<" + strings.Repeat("x", 5000):   "<" + strings.Repeat("x", 5000),
 	} {
 		for size := 1; size <= len(in); size = size*2 + 1 {
