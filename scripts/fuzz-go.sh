@@ -6,21 +6,21 @@ cd "$(dirname "$0")/../wasi"
 go=${GO:-go} logs=../build/fuzz found=0
 mkdir -p $logs
 if [ -z "${FUZZ:-}" ]; then rm -f $logs/*; fi
-for package in $("$go" list ./...); do
-  for target in $("$go" test -list '^Fuzz' "$package" | grep '^Fuzz' || true); do
-    [[ "$(basename "$package").$target" =~ ${FUZZ:-} ]] || continue
-    echo "==== $target in $package"
-    log=$logs/$(basename "$package").$target.log
-    {
-      echo "commit $(git log -1 --format=%h -- .)$([ -z "$(git status --porcelain -- .)" ] || echo '+')"
-      "$go" test -run '^$' -fuzz "^$target\$" -fuzztime "${FUZZTIME:-5m}" -fuzzminimizetime 5s "$package" 2>&1 && echo "no finding" ||
-        echo "FINDING"
-    } > "$log.part"
-    mv "$log.part" "$log"
-    tail -2 "$log"
-    ! grep -q '^FINDING' "$log" || found=1
-  done
-done
+while IFS=: read -r file target; do
+  folder=$(dirname "$file")
+  package=$(basename "$(cd "$folder" && pwd)")
+  [[ "$package.$target" =~ ${FUZZ:-} ]] || continue
+  echo "==== $target in $folder"
+  log=$logs/$package.$target.log
+  {
+    echo "commit $(git log -1 --format=%h -- .)$([ -z "$(git status --porcelain -- .)" ] || echo '+')"
+    "$go" test -run '^$' -fuzz "^$target\$" -fuzztime "${FUZZTIME:-5m}" -fuzzminimizetime 5s "./$folder" 2>&1 < /dev/null && echo "no finding" ||
+      echo "FINDING"
+  } > "$log.part"
+  mv "$log.part" "$log"
+  tail -2 "$log"
+  ! grep -q '^FINDING' "$log" || found=1
+done < <(grep -rHo --include='*_test.go' '^func Fuzz[A-Za-z0-9]*' . | sed 's/^\.\///; s/:func /:/' | sort)
 {
   echo "# Fuzzing of what comes from networks and files"
   echo
