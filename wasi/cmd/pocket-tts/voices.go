@@ -122,6 +122,10 @@ func exportVoice(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	target, err := replaceable(flags.Arg(1))
+	if err != nil {
+		return err
+	}
 	choice.seconds = exportSeconds
 	log, line := newConsole(o.quiet)
 	defer line.clear()
@@ -139,11 +143,24 @@ func exportVoice(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	if err := writeWhole(flags.Arg(1), func(file *os.File) error { return engine.ExportVoice(ctx, voice, file) }); err != nil {
+	if err := writeWhole(target, func(file *os.File) error { return engine.ExportVoice(ctx, voice, file) }); err != nil {
 		return err
 	}
 	log.Info("Voice written in " + flags.Arg(1))
 	return nil
+}
+
+// replaceable is the file that a path leads to, through links, where it may be replaced by another one. A device is refused:
+// whoever may write to its folder would take it away from everybody.
+func replaceable(path string) (string, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return path, nil // a new one, or one that cannot be written, which is said then
+	}
+	if err := pack.CheckPlain(info); err != nil {
+		return "", failf("%s: %s", path, err)
+	}
+	return filepath.EvalSymlinks(path)
 }
 
 // writeWhole writes a file elsewhere and gives it its name when all of it is on the disk: whatever ends the program or the
