@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"regexp"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -108,11 +109,39 @@ func (s *Service) hostAllowed(r *http.Request) bool {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name
 	}
-	host = strings.TrimSuffix(strings.ToLower(strings.Trim(host, "[]")), ".")
+	host = plainHost(host)
+	if slices.Contains(s.hosts, host) {
+		return true
+	}
 	if address, err := netip.ParseAddr(host); err == nil {
 		return public || address.IsLoopback() && address.Zone() == "" // pages have no power over what an address means
 	}
-	return host == "localhost" || slices.ContainsFunc(s.options.Hosts, func(known string) bool { return strings.EqualFold(known, host) })
+	return host == "localhost"
+}
+
+// plainHost is a name or an address in the one form in which they are compared.
+func plainHost(host string) string {
+	host = strings.TrimSuffix(strings.ToLower(strings.Trim(host, "[]")), ".")
+	if address, err := netip.ParseAddr(host); err == nil {
+		return address.String()
+	}
+	return host
+}
+
+// hostName is what Options.Hosts may hold besides addresses.
+var hostName = regexp.MustCompile(`^[a-z0-9_-]+(\.[a-z0-9_-]+)*$`)
+
+// newHosts refuses what no request's Host could be equal to: with a port, a scheme or a star it would have no effect.
+func newHosts(names []string) ([]string, error) {
+	var hosts []string
+	for _, name := range names {
+		host := plainHost(name)
+		if _, err := netip.ParseAddr(host); err != nil && !hostName.MatchString(host) {
+			return nil, fmt.Errorf("%w: Hosts: expected a name such as tts.example.com or an address, without a port, found %q", pockettts.ErrArgument, name)
+		}
+		hosts = append(hosts, host)
+	}
+	return hosts, nil
 }
 
 // originAllowed refuses what pages of other origins send without a preflight, forms for instance.

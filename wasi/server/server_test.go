@@ -129,6 +129,10 @@ func TestOptionsAreChecked(t *testing.T) {
 		"an origin, no scheme": {Origins: []string{"example.com"}},
 		"http":                 {AllowVoiceURLs: []string{"http://example.com/"}},
 		"a host, no slash":     {AllowVoiceURLs: []string{"https://example.com"}},
+		"a host with a port":   {Hosts: []string{"tts.example:8000"}},
+		"a host with a scheme": {Hosts: []string{"https://tts.example"}},
+		"any host":             {Hosts: []string{"*"}},
+		"no host":              {Hosts: []string{""}},
 	} {
 		if _, err := server.New(options); !errors.Is(err, pockettts.ErrArgument) {
 			t.Errorf("%s: %v", name, err)

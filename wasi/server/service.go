@@ -36,8 +36,8 @@ type Options struct {
 	// Origins are those of pages that may ask besides the server's own, exactly as browsers write them
 	// ("https://example.com"); "*" is every page, without credentials.
 	Origins []string
-	// Hosts are names of this server besides localhost: what clients write into Host. On an address that others than this
-	// machine can reach, every Host is let in unless there are names here; and then IP addresses are as well.
+	// Hosts are names and addresses of this server besides localhost, as clients write them into Host, without a port. On an address
+	// that others than this machine can reach, every Host is let in unless there are names here; and then IP addresses are as well.
 	Hosts []string
 	// AllowCloning makes voices from recordings, of VoicesDir and in requests. The consent of who speaks in them is the
 	// operator's duty.
@@ -99,6 +99,7 @@ type Service struct {
 	folder  *folder
 	fetcher *fetcher
 	cors    *cors
+	hosts   []string      // of Options.Hosts, in the form of plainHost
 	bodies  chan struct{} // large ones that are being read
 	uploads chan struct{} // voices of requests that are in memory
 
@@ -147,6 +148,9 @@ func New(options Options) (*Service, error) {
 		return nil, err
 	}
 	if s.cors, err = newCORS(options.Origins); err != nil {
+		return nil, err
+	}
+	if s.hosts, err = newHosts(options.Hosts); err != nil {
 		return nil, err
 	}
 	s.run, s.cancel = context.WithCancel(context.Background())

@@ -159,7 +159,7 @@ func newServeFlags(o *serveOptions) *pflag.FlagSet {
 	return flags
 }
 
-const allowHostUsage = "Names of this server in the header Host besides localhost, with commas between them. Where more than this machine can reach it, all are let in unless some are given"
+const allowHostUsage = "Names and addresses of this server in the header Host besides localhost, without a port, with commas between them. Where more than this machine can reach it, all are let in unless some are given"
 
 func (o *serveOptions) setHosts(text string) error {
 	for name := range strings.SplitSeq(text, ",") {
@@ -432,7 +432,7 @@ func either(owns func(string) bool, part, rest http.Handler) http.Handler {
 
 // inServeFlags says what the service says about its options in terms of the flags.
 func (o *serveOptions) inServeFlags(err error) error {
-	for _, name := range [][2]string{{"VoicesDir", "voices-dir"}, {"Origins", "cors-origin"}, {"AllowVoiceURLs", "allow-voice-url"}} {
+	for _, name := range [][2]string{{"VoicesDir", "voices-dir"}, {"Origins", "cors-origin"}, {"Hosts", "allow-host"}, {"AllowVoiceURLs", "allow-voice-url"}} {
 		for _, mark := range []string{": " + name[0] + " ", ": " + name[0] + ": "} {
 			if _, rest, found := strings.Cut(err.Error(), mark); found && errors.Is(err, pockettts.ErrArgument) {
 				return failf("--%s: %s", name[1], rest)

@@ -210,6 +210,7 @@ func TestServerIsNotStartedWithWhatIsWrong(t *testing.T) {
 		{[]string{"--port", "0", "--api-key", ""}, 1, "ERROR: --api-key: expected a key"},
 		{[]string{"--port", "0", "--voices-dir", "no/such"}, 1, "ERROR: --voices-dir: no/such"},
 		{[]string{"--port", "0", "--cors-origin", "example.com"}, 1, "ERROR: --cors-origin: expected"},
+		{[]string{"--port", "0", "--allow-host", "tts.example:8000"}, 1, "ERROR: --allow-host: expected a name such as"},
 		{[]string{"--port", "0", "--allow-voice-url", "https://example.com"}, 1, "ERROR: --allow-voice-url: expected"},
 		{[]string{"--port", port, "--host", "127.0.0.1"}, 1, "address already in use"},
 		{[]string{"--port", "0", "--with", "local", "--local-address", "127.0.0.1:" + port}, 1, "ERROR: --local-address 127.0.0.1:" + port + ": "},

@@ -14,6 +14,7 @@ import (
 
 	pockettts "github.com/pocket-tts-wasm/pocket-tts-wasm/wasi"
 	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/internal/pack"
+	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/internal/plain"
 )
 
 const (
@@ -157,7 +158,7 @@ func replaceable(path string) (string, error) {
 	if err != nil {
 		return path, nil // a new one, or one that cannot be written, which is said then
 	}
-	if err := pack.CheckPlain(info); err != nil {
+	if err := plain.Check(info); err != nil {
 		return "", failf("%s: %s", path, err)
 	}
 	return filepath.EvalSymlinks(path)

@@ -492,15 +492,16 @@ func TestKey(t *testing.T) {
 }
 
 func TestHostIsChecked(t *testing.T) {
-	address, _ := serve(t, nil, server.Options{Hosts: []string{"tts.example"}})
+	address, _ := serve(t, nil, server.Options{Hosts: []string{"tts.example", "192.168.1.5", "FD00:0::5", "xn--bcher-kva.example."}})
 	port := address[strings.LastIndex(address, ":"):]
 	for host, status := range map[string]int{
 		"localhost" + port: 200, "LOCALHOST": 200, "127.0.0.1" + port: 200, "[::1]" + port: 200, "tts.example": 200, "TTS.example" + port: 200,
 		"evil.example" + port: 403, "evil.example": 403, "localhost.evil.example": 403, "192.168.1.1": 403, "169.254.169.254": 403,
+		"192.168.1.5" + port: 200, "[fd00::5]" + port: 200, "[fd00::6]" + port: 403, "xn--bcher-kva.example": 200,
 	} {
 		got := ask(t, http.MethodGet, address+"/health", "", nil, func(r *http.Request) { r.Host = host })
-		if got.status != status {
-			t.Errorf("%s: %d", host, got.status)
+		if got.status != status || status == 403 && !strings.Contains(string(got.body), "(--allow-host)") {
+			t.Errorf("%s: %d %s", host, got.status, got.body)
 		}
 	}
 }
