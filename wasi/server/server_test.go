@@ -121,6 +121,26 @@ func TestUnknownDefaultVoiceEndsTheStart(t *testing.T) {
 	}
 }
 
+// TestSettingsThatNobodyCouldSpeakWith are the operator's mistake, and known before the first request.
+func TestSettingsThatNobodyCouldSpeakWith(t *testing.T) {
+	for name, speak := range map[string]pockettts.SpeakOptions{
+		"MaxTokens": {MaxTokens: pockettts.Value(0)}, "Temperature": {Temperature: pockettts.Value(float32(-1))}, "RNG": {RNG: "dice"},
+	} {
+		service, err := server.New(server.Options{Speak: speak})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer service.Close()
+		if err := service.Start(t.Context(), servertest.Engine(t), nil); !errors.Is(err, pockettts.ErrArgument) || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	servertest.Service(t, nil, server.Options{})
+	if open, waiting := servertest.Engine(t).Streams(); open != 0 || waiting != 0 {
+		t.Errorf("%d streams are left open, %d wait", open, waiting)
+	}
+}
+
 func TestOptionsAreChecked(t *testing.T) {
 	for name, options := range map[string]server.Options{
 		"a limit":              {Limits: server.Limits{Sound: -1}},

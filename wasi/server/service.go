@@ -158,7 +158,8 @@ func New(options Options) (*Service, error) {
 }
 
 // Start hands over a loaded engine; from then on there is speech. The voice is spoken when a request names none; nil is
-// Options.Voice, which is looked up here: one that is not there is an error. The caller closes the engine, after the
+// Options.Voice, which is looked up here: one that is not there is an error, as are numbers in Options.Speak that the engine
+// does not take. The caller closes the engine, after the
 // service.
 func (s *Service) Start(ctx context.Context, engine *pockettts.Engine, voice *pockettts.Voice) error {
 	if engine == nil {
@@ -184,11 +185,29 @@ func (s *Service) Start(ctx context.Context, engine *pockettts.Engine, voice *po
 			started.name = found.Name()
 		}
 	}
+	if err := s.try(ctx, started); err != nil {
+		return err
+	}
 	if s.run.Err() != nil {
 		return Refuse(Closed, "The server is closing.")
 	}
 	s.engine.Store(started)
 	return nil
+}
+
+// try asks for speech with Options.Speak, of which nothing is spoken: what the engine does not take would be refused to every
+// client as if it were theirs.
+func (s *Service) try(ctx context.Context, started *speaker) error {
+	options := s.options.Speak
+	options.Voice = started.fallback
+	stream, err := started.engine.Speak(ctx, "a", options)
+	if err == nil {
+		return stream.Close()
+	}
+	if errors.Is(err, pockettts.ErrArgument) {
+		return err
+	}
+	return nil // that of this text; others may be spoken
 }
 
 // Ready is nil when there is speech, and else the reason why not.

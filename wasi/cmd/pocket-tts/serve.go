@@ -373,7 +373,7 @@ func (o *serveOptions) load(ctx context.Context, choice voiceChoice, service *se
 			}
 			return engine, failf("--default-voice %s: neither a voice of this pack (%s), nor of --voices-dir, nor a file.", o.voice, strings.Join(names, ", "))
 		}
-		return engine, err
+		return engine, o.inFlags(err)
 	}
 	info := engine.Info()
 	log.Info(fmt.Sprintf("Pack %s (%s) loaded in %.2f s, %s", info.Name, info.Precision, time.Since(started).Seconds(), layout(info)))
