@@ -218,17 +218,20 @@ func untilTold(ctx context.Context, err error) error {
 // check refuses what cannot be, before anything is loaded.
 func (o *serveOptions) check() error {
 	o.device = "cpu" // a flag of generate that is not one here
+	source := "--api-key"
 	if !o.keyGiven {
 		o.apiKey = os.Getenv("POCKET_TTS_API_KEY")
+		source, o.keyGiven = "POCKET_TTS_API_KEY", o.apiKey != ""
 	}
+	o.apiKey = strings.TrimSpace(o.apiKey) // the line break behind a key from a file, which no header can hold
 	switch {
 	case o.keyGiven && o.apiKey == "":
-		return failf("--api-key: expected a key, found an empty text.")
+		return failf("%s: expected a key, found an empty text.", source)
 	case o.voiceGiven && o.voice == "":
 		return failf("--default-voice: expected a name or a file, found an empty text.")
 	}
 	if slices.Contains(o.with, "voicereader") {
-		if err := o.reader.check(o.apiKey); err != nil {
+		if err := o.reader.check(o.apiKey, "--token, --api-key"); err != nil {
 			return err
 		}
 	}

@@ -211,6 +211,8 @@ func TestServerIsNotStartedWithWhatIsWrong(t *testing.T) {
 		{[]string{"--port", "0", "--default-voice", "nobody"}, 1, "ERROR: --default-voice nobody: neither a voice of this pack (slt)"},
 		{[]string{"--port", "0", "--voice", "no.safetensors"}, 1, "ERROR: --default-voice no.safetensors: no such file"},
 		{[]string{"--port", "0", "--api-key", ""}, 1, "ERROR: --api-key: expected a key"},
+		{[]string{"--port", "0", "--api-key", " \n"}, 1, "ERROR: --api-key: expected a key"},
+		{[]string{"--port", "0", "--with", "voicereader"}, 1, "ERROR: VoiceReader's API needs a token: --token, --api-key, or SPEAK_SELECTION_ENGINE_TOKEN in the environment.\n"},
 		{[]string{"--port", "0", "--voices-dir", "no/such"}, 1, "ERROR: --voices-dir: no/such"},
 		{[]string{"--port", "0", "--cors-origin", "example.com"}, 1, "ERROR: --cors-origin: expected"},
 		{[]string{"--port", "0", "--allow-host", "tts.example:8000"}, 1, "ERROR: --allow-host: expected a name such as"},
@@ -248,6 +250,26 @@ func TestServerOnOtherAddresses(t *testing.T) {
 	response, _ := post(t, "http://127.0.0.1:"+port, url.Values{"text": {"a"}})
 	if response.StatusCode != 401 {
 		t.Errorf("%s", response.Status)
+	}
+}
+
+// TestKeyFromAFile: what stands around it there, a line break for instance, is no part of it, as it is none of a header's.
+func TestKeyFromAFile(t *testing.T) {
+	locked := startServerIn(t, []string{"POCKET_TTS_API_KEY= secret\r\n"})
+	for header, want := range map[string]int{"Bearer secret": 200, "Bearer other": 401, "": 401} {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, locked.address+"/v1/models", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Authorization", header)
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = response.Body.Close()
+		if response.StatusCode != want {
+			t.Errorf("%q: %s", header, response.Status)
+		}
 	}
 }
 

@@ -88,13 +88,13 @@ func parsePort(text string) (uint16, error) {
 }
 
 // check takes the token from the environment where nothing else has given it, or else the other key, and looks at what the
-// environment says besides.
-func (o *readerOptions) check(key string) error {
+// environment says besides. The flags are those that give a token.
+func (o *readerOptions) check(key, flags string) error {
 	if o.token == "" {
 		o.token = environment(o.tokenEnv, key)
 	}
 	if o.token == "" {
-		return failf("VoiceReader's API needs a token: --token, or %s in the environment.", o.tokenEnv)
+		return failf("VoiceReader's API needs a token: %s, or %s in the environment.", flags, o.tokenEnv)
 	}
 	_, err := o.settings()
 	return err
@@ -355,7 +355,7 @@ func (o *voiceReaderOptions) speak(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
-	if err := o.reader.check(""); err != nil {
+	if err := o.reader.check("", "--token"); err != nil {
 		return err
 	}
 	if file := environment("VOICEREADER_KYUTAI_VOICE_PROMPT", ""); !o.voiceGiven && isFile(file) {
