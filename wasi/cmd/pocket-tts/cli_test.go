@@ -451,15 +451,46 @@ func TestStarterSpeaksByDefault(t *testing.T) {
 
 func TestHelpAndVersion(t *testing.T) {
 	for args, want := range map[string]string{
-		"--help":          "--sampler-decode-steps N",
+		"--help":          "  generate      a text into a WAV file\n",
 		"generate --help": "--output-path PATH",
-		"-h":              "--precision f32|q8|q4 ",
+		"-h":              "'pocket-tts COMMAND --help' says",
 		"generate -h":     "--quantize ",
 		"--version":       "pocket-tts " + version + " (engine module ",
 	} {
 		r := runWith(t, "", strings.Fields(args)...)
 		if r.code != 0 || len(r.stderr) != 0 || !bytes.Contains(r.stdout, []byte(want)) || bytes.Contains(r.stdout, []byte("lsd-decode-steps")) {
 			t.Errorf("%s: exit %d, stdout %q, stderr %q", args, r.code, r.stdout, r.stderr)
+		}
+	}
+}
+
+// TestEveryCommandHelps: its help says what it takes and nothing else, --help lists it, and who has mistyped hears where to look.
+func TestEveryCommandHelps(t *testing.T) {
+	list := string(runWith(t, "", "--help").stdout)
+	for _, command := range commands {
+		name, _, _ := strings.Cut(command.usage, " ")
+		if !strings.Contains(list, "\n  "+name+" ") {
+			t.Errorf("--help has no %s", name)
+		}
+		r := runWith(t, "", name, "--help")
+		help := string(r.stdout)
+		if r.code != 0 || !strings.HasPrefix(help, "Usage: pocket-tts "+name) || strings.Contains(help, "Options:\n\n") || strings.Contains(help, "=") {
+			t.Errorf("%s --help: exit %d, %s", name, r.code, help)
+		}
+		if fetches := strings.Contains(help, "--hub "); strings.Contains(help, "HF_TOKEN") && !fetches {
+			t.Errorf("%s --help speaks of downloads", name)
+		}
+		if r := runWith(t, "", name, "--bogus"); r.code != 2 || !strings.Contains(string(r.stderr), "\nTry 'pocket-tts "+name+" --help' for help.\n") {
+			t.Errorf("%s --bogus: exit %d, %s", name, r.code, r.stderr)
+		}
+	}
+	for args, want := range map[string]string{
+		"": "Usage: pocket-tts COMMAND [OPTIONS]\nTry 'pocket-tts --help' for help.\n", "sing": "Try 'pocket-tts --help'", "--bogus": "Try 'pocket-tts --help'",
+		"packs convert --bogus": "Try 'pocket-tts packs convert --help' for help.\n",
+		"generate extra":        "Usage: pocket-tts generate [OPTIONS]\nTry 'pocket-tts generate --help' for help.\n",
+	} {
+		if r := runWith(t, "", strings.Fields(args)...); r.code != 2 || !strings.Contains(string(r.stderr), want) {
+			t.Errorf("%q: exit %d, %s", args, r.code, r.stderr)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/pflag"
 
@@ -67,7 +68,12 @@ func complete(words []string) error {
 
 func candidates(before []string, last string) []string {
 	if len(before) == 0 {
-		return []string{"generate", "serve", "wyoming", "voicereader", "voices", "export-voice", "packs", "doctor", "health", "licenses", "completion", "--help", "--version"}
+		names := []string{"--help", "--version"}
+		for _, command := range commands {
+			name, _, _ := strings.Cut(command.usage, " ")
+			names = append(names, name)
+		}
+		return names
 	}
 	flags, arguments := flagsFor(before)
 	if flags == nil {
@@ -105,8 +111,14 @@ func flagsFor(before []string) (flags *pflag.FlagSet, arguments []string) {
 		return new(voiceOptions).flags(false), nil
 	case "export-voice":
 		return new(voiceOptions).flags(true), nil
+	case "doctor":
+		return newDoctorFlags(new(string)), nil
+	case "health":
+		return newHealthFlags(new(time.Duration)), nil
+	case "licenses":
+		return newFlagSet("licenses"), nil
 	case "completion":
-		return nil, []string{"bash", "zsh", "fish"}
+		return newFlagSet("completion"), []string{"bash", "zsh", "fish"}
 	case "packs":
 		if len(before) == 1 {
 			return nil, []string{"list", "pull", "verify", "rm", "convert", "--help"}

@@ -13,6 +13,8 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/spf13/pflag"
+
 	pockettts "github.com/pocket-tts-wasm/pocket-tts-wasm/wasi"
 	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/internal/guest"
 	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/internal/hub"
@@ -27,11 +29,16 @@ type finding struct {
 	problem    error
 }
 
+func newDoctorFlags(cache *string) *pflag.FlagSet {
+	flags := newFlagSet("doctor")
+	addText(flags, "compile-cache", "PATH|none", "Where compiled code is kept between runs. Default: in the user's cache folder", cache)
+	return flags
+}
+
 func doctor(ctx context.Context, args []string) error {
 	var cache string
-	flags := newFlagSet("doctor")
-	addText(flags, "compile-cache", "PATH|none", "Where compiled code is kept between runs. Default: in the user's cache folder", &cache)
-	if done, err := parseCommand(flags, doctorUsage, "Says what works on this machine: caches, memory, a word of the starter voice.", args); done || err != nil {
+	flags := newDoctorFlags(&cache)
+	if done, err := parseCommand(flags, doctorUsage, "Says what works on this machine: caches (POCKET_TTS_CACHE, XDG_CACHE_HOME), memory, a word of the starter voice.", args); done || err != nil {
 		return err
 	}
 	module := guest.ModuleBytes()

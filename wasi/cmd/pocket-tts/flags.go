@@ -126,19 +126,6 @@ func newFlags(o *options) *pflag.FlagSet {
 	return flags
 }
 
-// parseFlags reads the command line of generate; a usageError or pflag.ErrHelp otherwise.
-func parseFlags(args []string) (*options, error) {
-	o := new(options)
-	flags := newFlags(o)
-	if err := flags.Parse(args); err != nil {
-		return nil, explainUsage(err)
-	}
-	if flags.NArg() > 0 {
-		return nil, usagef("Got unexpected extra argument (%s)", flags.Arg(0))
-	}
-	return o, nil
-}
-
 // explainUsage words the errors of the flag parser as the reference does.
 func explainUsage(err error) error {
 	var unknown *pflag.NotExistError

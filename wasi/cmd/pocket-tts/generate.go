@@ -19,8 +19,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/spf13/pflag"
-
 	pockettts "github.com/pocket-tts-wasm/pocket-tts-wasm/wasi"
 	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/internal/hub"
 	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/internal/pack"
@@ -37,12 +35,11 @@ const (
 	audioLimit = 256 << 20
 )
 
+const generateUsage = "generate [OPTIONS]"
+
 func generate(ctx context.Context, args []string) error {
-	o, err := parseFlags(args)
-	if errors.Is(err, pflag.ErrHelp) {
-		return printHelp(os.Stdout)
-	}
-	if err != nil {
+	o := new(options)
+	if done, err := parseCommand(newFlags(o), generateUsage, "Speaks a text into a WAV file.", args); done || err != nil {
 		return err
 	}
 	var told *events

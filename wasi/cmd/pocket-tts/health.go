@@ -17,6 +17,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spf13/pflag"
+
 	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/server/wyoming"
 )
 
@@ -30,18 +32,24 @@ Default: POCKET_TTS_HEALTH of the environment, addresses with spaces between the
 	mostAddresses = 16
 )
 
-// health is the command.
-func health(ctx context.Context, args []string) error {
-	wait := 3 * time.Second
+func newHealthFlags(wait *time.Duration) *pflag.FlagSet {
+	*wait = 3 * time.Second
 	flags := newFlagSet("health")
 	flags.Var(&value{kind: "SECONDS", shown: "3", set: func(text string) error {
 		seconds, err := parseFloat(strings.TrimSpace(text))
 		if err == nil && !(seconds > 0 && seconds <= 3600) {
 			err = fmt.Errorf("'%s' is not more than 0 and at most 3600", text)
 		}
-		wait = max(1, time.Duration(math.Round(1000*float64(seconds)))) * time.Millisecond
+		*wait = max(1, time.Duration(math.Round(1000*float64(seconds)))) * time.Millisecond
 		return err
 	}}, "timeout", "How long the answer may take")
+	return flags
+}
+
+// health is the command.
+func health(ctx context.Context, args []string) error {
+	var wait time.Duration
+	flags := newHealthFlags(&wait)
 	if done, err := parseCommand(flags, healthUsage, healthAbout, args, slices.Repeat([]string{"[ADDRESS]"}, mostAddresses)...); done || err != nil {
 		return err
 	}

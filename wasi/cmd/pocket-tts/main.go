@@ -77,9 +77,9 @@ func run(args []string) int {
 		return 0
 	case errors.As(err, &usage):
 		if usage.command == "" {
-			usage.command = "generate [OPTIONS]"
+			usage.command = programUsage
 		}
-		fmt.Fprintf(os.Stderr, "Usage: pocket-tts %s\nTry 'pocket-tts --help' for help.\n\nERROR: %s\n", usage.command, printable(usage.message))
+		fmt.Fprintf(os.Stderr, "Usage: pocket-tts %s\nTry 'pocket-tts %s' for help.\n\nERROR: %s\n", usage.command, helpFor(usage.command), printable(usage.message))
 		return exitUsage
 	case errors.As(context.Cause(ctx), &signalled):
 		return 128 + int(signalled.signal)
@@ -172,16 +172,62 @@ func command(ctx context.Context, args []string) error {
 	}
 }
 
+// programUsage is that of the program without a command.
+const programUsage = "COMMAND [OPTIONS]"
+
+// commands are those that --help lists, in this order.
+var commands = []struct{ usage, about string }{
+	{generateUsage, "a text into a WAV file"},
+	{serveUsage, "a server: a page, the reference's API, OpenAI's, and others"},
+	{wyomingUsage, "a server for Home Assistant"},
+	{voiceReaderUsage, "a server for VoiceReader"},
+	{voicesUsage, "the voices of a pack"},
+	{exportUsage, "a voice file out of a recording"},
+	{packsUsage, "packs of models: what there is, fetching, checking, making smaller"},
+	{doctorUsage, "what works on this machine"},
+	{healthUsage, "whether a server speaks"},
+	{licensesUsage, "the licences of what is in this program"},
+	{completionUsage, "completion for a shell"},
+}
+
+// helpFor says how to ask for the help that belongs to a usage.
+func helpFor(usage string) string {
+	words := strings.Fields(usage)
+	switch {
+	case usage == programUsage:
+		return "--help"
+	case usage == convertUsage:
+		return "packs convert --help"
+	}
+	return words[0] + " --help"
+}
+
 func printHelp(w io.Writer) error {
-	_, err := fmt.Fprintf(w, "Usage: pocket-tts generate [OPTIONS]\n       pocket-tts %s\n       pocket-tts --help | --version\n\nSpeaks a text into a WAV file.\n\nOptions:\n%s%s",
-		strings.Join([]string{serveUsage, wyomingUsage, voiceReaderUsage, voicesUsage, exportUsage, packsUsage, doctorUsage, healthUsage, licensesUsage, completionUsage}, "\n       pocket-tts "), describeFlags(newFlags(new(options))), environmentHelp)
+	list := ""
+	for _, command := range commands {
+		name, _, _ := strings.Cut(command.usage, " ")
+		list += fmt.Sprintf("  %-14s%s\n", name, command.about)
+	}
+	_, err := fmt.Fprintf(w, `Usage: pocket-tts %s
+       pocket-tts --help | --version
+
+Text-to-speech on this machine.
+
+Commands:
+%s
+'pocket-tts COMMAND --help' says what one takes. For a start: pocket-tts generate --text "Hello." --output-path hello.wav
+`, programUsage, list)
 	return err
 }
 
 func describeFlags(flags *pflag.FlagSet) string {
 	flags.VisitAll(func(flag *pflag.Flag) {
-		if flag.NoOptDefVal != "" {
-			flag.NoOptDefVal = "true" // as it stands, it would be shown
+		switch flag.NoOptDefVal { // as it stands, it would be shown
+		case "":
+		case notGiven:
+			flag.NoOptDefVal = "true"
+		default:
+			flag.NoOptDefVal = ""
 		}
 	})
 	return flags.FlagUsages()

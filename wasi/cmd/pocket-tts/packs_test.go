@@ -140,7 +140,7 @@ func TestPacksUsage(t *testing.T) {
 		"rm --all=please": "Invalid value for '--all': it does not take a value.",
 	} {
 		r := runWith(t, "", append([]string{"packs"}, strings.Fields(args)...)...)
-		if r.code != 2 || len(r.stdout) != 0 || string(r.stderr) != "Usage: pocket-tts "+packsUsage+"\nTry 'pocket-tts --help' for help.\n\nERROR: "+want+"\n" {
+		if r.code != 2 || len(r.stdout) != 0 || string(r.stderr) != "Usage: pocket-tts "+packsUsage+"\nTry 'pocket-tts packs --help' for help.\n\nERROR: "+want+"\n" {
 			t.Errorf("%q: exit %d, stderr %q", args, r.code, r.stderr)
 		}
 	}
@@ -252,6 +252,10 @@ func TestCompletion(t *testing.T) {
 		"packs convert --without":    "--without-encoder",
 		"export-voice a b --com":     "--compile-cache",
 		"completion z":               "zsh",
+		"completion -":               "--help",
+		"doctor --c":                 "--compile-cache",
+		"health --t":                 "--timeout",
+		"licenses -":                 "--help",
 		"voices --pack st":           "starter",
 		"se":                         "serve",
 		"serve --with ":              "openai",

@@ -45,7 +45,14 @@ func (o *voiceOptions) flags(export bool) *pflag.FlagSet {
 // when its help was asked for and shown.
 func parseCommand(flags *pflag.FlagSet, usage, about string, args []string, arguments ...string) (done bool, err error) {
 	return readCommand(flags, usage, func() string {
-		return fmt.Sprintf("Usage: pocket-tts %s\n\n%s\n\nOptions:\n%s%s", usage, about, describeFlags(flags), environmentHelp)
+		text := fmt.Sprintf("Usage: pocket-tts %s\n\n%s\n", usage, about)
+		if flags.HasFlags() {
+			text += "\nOptions:\n" + describeFlags(flags)
+		}
+		if flags.Lookup("hub") != nil {
+			text += environmentHelp
+		}
+		return text
 	}, args, arguments...)
 }
 

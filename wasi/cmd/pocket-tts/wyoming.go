@@ -64,7 +64,7 @@ func newWyomingFlags(o *wyomingOptions) *pflag.FlagSet {
 	text("uri", "URI", "tcp://HOST:PORT, unix:///PATH or stdio://, instead of --host and --port", &o.uri)
 	text("voice", "VOICE", "Voice of requests that name none, or one that is not there: a name, a voice file, or a recording", &o.Voice)
 	text("variant", "NAME", "An official model by name or signature. Default: the one of --pack", &o.Variant)
-	text("zeroconf", "NAME", "Let the local network know, under this name; without one "+wyoming.DefaultName, &o.Zeroconf)
+	text("zeroconf", "[NAME]", "Let the local network know, under this name; without one "+wyoming.DefaultName, &o.Zeroconf)
 	flags.Lookup("zeroconf").NoOptDefVal = wyoming.DefaultName
 	flags.Var(&value{kind: "direct|dots", set: func(s string) error {
 		if s != string(wyoming.Direct) && s != string(wyoming.Dots) {
