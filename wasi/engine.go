@@ -5,7 +5,6 @@ package pockettts
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/internal/guest"
 	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/internal/hub"
@@ -82,7 +81,7 @@ func openPack(ctx context.Context, options Options) (*pack.Pack, error) {
 	case hub.IsRemote(options.Pack):
 		return openRemote(ctx, options, hub.Open, options.Pack)
 	case options.Pack != "":
-		return pack.OpenFolder(options.Pack)
+		return hub.OpenFolder(options.Pack)
 	case options.Config != "":
 		return openRemote(ctx, options, hub.OpenConfig, options.Config)
 	}
@@ -102,11 +101,7 @@ func openRemote(
 	if options.Progress != nil {
 		from.Progress = func(p hub.Progress) { options.Progress(Progress(p)) }
 	}
-	p, err := open(ctx, name, from)
-	if hub.IsArgument(err) {
-		err = fmt.Errorf("%w: %w", ErrArgument, err)
-	}
-	return p, err
+	return open(ctx, name, from)
 }
 
 func (e *Engine) describe(ctx context.Context, w *worker) error {

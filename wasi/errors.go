@@ -7,13 +7,14 @@ import (
 	"fmt"
 
 	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/internal/guest"
+	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/internal/hub"
 	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/internal/pack"
 )
 
 // What the engine refuses.
 var (
-	// ErrArgument is a number that the call cannot take.
-	ErrArgument = errors.New("invalid argument")
+	// ErrArgument is an option, or a number, that the call cannot take.
+	ErrArgument = hub.ErrArgument
 	// ErrHandle and ErrState are calls on a closed object or out of order; this package makes none.
 	ErrHandle = errors.New("invalid handle")
 	ErrState  = errors.New("call out of order")

@@ -304,6 +304,8 @@ func loadWeights(ctx context.Context, instance *guest.Instance, handle guest.Han
 // voice returns the handle of a voice in an instance, loading it on its first use. It is the caller's turn.
 func (e *Engine) voice(ctx context.Context, w *worker, v *Voice) (guest.Handle, error) {
 	switch {
+	case v.engine == nil:
+		return 0, fmt.Errorf("%w: expected one of this Engine, found the zero Voice", ErrVoice)
 	case v.engine != e:
 		return 0, fmt.Errorf("%w: %s belongs to another Engine", ErrVoice, v.name)
 	case v.closed.Load():

@@ -85,8 +85,12 @@ func TestPacksByNameAreKnown(t *testing.T) {
 		"template": {Pack: "english", Hub: []string{"nowhere"}}, "address": {Pack: "ftp://x/y"}, "token": {Pack: "english", Token: "\n"},
 	} {
 		options.PackDir = t.TempDir()
-		if _, err := tryLoad(t, options); !errors.Is(err, ErrArgument) {
+		if _, err := tryLoad(t, options); !errors.Is(err, ErrArgument) || strings.Count(err.Error(), ErrArgument.Error()) != 1 {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+	// A name that was mistyped is looked for as a folder, which nobody had in mind.
+	if _, err := tryLoad(t, Options{Pack: "englisch"}); !errors.Is(err, ErrNotFound) || !strings.Contains(err.Error(), "neither a folder nor the name of an official pack") {
+		t.Errorf("%v", err)
 	}
 }

@@ -89,6 +89,12 @@ func TestVoiceOfAnotherEngine(t *testing.T) {
 	if _, err := load(t, Options{PackFS: files}).Speak(t.Context(), sentence, SpeakOptions{Voice: voice}); !errors.Is(err, ErrVoice) {
 		t.Errorf("got %v", err)
 	}
+	if _, err := voice.engine.Speak(t.Context(), sentence, SpeakOptions{Voice: new(Voice)}); !errors.Is(err, ErrVoice) || !strings.Contains(err.Error(), "the zero Voice") {
+		t.Errorf("the zero Voice: %v", err)
+	}
+	if err := new(Voice).Close(); err != nil {
+		t.Errorf("the zero Voice: %v", err)
+	}
 }
 
 func TestCloning(t *testing.T) {

@@ -247,6 +247,7 @@ func TestFailuresAreOneLine(t *testing.T) {
 		"config elsewhere":    {[]string{"--config", "ftp://example.com/c.yaml"}, `config: expected a local path, a URL of http or https, or hf://OWNER/NAME/PATH@REVISION, found "ftp://example.com/c.yaml"`},
 		"config with secret":  {[]string{"--config", "https://example.com/c.yaml?key=1"}, "ERROR: https://example.com/c.yaml: network: "},
 		"pack missing":        {[]string{"--pack", filepath.Join(folder, "p")}, "not found"},
+		"pack mistyped":       {[]string{"--pack", "englisch"}, "ERROR: englisch: not found: neither a folder nor the name of an official pack\n"},
 		"pack not one":        {[]string{"--pack", folder}, "pack.json: not found"},
 		"pack far away":       {[]string{"--pack", "https://example.com/pack/"}, "https://example.com/pack/: pack.json: network: https://example.com/pack/pack.json is not in the cache"},
 		"pack and config":     {[]string{"--pack", folder, "--config", config}, "Cannot specify both pack and config"},

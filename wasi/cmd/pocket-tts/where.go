@@ -98,7 +98,7 @@ func openPack(ctx context.Context, o pockettts.Options) (*pack.Pack, error) {
 	case o.Config != "":
 		return hub.OpenConfig(ctx, o.Config, hubOptions(o))
 	case !hub.IsRemote(o.Pack):
-		return pack.OpenFolder(o.Pack)
+		return hub.OpenFolder(o.Pack)
 	}
 	return hub.Open(ctx, o.Pack, hubOptions(o))
 }

@@ -60,7 +60,7 @@ func FilePath(text string) string {
 // are secrets, is not kept.
 func File(ctx context.Context, text string, limit int64, o Options) ([]byte, error) {
 	if err := CheckFile(text); err != nil {
-		return nil, fmt.Errorf("%w: %w", errArgument, err)
+		return nil, fmt.Errorf("%w: %w", ErrArgument, err)
 	}
 	r, err := known()
 	if err != nil {

@@ -36,11 +36,11 @@ func limitOf(role pack.Role) int64 {
 	return 0
 }
 
-// errArgument is wrapped by errors about options; the public package says so with its own sentinel.
-var errArgument = errors.New("invalid argument")
+// ErrArgument is wrapped by errors about options. It is the public package's own.
+var ErrArgument = errors.New("invalid argument")
 
 // IsArgument tells whether an error is about the options.
-func IsArgument(err error) bool { return errors.Is(err, errArgument) }
+func IsArgument(err error) bool { return errors.Is(err, ErrArgument) }
 
 // Options says where packs come from and where they are kept.
 type Options struct {
@@ -58,6 +58,18 @@ type Options struct {
 
 // IsRemote tells whether a name is one of a pack that Open finds.
 func IsRemote(name string) bool { return pack.IsRemote(name) || slices.Contains(Names(), name) }
+
+// OpenFolder opens the pack in a folder, which is what a name means that is not Open's. Who has mistyped one of those hears so.
+func OpenFolder(name string) (*pack.Pack, error) {
+	p, err := pack.OpenFolder(name)
+	if err == nil || strings.ContainsAny(name, `/\.`) {
+		return p, err
+	}
+	if _, missing := os.Lstat(name); errors.Is(missing, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s: %w: neither a folder nor the name of an official pack", name, pack.ErrNotFound)
+	}
+	return nil, err
+}
 
 // Open finds a pack. Of its files nothing is fetched, but a pack.json.
 func Open(ctx context.Context, name string, o Options) (*pack.Pack, error) {
@@ -99,7 +111,7 @@ func newSource(o Options, r *registry) (*source, error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	if o.Folder == "" {
-		return nil, fmt.Errorf("%w: expected a folder for downloads, found none in this environment: POCKET_TTS_CACHE names one", errArgument)
+		return nil, fmt.Errorf("%w: expected a folder for downloads, found none in this environment: POCKET_TTS_CACHE names one", ErrArgument)
 	}
 	if o.Hubs == nil {
 		o.Hubs = []string{r.Hub}
@@ -110,7 +122,7 @@ func newSource(o Options, r *registry) (*source, error) {
 		}
 	}
 	if strings.ContainsFunc(o.Token, func(c rune) bool { return c < '!' || c > '~' }) {
-		return nil, fmt.Errorf("%w: token: expected printable letters", errArgument) // not shown: it is a secret
+		return nil, fmt.Errorf("%w: token: expected printable letters", ErrArgument) // not shown: it is a secret
 	}
 	idle := func() {}
 	if o.HTTP == nil {
@@ -238,7 +250,7 @@ func (s *source) below(name string) (where string, below func(path string) *remo
 	if strings.HasPrefix(name, "hf://") {
 		a, ok := parseAddress(name)
 		if !ok {
-			return "", nil, fmt.Errorf("%w: pack: expected hf://OWNER/NAME[/PATH][@REVISION], found %q", errArgument, name)
+			return "", nil, fmt.Errorf("%w: pack: expected hf://OWNER/NAME[/PATH][@REVISION], found %q", ErrArgument, name)
 		}
 		return name, func(path string) *remote {
 			file := a
@@ -248,7 +260,7 @@ func (s *source) below(name string) (where string, below func(path string) *remo
 	}
 	base, err := url.Parse(name)
 	if err != nil || base.Scheme != "http" && base.Scheme != "https" || base.Host == "" {
-		return "", nil, fmt.Errorf("%w: pack: expected a URL of http or https, found %q", errArgument, name)
+		return "", nil, fmt.Errorf("%w: pack: expected a URL of http or https, found %q", ErrArgument, name)
 	}
 	base.RawQuery, base.Fragment = "", ""
 	if !strings.HasSuffix(base.Path, "/") {

@@ -139,7 +139,7 @@ func expand(template string, a address) (string, error) {
 	text := strings.NewReplacer("{repository}", encodePath(a.Repository), "{revision}", url.PathEscape(a.Revision), "{path}", encodePath(a.Path)).Replace(template)
 	u, err := url.Parse(text)
 	if err != nil || !strings.Contains(template, "{path}") || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return "", fmt.Errorf("%w: hub: expected a URL of http or https with {repository}, {revision} and {path}, found %q", errArgument, template)
+		return "", fmt.Errorf("%w: hub: expected a URL of http or https with {repository}, {revision} and {path}, found %q", ErrArgument, template)
 	}
 	return text, nil
 }
