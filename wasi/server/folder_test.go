@@ -13,17 +13,30 @@ import (
 	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/server/internal/servertest"
 )
 
-// TestRecordingsThatMakeNoVoice: the operator is told, once, of what lies in the folder and is not used.
-func TestRecordingsThatMakeNoVoice(t *testing.T) {
+// TestFilesThatMakeNoVoice: the operator is told, once, of what lies in the folder and is not used.
+func TestFilesThatMakeNoVoice(t *testing.T) {
 	folder := t.TempDir()
-	for _, name := range []string{"a.mp3", "b.WAV", "c.safetensors", "d.txt"} {
+	for _, name := range []string{"a.mp3", "b.WAV", "c.safetensors", "c.wav", "d.txt", "my voice.safetensors", "E.SAFETENSORS"} {
 		if err := os.WriteFile(filepath.Join(folder, name), nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
 	var log bytes.Buffer
 	servertest.Service(t, nil, server.Options{VoicesDir: folder, Logger: slog.New(slog.NewTextHandler(&log, nil))})
-	if text := log.String(); strings.Count(text, "level=WARN") != 1 || !strings.Contains(text, `files="a.mp3, b.WAV"`) {
+	if text := log.String(); strings.Count(text, "level=WARN") != 1 || !strings.Contains(text, `files="E.SAFETENSORS, a.mp3, b.WAV, my voice.safetensors"`) {
+		t.Errorf("%s", text)
+	}
+}
+
+// TestFilesBehindVoicesOfThePack are named: whoever put them there wonders why they sound as before.
+func TestFilesBehindVoicesOfThePack(t *testing.T) {
+	folder := t.TempDir()
+	if err := os.WriteFile(filepath.Join(folder, "slt.safetensors"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	servertest.Service(t, nil, server.Options{VoicesDir: folder, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	if text := log.String(); strings.Count(text, "level=WARN") != 1 || !strings.Contains(text, `files=slt.safetensors`) {
 		t.Errorf("%s", text)
 	}
 }

@@ -171,8 +171,11 @@ func (s *Service) Start(ctx context.Context, engine *pockettts.Engine, voice *po
 	}
 	s.folder.cloning.Store(s.options.AllowCloning && engine.Info().CanClone)
 	if names := s.folder.unused(); len(names) > 0 {
-		s.log.Warn("Recordings in the folder of voices make no voices: expected NAME.safetensors, or NAME.wav where the model and this server can clone",
-			"files", strings.Join(names[:min(len(names), 10)], ", "))
+		s.log.Warn("Files in the folder of voices make no voices: expected NAME.safetensors, or NAME.wav where the model and this server can clone, "+
+			"with letters, digits, _ and - in NAME, and no link that leads out", "files", strings.Join(names[:min(len(names), 10)], ", "))
+	}
+	if names := s.folder.hidden(engine.Voices()); len(names) > 0 {
+		s.log.Warn("Files in the folder of voices are not heard, as the pack has voices of these names", "files", strings.Join(names, ", "))
 	}
 	if voice == nil {
 		found, release, err := s.named(ctx, engine, s.options.Voice)

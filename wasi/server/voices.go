@@ -264,19 +264,32 @@ func (f *folder) listRoot(root *os.Root) (map[string]stamp, error) {
 	return files, nil
 }
 
-// recordings are suffixes of what people put into a folder of voices and is not read as one.
-var recordings = []string{".mp3", ".flac", ".ogg", ".opus", ".m4a", ".aac", ".aiff", ".wma"}
+// soundFiles are suffixes of what people put into a folder of voices.
+var soundFiles = []string{".safetensors", ".wav", ".mp3", ".flac", ".ogg", ".opus", ".m4a", ".aac", ".aiff", ".wma"}
 
-// unused lists the recordings that make no voice.
+// unused lists what makes no voice though it looks like one: other recordings, names that no request can give, links that
+// lead out. A recording beside the voice that was made of it is no news.
 func (f *folder) unused() (names []string) {
-	if f.path == "" {
-		return nil
+	files, err := f.list()
+	if err != nil || f.path == "" {
+		return nil // what is wrong with it is said where voices are listed
 	}
-	entries, _ := os.ReadDir(f.path) // what is wrong with it is said by list
+	entries, _ := os.ReadDir(f.path)
 	for _, entry := range entries {
-		extension := strings.ToLower(path.Ext(entry.Name()))
-		if slices.Contains(recordings, extension) || extension == ".wav" && !f.cloning.Load() {
+		extension := path.Ext(entry.Name())
+		if _, known := files[strings.TrimSuffix(entry.Name(), extension)]; !known && slices.Contains(soundFiles, strings.ToLower(extension)) {
 			names = append(names, entry.Name())
+		}
+	}
+	return names
+}
+
+// hidden lists the files whose voices nobody hears, as the pack has one of the same name.
+func (f *folder) hidden(voices []pockettts.VoiceInfo) (names []string) {
+	files, _ := f.list()
+	for _, voice := range voices {
+		if file, ok := files[voice.Name]; ok {
+			names = append(names, file.file)
 		}
 	}
 	return names
