@@ -140,6 +140,9 @@ func TestHomes(t *testing.T) {
 					t.Errorf("%v: exit %d, %q, want %q", args, r.code, r.stderr, row.says)
 				}
 			}
+			if r := run("packs", "list"); row.says == nowhere && (r.code != 0 || !bytes.Contains(r.stdout, []byte("\nenglish\n")) || !bytes.Contains(r.stdout, []byte("\nCache: none"))) {
+				t.Errorf("packs list: exit %d, %s%s", r.code, r.stdout, r.stderr)
+			}
 			if r := run("--version"); r.code != 0 {
 				t.Errorf("--version: exit %d, %s", r.code, r.stderr)
 			}

@@ -145,7 +145,7 @@ func packsCommand(ctx context.Context, args []string) error {
 		return usagef("Missing argument 'PACK' (or --all).")
 	}
 	folder, err := hub.DefaultFolder()
-	if err != nil {
+	if err != nil && args[0] != "list" {
 		return failf("expected a folder for downloads, found none in this environment: POCKET_TTS_CACHE names one")
 	}
 	store := hub.Store{Folder: folder}
@@ -163,10 +163,16 @@ func packsCommand(ctx context.Context, args []string) error {
 // ofPack tells whether a file was fetched for a pack: its name, or its URL with or without a slash at the end.
 func ofPack(kept hub.Kept, name string) bool { return kept.Pack == name || kept.Pack == name+"/" }
 
+// listPacks lists those that there are by name and in the store; one without a folder is empty.
 func listPacks(ctx context.Context, store hub.Store) error {
-	kept, err := store.List()
-	if err != nil {
-		return err
+	var kept []hub.Kept
+	cache := "none in this environment: POCKET_TTS_CACHE names a folder"
+	if store.Folder != "" {
+		var err error
+		if kept, err = store.List(); err != nil {
+			return err
+		}
+		cache = store.Folder
 	}
 	names := append([]string{starterName}, pockettts.PackNames()...)
 	var others []string
@@ -196,7 +202,7 @@ func listPacks(ctx context.Context, store hub.Store) error {
 			return err
 		}
 	}
-	_, err = fmt.Printf("\nCache: %s\n", printable(store.Folder))
+	_, err := fmt.Printf("\nCache: %s\n", printable(cache))
 	return err
 }
 
