@@ -269,5 +269,12 @@ TEST_F(TextPlan, ReplacementKeysAreSingleCharacters) {
   EXPECT_EQ(prepare_text("text", rules_, &prepared, nullptr), PTTS_ERROR_CONFIG);
 }
 
+TEST_F(TextPlan, ReplacementsMayNotGrowWithoutBound) {
+  rules_.replace_characters = {{"a", std::string(1000, 'b')}};
+  std::string prepared;
+  EXPECT_EQ(prepare_text(std::string(4000, 'a'), rules_, &prepared, nullptr), PTTS_OK);
+  EXPECT_EQ(prepare_text(std::string(5000, 'a'), rules_, &prepared, nullptr), PTTS_ERROR_TEXT_TOO_LONG);
+}
+
 }  // namespace
 }  // namespace ptts

@@ -81,6 +81,10 @@ ptts_status replace_characters(const TextRules& rules, TracedText* text) {
                                     [&](const Replacement& replacement) { return replacement.from == c; });
     if (found == replacements.rend()) {
       push(c, text->origin[i]);
+    } else if (found->to.size() > kMaxTextBytes - std::min(out.size(), kMaxTextBytes)) {
+      return fail(PTTS_ERROR_TEXT_TOO_LONG,
+                  "text: expected at most %zu characters after replace_characters of the model, found more",
+                  kMaxTextBytes);
     } else {
       for (const char32_t to : found->to) push(to, text->origin[i]);
     }
