@@ -74,6 +74,8 @@ export interface Calls {
       readonly voice: number;
       readonly text: Uint8Array;
       readonly options: DoorOptions;
+      /** Whether frames may come several at a time. */
+      readonly blocks: boolean;
     };
     value: RawChunk[];
   };

@@ -439,6 +439,7 @@ export class RemoteBackend extends PackBackend<number> {
     const stream = ++numbers;
     // One sequential stream of random numbers cannot be cut into chunks.
     const speakers = this.#speakers.slice(0, options.rng === 'torch' ? 1 : undefined);
+    const blocks = speakers.length > 1; // throughput
     const close = (): void => {
       this.#streams.delete(stream);
       for (const remote of this.#remotes) remote.order('close', { stream });
@@ -446,7 +447,7 @@ export class RemoteBackend extends PackBackend<number> {
     try {
       const opened = await abortable(
         Promise.all(
-          speakers.map((remote) => remote.call('speak', { stream, voice: handle, text: bytes, options: settings })),
+          speakers.map((remote) => remote.call('speak', { stream, voice: handle, text: bytes, options: settings, blocks })),
         ),
         signal,
       );

@@ -69,8 +69,8 @@ class Decoder {
   }
 
   /** Decodes the first `places.length` latents. */
-  frames(places: readonly Place[], latents: DoorMemory = this.#latents): StreamEvent[] {
-    this.#engine.call(() => this.#codec.decode(latents, places.length, this.#pcm));
+  frames(places: readonly Place[]): StreamEvent[] {
+    this.#engine.call(() => this.#codec.decode(this.#latents, places.length, this.#pcm));
     const pcm = this.#engine.run(() => this.#pcm.floats());
     return places.map(({ chunk, step }, i) => ({
       kind: 'frame',
@@ -97,14 +97,22 @@ interface Job {
   close(): void;
 }
 
-/** Speaks a text: makes latents, and decodes them when the decoder lives here too. */
+/**
+ * Speaks a text: makes latents, and decodes them when the decoder lives here too. Where nobody waits for each frame they are
+ * decoded in blocks, of 1, 2, 4: the codec's weights then come from memory once for all of a block.
+ */
 class SpeakingJob implements Job {
   readonly session: DoorSession;
   readonly #server: Server;
   readonly #engine: Engine;
   readonly #stream: number;
   readonly #latent: DoorMemory;
+  readonly #width: number;
   readonly #decoder: Decoder | undefined;
+  /** Latents that are held for a block, how many make the next one, and how many one may hold. */
+  #places: Place[] = [];
+  #block = 1;
+  readonly #most: number;
   #credits = 0;
   #chunk = 0;
   #to = 0;
@@ -113,18 +121,20 @@ class SpeakingJob implements Job {
   constructor(
     server: Server,
     stream: number,
-    { voice, text, options }: Omit<Calls['speak']['args'], 'voice'> & { voice: DoorVoice },
+    { voice, text, options, blocks }: Omit<Calls['speak']['args'], 'voice'> & { voice: DoorVoice },
   ) {
     const { engine, model, duties } = server;
     this.#server = server;
     this.#engine = engine;
     this.#stream = stream;
+    this.#most = blocks ? BLOCK_LIMIT : 1;
     this.session = engine.run((door) => new door.Session());
     try {
       // Before the session: see wasm/engine/flow_lm.cpp, open().
-      this.#decoder = duties.decodes ? new Decoder(engine, model, 1) : undefined;
+      this.#decoder = duties.decodes ? new Decoder(engine, model, this.#most) : undefined;
       engine.withBytes(text, (memory) => engine.check(this.session.open(model, voice, memory, options)));
-      this.#latent = engine.memory(4 * engine.run(() => model.info().latentWidth));
+      this.#width = engine.run(() => model.info().latentWidth);
+      this.#latent = engine.memory(4 * this.#width);
     } catch (error) {
       this.#decoder?.close();
       engine.release(this.session);
@@ -136,6 +146,8 @@ class SpeakingJob implements Job {
     this.#engine.call(() => this.session.seek(from));
     if (!this.#fresh) this.#decoder?.reset();
     this.#fresh = false;
+    this.#places = [];
+    this.#block = 1;
     this.#chunk = from;
     this.#to = to;
     this.#credits = credits;
@@ -161,6 +173,7 @@ class SpeakingJob implements Job {
       } else if (status === CHUNK_END) {
         this.#chunk = event.chunk + 1;
         const end = { kind: 'end', chunk: event.chunk, truncated: event.truncated !== 0 } as const;
+        this.#decode();
         this.#decoder?.reset();
         if (this.#decoder === undefined) this.#server.pipe({ ...end, stream });
         else this.#server.report(stream, [end]);
@@ -171,16 +184,37 @@ class SpeakingJob implements Job {
           const latent = this.#engine.run(() => this.#latent.floats().slice());
           this.#server.pipe({ kind: 'latent', stream, ...place, latent });
         } else {
-          this.#server.report(stream, this.#decoder.frames([place], this.#latent));
+          this.#decoder.latents().set(this.#engine.run(() => this.#latent.floats()), this.#places.length * this.#width);
+          this.#places.push(place);
+          if (this.#places.length >= this.#block || this.#credits === 0) this.#decode();
         }
       }
     } catch (error) {
       if (this.#engine.crashed) throw error;
+      this.#decodeRest();
       const failed = { kind: 'error', chunk: this.#chunk, error: toWire(error) } as const;
       this.#to = 0;
       // In its place behind the frames that are still on their way.
       if (this.#decoder === undefined) this.#server.pipe({ ...failed, stream });
       else this.#server.report(stream, [failed]);
+    }
+  }
+
+  /** Decodes what is held. */
+  #decode(): void {
+    const places = this.#places;
+    if (this.#decoder === undefined || places.length === 0) return;
+    this.#places = [];
+    this.#block = Math.min(2 * this.#block, this.#most);
+    this.#server.report(this.#stream, this.#decoder.frames(places));
+  }
+
+  /** The same before an error of the language model; one of the decoder comes after it and says nothing new. */
+  #decodeRest(): void {
+    try {
+      this.#decode();
+    } catch (error) {
+      if (this.#engine.crashed) throw error;
     }
   }
 
