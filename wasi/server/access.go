@@ -121,7 +121,10 @@ func (s *Service) hostAllowed(r *http.Request) bool {
 
 // plainHost is a name or an address in the one form in which they are compared.
 func plainHost(host string) string {
-	host = strings.TrimSuffix(strings.ToLower(strings.Trim(host, "[]")), ".")
+	if inner, ok := strings.CutPrefix(host, "["); ok && strings.HasSuffix(inner, "]") {
+		host = inner[:len(inner)-1]
+	}
+	host = strings.TrimSuffix(strings.ToLower(host), ".")
 	if address, err := netip.ParseAddr(host); err == nil {
 		return address.String()
 	}
