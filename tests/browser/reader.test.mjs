@@ -349,8 +349,12 @@ function readsIn(name) {
     const version = (from) => from.evaluate(async () => [document.querySelector('meta[name=version]')?.content ?? '1', (await (await fetch('./')).text()).includes('name="version"') ? '2' : '1']);
     const update = () => page.evaluate(async () => {
       const registration = await self.navigator.serviceWorker.getRegistration();
-      await registration.update().catch(() => undefined);
-      const { installing } = registration;
+      let installing = null;
+      // One that a browser makes by itself meanwhile may end in the place of ours, or have it rejected.
+      for (let tries = 0; tries < 3 && installing === null && registration.waiting === null; tries++) {
+        await registration.update().catch(() => undefined);
+        ({ installing } = registration);
+      }
       if (installing !== null) {
         await new Promise((resolve) => {
           installing.onstatechange = () => installing.state !== 'installing' && resolve();
