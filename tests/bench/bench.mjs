@@ -5,8 +5,9 @@
 // Every round visits every row once (A, B, C, A, B, C, ...), each in a fresh process that runs one job:
 //
 //   load        process start (browsers: navigation) to the first sound; even rounds first push the pack's files out of
-//               the page cache, odd ones find them there. Compiled code is cached, and in browsers our packs are, as after
-//               a first visit; "first start" is that visit
+//               the page cache, odd ones find them there. Programs keep compiled code, browsers our packs and what they
+//               like of compiled code (Chromium 156: nothing, its folder for it stays empty), as after a first visit;
+//               "first start" is that visit
 //   first audio `firsts` times: a text of 50 tokens, to its first 80 ms of sound; voice loaded, engine warm
 //   warm-up     `warm` frames; where code is compiled while it runs, a second at least
 //   speed       `speaks` times: a text of 96 frames (7.7 s; no end is ever found), voice loaded; sound / wall time
