@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -52,7 +53,8 @@ export function loadFixture(name, options = {}) {
 /** An empty folder that goes with the test. */
 export function temporary(t) {
   const folder = mkdtempSync(join(tmpdir(), 'pocket-tts-'));
-  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  // What still writes there is closed by hooks behind this one.
+  t.after(() => rm(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 20 }));
   return folder;
 }
 
