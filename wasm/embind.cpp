@@ -307,6 +307,20 @@ class Session : public Handle {
     PTTS_TRY(check(latent, "latent"));
     return ptts_session_step(get(), latent.as<float>(), &event_);
   }
+  // Up to `most` latents, one behind the other: how many results there are (0: the end), or a negative status.
+  int step_many(uint32_t most, uint32_t begin, Memory& latents) {
+    if (most < 1 || most > kMany)
+      return ptts::fail(PTTS_ERROR_ARGUMENT, "most: expected 1 to %u, found %u", kMany, most);
+    if (latents.count<float>() / most < width_)
+      return ptts::fail(PTTS_ERROR_ARGUMENT, "latents: expected room for %u times %u floats, found %zu", most,
+                        width_, latents.count<float>());
+    uint32_t count = 0;
+    PTTS_TRY(ptts_session_step_many(get(), most, begin, latents.as<float>(), events_, statuses_, &count));
+    return static_cast<int>(count);
+  }
+  // Of the i-th of those results.
+  ptts_event event_of(uint32_t i) const { return events_[i % kMany]; }
+  int status_of(uint32_t i) const { return statuses_[i % kMany]; }
   // `previous`, `noise`: null for the session's own.
   int step_forced(const Memory* previous, const Memory* noise, Memory& latent) {
     if (previous != nullptr) PTTS_TRY(check(*previous, "previous"));
@@ -325,8 +339,10 @@ class Session : public Handle {
     return ptts::fail(PTTS_ERROR_ARGUMENT, "%s: expected room for %u floats, found %zu", what, width_,
                       memory.count<float>());
   }
+  static constexpr uint32_t kMany = 16;
   uint32_t width_ = 0;
-  ptts_event event_{};
+  ptts_event event_{}, events_[kMany]{};
+  ptts_status statuses_[kMany]{};
 };
 
 class Codec : public Handle {
@@ -446,6 +462,7 @@ EMSCRIPTEN_BINDINGS(pocket_tts) {
   constant("FILE_MIMI", int{PTTS_FILE_MIMI});
   constant("RNG_CHUNK", int{PTTS_RNG_CHUNK});
   constant("RNG_TORCH", int{PTTS_RNG_TORCH});
+  constant("NONE", double{PTTS_NONE});
   constant("OK", int{PTTS_OK});
   constant("CHUNK_END", int{PTTS_CHUNK_END});
   constant("DONE", int{PTTS_DONE});
@@ -542,6 +559,9 @@ EMSCRIPTEN_BINDINGS(pocket_tts) {
       .function("seek", &Session::seek)
       .function("step", &Session::step)
       .function("stepForced", &Session::step_forced, allow_raw_pointers())
+      .function("stepMany", &Session::step_many)
+      .function("eventOf", &Session::event_of)
+      .function("statusOf", &Session::status_of)
       .function("event", &Session::event);
   class_<Codec, base<Handle>>("Codec")
       .constructor<>()

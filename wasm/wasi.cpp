@@ -66,6 +66,9 @@ PTTS_EXPORT(ptts_status, ptts_session_chunk_ids, (ptts_handle session, uint32_t 
             (session, index, ids, count))
 PTTS_EXPORT(ptts_status, ptts_session_seek, (ptts_handle session, uint32_t chunk), (session, chunk))
 PTTS_EXPORT(ptts_status, ptts_session_step, (ptts_handle session, float* latent, ptts_event* event), (session, latent, event))
+PTTS_EXPORT(ptts_status, ptts_session_step_many,
+            (ptts_handle session, uint32_t most, uint32_t begin, float* latents, ptts_event* events, ptts_status* statuses, uint32_t* count),
+            (session, most, begin, latents, events, statuses, count))
 PTTS_EXPORT(ptts_status, ptts_session_step_forced,
             (ptts_handle session, const float* previous, const float* noise, float* latent, ptts_event* event),
             (session, previous, noise, latent, event))

@@ -86,6 +86,109 @@ TEST_F(SpeakTest, ChunksHaveStreamsOfTheirOwn) {
   EXPECT_NE(speak(model_, voice_, kTwoChunks, torch).pcm, whole.pcm);
 }
 
+// The latents of a text's chunks, of which up to `most` take their steps together.
+std::vector<std::vector<float>> speak_together(ptts_handle model, ptts_handle voice, std::string_view text,
+                                               const ptts_options& options, uint32_t most) {
+  ptts_handle session = 0;
+  uint32_t chunks = 0, count = 0;
+  ptts_model_info info;
+  EXPECT_EQ(ptts_model_get_info(model, &info), PTTS_OK);
+  const size_t width = info.latent_width;
+  EXPECT_EQ(ptts_session_open(model, voice, text.data(), text.size(), &options, &session), PTTS_OK)
+      << ptts_message();
+  EXPECT_EQ(ptts_session_chunk_count(session, &chunks), PTTS_OK);
+  std::vector<std::vector<float>> spoken(chunks);
+  std::vector<float> latents(most * width);
+  std::vector<ptts_event> events(most);
+  std::vector<ptts_status> statuses(most);
+  uint32_t together = 0, ends = 0, next = 0;
+  ptts_status status;
+  while ((status = ptts_session_step_many(session, most, next < chunks ? next : PTTS_NONE, latents.data(),
+                                          events.data(), statuses.data(), &count)) == PTTS_OK) {
+    together = std::max(together, count);
+    for (uint32_t i = 0; i < count; ++i) next += events[i].chunk == next;
+    for (uint32_t i = 0; i < count; ++i) {
+      std::vector<float>& chunk = spoken[events[i].chunk];
+      EXPECT_EQ(events[i].step, chunk.size() / width);
+      ends += statuses[i] == PTTS_CHUNK_END;
+      if (statuses[i] == PTTS_OK) chunk.insert(chunk.end(), &latents[i * width], &latents[i * width] + width);
+    }
+  }
+  EXPECT_EQ(status, PTTS_DONE) << ptts_message();
+  EXPECT_EQ(together, std::min(most, chunks));
+  EXPECT_EQ(ends, chunks);
+  EXPECT_EQ(ptts_close(session), PTTS_OK);
+  return spoken;
+}
+
+TEST_F(SpeakTest, ChunksThatAreSpokenTogetherAreThoseSpokenAlone) {
+  const std::string_view text =
+      "Hello world, this is a test. Thank you for listening to it. The old harbour wakes before the sun. "
+      "Nobody knew why. "
+      "She counted the coins twice, put them in the jar and closed the lid.";
+  for (const char* fixture : {"lsd6", "drifting", "flow_matching", "pointwise2m", "german"}) {
+    for (const uint32_t precision : {PTTS_PRECISION_F32, PTTS_PRECISION_Q8, PTTS_PRECISION_Q4}) {
+      open(fixture, precision);
+      options_.max_tokens = 20;
+      options_.decode_steps = 2;
+      const Speech alone = speak(model_, voice_, text, options_);
+      ASSERT_EQ(alone.status, PTTS_OK) << ptts_message();
+      ASSERT_GT(alone.chunks, 3u);
+      for (const uint32_t most : {1u, 2u, 3u, 16u}) {
+        std::vector<float> latents;
+        for (const auto& chunk : speak_together(model_, voice_, text, options_, most)) {
+          latents.insert(latents.end(), chunk.begin(), chunk.end());
+        }
+        EXPECT_EQ(latents, alone.latents) << fixture << ", precision " << precision << ", " << most;
+      }
+      close();
+    }
+  }
+}
+
+TEST_F(SpeakTest, ChunksTogetherKeepWithinWhatIsAskedFor) {
+  open("lsd6");
+  options_.max_tokens = 24;
+  ptts_handle session = 0;
+  float latents[17 * 32];
+  ptts_event events[17];
+  ptts_status statuses[17];
+  uint32_t count = 0;
+  const auto many = [&](uint32_t most, uint32_t end) {
+    return ptts_session_step_many(session, most, end, latents, events, statuses, &count);
+  };
+  ASSERT_EQ(ptts_session_open(model_, voice_, kTwoChunks.data(), kTwoChunks.size(), &options_, &session),
+            PTTS_OK);
+  EXPECT_EQ(many(0, 0), PTTS_ERROR_ARGUMENT);
+  EXPECT_EQ(many(17, 0), PTTS_ERROR_ARGUMENT);
+  expect_message({"most", "expected", "17"});
+  EXPECT_EQ(many(2, 2), PTTS_ERROR_ARGUMENT);
+  expect_message({"begin", "expected a chunk below 2"});
+  EXPECT_EQ(many(2, PTTS_NONE), PTTS_DONE);
+  EXPECT_EQ(many(2, 1), PTTS_OK);  // in any order
+  EXPECT_EQ(many(2, PTTS_NONE), PTTS_OK);
+  EXPECT_EQ(count, 1u);
+  EXPECT_EQ(many(2, 0), PTTS_OK);
+  EXPECT_EQ(count, 2u);
+  EXPECT_EQ(events[0].chunk, 1u);
+  EXPECT_EQ(events[0].step, 2u);
+  EXPECT_EQ(events[1].chunk, 0u);
+  EXPECT_EQ(events[1].step, 0u);
+  EXPECT_EQ(many(2, 0), PTTS_OK);  // no room
+  EXPECT_EQ(count, 2u);
+  EXPECT_EQ(events[1].step, 1u);
+  EXPECT_EQ(many(1, PTTS_NONE), PTTS_OK);
+  EXPECT_EQ(count, 1u);  // the other one waits
+  ASSERT_EQ(ptts_session_seek(session, 1), PTTS_OK);
+  EXPECT_EQ(many(2, PTTS_NONE), PTTS_DONE);
+  EXPECT_EQ(ptts_close(session), PTTS_OK);
+  options_.rng = PTTS_RNG_TORCH;
+  ASSERT_EQ(ptts_session_open(model_, voice_, kTwoChunks.data(), kTwoChunks.size(), &options_, &session),
+            PTTS_OK);
+  EXPECT_EQ(many(1, 0), PTTS_ERROR_ARGUMENT);
+  EXPECT_EQ(ptts_close(session), PTTS_OK);
+}
+
 TEST_F(SpeakTest, TheSeedDecides) {
   open("lsd6");
   const Speech first = speak(model_, voice_, "Thank you.", options_);

@@ -377,6 +377,17 @@ ptts_status ptts_session_step(ptts_handle session, float* latent, ptts_event* ev
   return s->step(nullptr, nullptr, false, latent, event);
 }
 
+ptts_status ptts_session_step_many(ptts_handle session, uint32_t most, uint32_t begin, float* latents,
+                                   ptts_event* events, ptts_status* statuses, uint32_t* count) {
+  PTTS_TRY(need("ptts_session_step_many", latents, events, statuses, count));
+  std::shared_ptr<Session> s;
+  PTTS_TRY(get(session, &s));
+  size_t made = 0;
+  const ptts_status status = s->step_many(most, begin, latents, events, statuses, &made);
+  *count = static_cast<uint32_t>(made);
+  return status;
+}
+
 ptts_status ptts_session_step_forced(ptts_handle session, const float* previous, const float* noise,
                                      float* latent, ptts_event* event) {
   PTTS_TRY(need("ptts_session_step_forced", latent, event));

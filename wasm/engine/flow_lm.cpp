@@ -9,46 +9,70 @@
 
 namespace ptts {
 
-ptts_status FlowLmStream::open(const FlowLm& lm, size_t positions, size_t prompt) {
+ptts_status FlowLmStreams::open(const FlowLm& lm, size_t positions, size_t prompt) {
   lm_ = &lm;
+  positions_ = positions;
   const size_t rows = std::clamp<size_t>(prompt, 1, kPrefillRows);
-  const size_t d = lm.transformer.config.d_model;
   // What is used whole first: the caches, of which the last part mostly is not, then lie where no memory was touched.
   PTTS_TRY(lm.transformer.create_workspace(rows, &workspace_));
-  PTTS_TRY(lm.transformer.create_state(positions, rows, &state_));
-  PTTS_TRY(reserve(positions));
-  PTTS_TRY(lm.flow_net.create_workspace(&flow_));
-  PTTS_TRY(rows_.allocate(rows * d, "activations"));
+  PTTS_TRY(rows_.allocate(rows * lm.transformer.config.d_model, "activations"));
   PTTS_TRY(table_row_.allocate(lm.rank, "activations"));
-  PTTS_TRY(last_.allocate(d, "activations"));
-  return hidden_.allocate(lm.hidden, "activations");
+  states_.clear();
+  return widen(1);
 }
 
-ptts_status FlowLmStream::reserve(size_t positions) {
-  PTTS_TRY(lm_->transformer.grow_state(positions, &state_));
-  return state_.layers.front().reserve(workspace_.rows, positions, workspace_.scratch);
+ptts_status FlowLmStreams::widen(size_t count) {
+  if (count <= states_.size()) return PTTS_OK;
+  const Transformer& transformer = lm_->transformer;
+  if (count > workspace_.rows) {
+    PTTS_TRY(transformer.create_workspace(count, &workspace_));
+    PTTS_TRY(rows_.allocate(count * transformer.config.d_model, "activations"));
+  }
+  PTTS_TRY(reserve_heads(count));
+  while (states_.size() < count) {
+    TransformerState state;
+    PTTS_TRY(transformer.create_state(positions_, workspace_.rows, &state));
+    states_.push_back(std::move(state));
+    PTTS_TRY(reserve(states_.size() - 1, positions_));
+  }
+  return PTTS_OK;
 }
 
-void FlowLmStream::forward(size_t rows, bool prompt) {
-  const size_t d = lm_->transformer.config.d_model;
-  if (prompt && !probe::on) {  // of a prompt only the cache is used; recordings show its last row, too
-    lm_->transformer.fill_cache(rows_.data(), rows, state_, workspace_);
+ptts_status FlowLmStreams::reserve_heads(size_t rows) {
+  for (const Matrix* m : {&lm_->input_linear, &lm_->z_proj, &lm_->out_eos}) {
+    PTTS_TRY(m->reserve(rows, workspace_.scratch));
+  }
+  PTTS_TRY(lm_->flow_net.create_workspace(rows, &flow_));
+  PTTS_TRY(eos_logits_.allocate(rows, "activations"));
+  return hidden_.allocate(rows * lm_->hidden, "activations");
+}
+
+ptts_status FlowLmStreams::reserve(size_t stream, size_t positions) {
+  PTTS_TRY(lm_->transformer.grow_state(positions, &states_[stream]));
+  return states_[stream].layers.front().reserve(workspace_.rows, positions, workspace_.scratch);
+}
+
+// Of a prompt only the cache is used; recordings show its last row, too.
+void FlowLmStreams::forward_prompt(size_t stream, size_t rows) {
+  if (!probe::on) {
+    lm_->transformer.fill_cache(rows_.data(), rows, states_[stream], workspace_);
     return;
   }
-  lm_->transformer.forward(rows_.data(), rows, state_, workspace_, !prompt);
-  std::copy_n(rows_.data() + (rows - 1) * d, d, last_.data());
+  const size_t d = lm_->transformer.config.d_model;
+  lm_->transformer.forward(rows_.data(), rows, states_[stream], workspace_, false);
+  std::copy_n(rows_.data() + (rows - 1) * d, d, rows_.data());
 }
 
-void FlowLmStream::feed_rows(const float* rows, size_t count) {
+void FlowLmStreams::feed_rows(size_t stream, const float* rows, size_t count) {
   const size_t d = lm_->transformer.config.d_model;
   for (size_t begin = 0; begin < count; begin += workspace_.rows) {
     const size_t here = std::min(workspace_.rows, count - begin);
     std::copy_n(rows + begin * d, here * d, rows_.data());
-    forward(here, true);
+    forward_prompt(stream, here);
   }
 }
 
-void FlowLmStream::feed_text(std::span<const int32_t> ids) {
+void FlowLmStreams::feed_text(size_t stream, std::span<const int32_t> ids) {
   const size_t d = lm_->transformer.config.d_model, width = lm_->rank > 0 ? lm_->rank : d;
   for (size_t begin = 0; begin < ids.size(); begin += workspace_.rows) {
     const size_t here = std::min(workspace_.rows, ids.size() - begin);
@@ -63,24 +87,34 @@ void FlowLmStream::feed_text(std::span<const int32_t> ids) {
       if (lm_->rank > 0) lm_->embed_proj.apply(row, 1, {}, rows_.data() + i * d, workspace_.scratch);
     }
     if (probe::on) probe::record("text.emb", rows_.data(), {here, d});
-    forward(here, true);
+    forward_prompt(stream, here);
   }
 }
 
-void FlowLmStream::feed_latent(const float* latent) {
-  const float* input = latent != nullptr ? latent : lm_->bos_emb.data();
-  lm_->input_linear.apply(input, 1, {}, rows_.data(), workspace_.scratch);
-  forward(1, false);
-  run_heads();
+void FlowLmStreams::feed_latents(std::span<const Input> inputs) {
+  const size_t d = lm_->transformer.config.d_model;
+  stepping_.clear();
+  for (const Input& input : inputs) {
+    const float* latent = input.latent != nullptr ? input.latent : lm_->bos_emb.data();
+    lm_->input_linear.apply(latent, 1, {}, rows_.data() + stepping_.size() * d, workspace_.scratch);
+    stepping_.push_back(&states_[input.stream]);
+  }
+  if (inputs.size() == 1) {
+    lm_->transformer.forward(rows_.data(), 1, *stepping_.front(), workspace_, true);
+  } else {
+    lm_->transformer.forward(rows_.data(), stepping_, workspace_);
+  }
+  run_heads(inputs.size());
 }
 
-void FlowLmStream::run_heads() {
+void FlowLmStreams::run_heads(size_t rows) {
   const size_t d = lm_->transformer.config.d_model;
-  float* normed = lm_->z_proj.n() > 0 ? rows_.data() : hidden_.data();
-  kernels::layer_norm(last_.data(), 1, d, lm_->out_norm_weight.data(), lm_->out_norm_bias.data(), 1e-5f,
+  float* normed = lm_->z_proj.n() > 0 ? workspace_.normed.data() : hidden_.data();
+  kernels::layer_norm(rows_.data(), rows, d, lm_->out_norm_weight.data(), lm_->out_norm_bias.data(), 1e-5f,
                       normed);
-  if (lm_->z_proj.n() > 0) lm_->z_proj.apply(normed, 1, {}, hidden_.data(), workspace_.scratch);
-  lm_->out_eos.apply(hidden_.data(), 1, {lm_->out_eos_bias.data()}, &eos_logit_, workspace_.scratch);
+  if (lm_->z_proj.n() > 0) lm_->z_proj.apply(normed, rows, {}, hidden_.data(), workspace_.scratch);
+  lm_->out_eos.apply(hidden_.data(), rows, {lm_->out_eos_bias.data()}, eos_logits_.data(),
+                     workspace_.scratch);
 }
 
 }  // namespace ptts

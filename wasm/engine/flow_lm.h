@@ -7,6 +7,7 @@
 #define PTTS_FLOW_LM_H_
 
 #include <span>
+#include <vector>
 
 #include "flow_net.h"
 #include "transformer.h"
@@ -29,37 +30,50 @@ struct FlowLm {
   size_t latent = 0, hidden = 0, rank = 0;
 };
 
-// One stream through FlowLM.
-class FlowLmStream {
+// Streams through FlowLM that share its activations: one, or several whose steps are taken together, so that the weights
+// come from memory once for all of them.  The results of a stream are the same either way.
+class FlowLmStreams {
  public:
-  // Room for `positions` in all; those of a prompt of `prompt` go through the transformer together, 64 at the most.
+  // One stream with room for `positions` in all; those of a prompt of `prompt` go through the transformer together, 64 at the
+  // most.
   [[nodiscard]] ptts_status open(const FlowLm& lm, size_t positions, size_t prompt);
-  // Makes room for more; keeps what is cached.
-  [[nodiscard]] ptts_status reserve(size_t positions);
+  // As many as `count`, the new ones with the same room.
+  [[nodiscard]] ptts_status widen(size_t count);
+  size_t count() const { return states_.size(); }
+  // Makes room for more in one of them; keeps what is cached.
+  [[nodiscard]] ptts_status reserve(size_t stream, size_t positions);
 
   // Rows of d_model: a voice prompt.
-  void feed_rows(const float* rows, size_t count);
-  void feed_text(std::span<const int32_t> ids);
-  // One latent (null: the start); leaves the hidden vector and the EOS logit of this position.
-  void feed_latent(const float* latent);
-  // The heads at the last position fed, while recording also after a prompt; feed_latent does it by itself.
-  void run_heads();
+  void feed_rows(size_t stream, const float* rows, size_t count);
+  void feed_text(size_t stream, std::span<const int32_t> ids);
+  // One latent for each of these streams (null: the start); leaves the hidden vector and the EOS logit of their positions.
+  struct Input {
+    size_t stream;
+    const float* latent;
+  };
+  void feed_latents(std::span<const Input> inputs);
+  // While recording: the heads at the last position of a prompt.
+  void run_heads_of_prompt() { run_heads(1); }
 
+  // Of the i-th input, one behind the other.
   const float* hidden() const { return hidden_.data(); }
-  float eos_logit() const { return eos_logit_; }
-  TransformerState& state() { return state_; }
-  const TransformerState& state() const { return state_; }
+  float eos_logit(size_t i) const { return eos_logits_[i]; }
+  TransformerState& state(size_t stream) { return states_[stream]; }
+  const TransformerState& state(size_t stream) const { return states_[stream]; }
   FlowNet::Workspace& flow() { return flow_; }
 
  private:
-  void forward(size_t rows, bool prompt);
+  void forward_prompt(size_t stream, size_t rows);
+  void run_heads(size_t rows);
+  [[nodiscard]] ptts_status reserve_heads(size_t rows);
 
   const FlowLm* lm_ = nullptr;
-  TransformerState state_;
+  size_t positions_ = 0;
+  std::vector<TransformerState> states_;
+  std::vector<TransformerState*> stepping_;
   Transformer::Workspace workspace_;
   FlowNet::Workspace flow_;
-  Buffer<float> rows_, table_row_, last_, hidden_;
-  float eos_logit_ = 0;
+  Buffer<float> rows_, table_row_, hidden_, eos_logits_;
 };
 
 }  // namespace ptts

@@ -21,7 +21,7 @@ inline constexpr size_t kTimeFrequencies = 128;
 struct LinearWithBias {
   Matrix weight;
   Buffer<float> bias;
-  void apply(const float* x, float* y, Scratch& scratch) const;
+  void apply(const float* x, size_t rows, float* y, Scratch& scratch) const;
 };
 
 struct TimeEmbedding {
@@ -42,12 +42,13 @@ class FlowNet {
   LinearWithBias cond_embed, input_proj, final_linear, final_modulation;
   std::vector<FlowBlock> blocks;
 
+  // For up to `rows` latents together.
   struct Workspace {
-    Buffer<float> x, y, silu_y, modulation, a, b;  // of width dim (modulation: 3 dim)
-    Buffer<float> velocity;                        // [latent]
+    Buffer<float> x, y, silu_y, modulation, a, b;  // rows of width dim (modulation: 3 dim)
+    Buffer<float> velocity;                        // [rows][latent]
     Scratch scratch;
   };
-  [[nodiscard]] ptts_status create_workspace(Workspace* workspace) const;
+  [[nodiscard]] ptts_status create_workspace(size_t rows, Workspace* workspace) const;
 
   // Mean of the embeddings of `count` times (one for each of `times`) -> out[dim].
   void embed_times(const float* t, float* out, Workspace& w) const;
@@ -55,11 +56,13 @@ class FlowNet {
   // For each of `steps` sampler steps the embedded times: [steps][dim]; empty without time inputs.
   [[nodiscard]] ptts_status bake_times(size_t steps, Buffer<float>* baked, Workspace& w) const;
 
-  // One evaluation.  c: the condition; time: [dim] or null; x, out: [latent].
-  void velocity(const float* c, const float* time, const float* x, float* out, Workspace& w) const;
+  // One evaluation for each row.  c: the conditions; time: [dim], of all of them, or null; x, out: [rows][latent].
+  void velocity(const float* c, const float* time, const float* x, size_t rows, float* out,
+                Workspace& w) const;
 
-  // The sampler: x holds the noise and becomes the latent.
-  void sample(const float* c, const Buffer<float>& baked, size_t steps, float* x, Workspace& w) const;
+  // The sampler: x holds the noise and becomes the latents.
+  void sample(const float* c, const Buffer<float>& baked, size_t steps, size_t rows, float* x,
+              Workspace& w) const;
 };
 
 }  // namespace ptts

@@ -36,6 +36,7 @@ void run_projected(const ProjectedTransformer& p, float* x, size_t rows, float* 
 
 ptts_status Codec::open(const MimiDecoder& mimi) {
   mimi_ = &mimi;
+  room_ = 0;
   PTTS_TRY(scaled_.allocate(mimi.emb_std.size(), "codec"));
   PTTS_TRY(quantized_.allocate(mimi.quantizer.n(), "codec"));
   PTTS_TRY(previous_.allocate(mimi.quantizer.n(), "codec"));

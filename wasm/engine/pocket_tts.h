@@ -237,7 +237,16 @@ ptts_status ptts_session_seek(ptts_handle session, uint32_t chunk);
  * The first step of a chunk also runs the chunk's text through the transformer. */
 ptts_status ptts_session_step(ptts_handle session, float* latent, ptts_event* event);
 
-/* Teacher forcing, for parity tests: the same, but the step sees `previous` instead of the session's own last
+/* Throughput: the next step of up to `most` chunks (1 to 16) at once, so that the weights come from memory once for all of
+ * them.  A chunk's latents are the same, whoever is spoken beside it.  `begin`: a chunk that joins them if they are fewer
+ * than `most`, or PTTS_NONE; its text runs through the transformer first.  PTTS_OK with `count` results, at most `most`: of
+ * the i-th statuses[i], events[i] and, with PTTS_OK there, latents[i * latent_width ...]; an error ends its chunk.
+ * PTTS_DONE: no chunk is being spoken.  Refused with PTTS_RNG_TORCH. */
+#define PTTS_NONE UINT32_MAX
+ptts_status ptts_session_step_many(ptts_handle session, uint32_t most, uint32_t begin, float* latents,
+                                   ptts_event* events, ptts_status* statuses, uint32_t* count);
+
+/* Teacher forcing, for parity tests: the same as ptts_session_step, but the step sees `previous` instead of the session's own last
  * latent (NULL: its own) and starts the sampler from `noise` (NULL: drawn).  The end is found but never acted on. */
 ptts_status ptts_session_step_forced(ptts_handle session, const float* previous, const float* noise,
                                      float* latent, ptts_event* event);

@@ -80,11 +80,23 @@ ptts_status Session::open(std::shared_ptr<const Model> model, std::shared_ptr<co
     prompt = std::max(prompt, chunk.ids.size());
     positions = std::max(positions, voice_->positions + chunk.ids.size() + chunk.max_frames);
   }
-  PTTS_TRY(stream_.open(model_->flow_lm, positions, prompt));
-  PTTS_TRY(latent_.allocate(model_->flow_lm.latent, "latent"));
+  PTTS_TRY(streams_.open(model_->flow_lm, positions, prompt));
   PTTS_TRY(model_->flow_lm.flow_net.bake_times(static_cast<size_t>(options.decode_steps), &baked_times_,
-                                               stream_.flow()));
+                                               streams_.flow()));
+  PTTS_TRY(widen(1));
   return seek(0);
+}
+
+ptts_status Session::widen(size_t lanes) {
+  if (lanes <= lanes_.size()) return PTTS_OK;
+  PTTS_TRY(streams_.widen(lanes));
+  PTTS_TRY(sampled_.allocate(lanes * model_->flow_lm.latent, "latents"));
+  while (lanes_.size() < lanes) {
+    Lane lane;
+    PTTS_TRY(lane.latent.allocate(model_->flow_lm.latent, "latent"));
+    lanes_.push_back(std::move(lane));
+  }
+  return PTTS_OK;
 }
 
 ptts_status Session::seek(size_t chunk) {
@@ -95,11 +107,12 @@ ptts_status Session::seek(size_t chunk) {
     return fail(PTTS_ERROR_ARGUMENT, "one sequential stream of random numbers cannot start at chunk %zu",
                 chunk);
   }
-  chunk_ = chunk;
-  in_chunk_ = false;
+  next_ = chunk;
+  for (Lane& lane : lanes_) lane.busy = false;
   if (options_.rng == PTTS_RNG_TORCH) {
-    generator_ = Generator(options_.seed);
-    for (uint32_t i = 0; i < options_.discard_draws; ++i) PTTS_TRY(draw(latent_.data()));
+    Lane& lane = lanes_.front();
+    lane.generator = Generator(options_.seed);
+    for (uint32_t i = 0; i < options_.discard_draws; ++i) PTTS_TRY(draw(lane));
   }
   return PTTS_OK;
 }
@@ -108,23 +121,26 @@ int Session::frames_after_eos(const Chunk& chunk) const {
   return options_.frames_after_eos >= 0 ? options_.frames_after_eos : chunk.frames_after_eos;
 }
 
-ptts_status Session::draw(float* out) {
+// Into the lane's latent.
+ptts_status Session::draw(Lane& lane) {
   const double std = std::sqrt(static_cast<double>(options_.temperature));
   const size_t n = model_->flow_lm.latent;
   if (options_.noise_clamp > 0 && options_.temperature > 0) {  // without noise there is nothing to clamp
-    PTTS_TRY(generator_.truncated_normal(out, n, std, static_cast<double>(options_.noise_clamp)));
+    PTTS_TRY(lane.generator.truncated_normal(lane.latent.data(), n, std,
+                                             static_cast<double>(options_.noise_clamp)));
   } else {
-    generator_.normal(out, n, std);
+    lane.generator.normal(lane.latent.data(), n, std);
   }
-  if (probe::on) probe::record("draws", out, {n});
+  if (probe::on) probe::record("draws", lane.latent.data(), {n});
   return PTTS_OK;
 }
 
-ptts_status Session::begin_chunk(bool forced) {
-  const Chunk& chunk = chunks_[chunk_];
+ptts_status Session::begin_chunk(size_t number, size_t index, bool forced) {
+  Lane& lane = lanes_[number];
+  const Chunk& chunk = chunks_[index];
   const size_t positions = voice_->positions + chunk.ids.size() + chunk.max_frames;
-  PTTS_TRY(stream_.reserve(positions));
-  TransformerState& state = stream_.state();
+  PTTS_TRY(streams_.reserve(number, positions));
+  TransformerState& state = streams_.state(number);
   const size_t width = model_->config.backbone.kv_dim();
   Buffer<float> rows;
   PTTS_TRY(rows.allocate(2 * kVoiceRows * width, "voice rows"));
@@ -138,72 +154,149 @@ ptts_status Session::begin_chunk(bool forced) {
     }
   }
   state.position = state.cached = voice_->positions;
-  stream_.feed_text(chunk.ids);
+  streams_.feed_text(number, chunk.ids);
   if (probe::on) {
-    stream_.run_heads();
-    const float logit = stream_.eos_logit();
-    probe::record("prefill.hidden", stream_.hidden(), {model_->flow_lm.hidden});
+    streams_.run_heads_of_prompt();
+    const float logit = streams_.eos_logit(0);
+    probe::record("prefill.hidden", streams_.hidden(), {model_->flow_lm.hidden});
     probe::record("prefill.eos_logit", &logit, {1});
     record_cache("prefill.kv.first", state.layers.front(), state.cached, model_->config.backbone);
     record_cache("prefill.kv.last", state.layers.back(), state.cached, model_->config.backbone);
   }
   if (options_.rng == PTTS_RNG_CHUNK) {
-    generator_ = Generator(chunk_seed(options_.seed, static_cast<uint32_t>(chunk_)));
+    lane.generator = Generator(chunk_seed(options_.seed, static_cast<uint32_t>(index)));
   }
-  if (!forced) PTTS_TRY(draw(latent_.data()));  // the reference samples at the prompt too and throws it away
-  in_chunk_ = true;
-  ended_ = false;
-  step_ = 0;
+  if (!forced) PTTS_TRY(draw(lane));  // the reference samples at the prompt too and throws it away
+  lane.chunk = index;
+  lane.step = 0;
+  lane.busy = true;
+  lane.ended = false;
   return PTTS_OK;
+}
+
+// What is known before a step.
+void Session::say(const Lane& lane, ptts_event* event) const {
+  *event = {};
+  event->chunk = static_cast<uint32_t>(lane.busy ? lane.chunk : next_);
+  event->step = static_cast<uint32_t>(lane.busy ? lane.step : 0);
+}
+
+ptts_status Session::end_chunk(Lane& lane, bool truncated, ptts_event* event) {
+  event->truncated = truncated ? 1 : 0;
+  event->eos = lane.ended ? 1 : 0;
+  lane.busy = false;
+  return PTTS_CHUNK_END;
 }
 
 ptts_status Session::step(const float* previous, const float* noise, bool forced, float* latent,
                           ptts_event* event) {
-  *event = {};
-  event->chunk = static_cast<uint32_t>(chunk_);
-  if (chunk_ == chunks_.size()) return PTTS_DONE;
-  if (!in_chunk_) PTTS_TRY(begin_chunk(forced));
-  const Chunk& chunk = chunks_[chunk_];
-  const FlowLm& lm = model_->flow_lm;
-  event->step = static_cast<uint32_t>(step_);
-  const auto end_chunk = [&](bool truncated) {
-    event->truncated = truncated ? 1 : 0;
-    event->eos = ended_ ? 1 : 0;
-    ++chunk_;
-    in_chunk_ = false;
-    return PTTS_CHUNK_END;
-  };
-  if (step_ == chunk.max_frames) return end_chunk(true);
+  Lane& lane = lanes_.front();
+  say(lane, event);
+  if (!lane.busy && next_ == chunks_.size()) return PTTS_DONE;
+  if (!lane.busy) {
+    PTTS_TRY(begin_chunk(0, next_, forced));
+    ++next_;
+  }
+  if (lane.step == chunks_[lane.chunk].max_frames) return end_chunk(lane, true, event);
+  const size_t first = 0;
+  Result result = {event, latent, PTTS_OK};
+  advance({&first, 1}, previous, noise, forced, {&result, 1});
+  if (result.status < 0) next_ = lane.chunk;  // it can be begun again
+  return result.status;
+}
 
-  stream_.feed_latent(previous != nullptr ? previous : step_ == 0 ? nullptr : latent_.data());
-  event->eos_logit = stream_.eos_logit();
-  if (noise != nullptr) {
-    std::copy_n(noise, lm.latent, latent_.data());
-  } else {
-    PTTS_TRY(draw(latent_.data()));
+ptts_status Session::step_many(size_t most, uint32_t begin, float* latents, ptts_event* events,
+                               ptts_status* statuses, size_t* count) {
+  *count = 0;
+  if (most < 1 || most > kMaxLanes) {
+    return fail(PTTS_ERROR_ARGUMENT, "most: expected 1 to %zu chunks, found %zu", kMaxLanes, most);
   }
-  lm.flow_net.sample(stream_.hidden(), baked_times_, static_cast<size_t>(options_.decode_steps),
-                     latent_.data(), stream_.flow());
-  if (probe::on) {
-    probe::record("hidden", stream_.hidden(), {lm.hidden});
-    probe::record("eos_logit", &event->eos_logit, {1});
-    probe::record("latent", latent_.data(), {lm.latent});
+  if (begin != PTTS_NONE && begin >= chunks_.size()) {
+    return fail(PTTS_ERROR_ARGUMENT, "begin: expected a chunk below %zu, found %u", chunks_.size(), begin);
   }
-  if (!std::isfinite(event->eos_logit) || !all_finite(latent_.data(), lm.latent)) {
-    in_chunk_ = false;
-    return fail(PTTS_ERROR_NUMERIC, "chunk %zu, step %zu: the model's output is not a finite number", chunk_,
-                step_);
+  if (options_.rng == PTTS_RNG_TORCH) {
+    return fail(PTTS_ERROR_ARGUMENT,
+                "one sequential stream of random numbers speaks one chunk after the other");
   }
-  if (!ended_ && step_ >= kMinStepsBeforeEos && event->eos_logit > options_.eos_threshold) {
-    ended_ = true;
-    end_step_ = step_;
+  PTTS_TRY(widen(std::min(most, chunks_.size())));
+  size_t stepping[kMaxLanes], places[kMaxLanes], steps = 0;
+  Result results[kMaxLanes];
+  for (size_t i = 0; i < std::min(most, lanes_.size()) && begin != PTTS_NONE; ++i) {
+    if (lanes_[i].busy) continue;
+    PTTS_TRY(begin_chunk(i, begin, false));
+    break;
   }
-  event->eos = ended_ ? 1 : 0;
-  if (!forced && ended_ && step_ >= end_step_ + static_cast<size_t>(frames_after_eos(chunk))) {
-    return end_chunk(false);
+  for (size_t i = 0; i < std::min(most, lanes_.size()); ++i) {
+    Lane& lane = lanes_[i];
+    if (!lane.busy) continue;
+    ptts_event* event = events + *count;
+    say(lane, event);
+    if (lane.step == chunks_[lane.chunk].max_frames) {
+      statuses[(*count)++] = end_chunk(lane, true, event);
+      continue;
+    }
+    results[steps] = {event, latents + *count * model_->flow_lm.latent, PTTS_OK};
+    places[steps] = (*count)++;
+    stepping[steps++] = i;
   }
-  std::copy_n(latent_.data(), lm.latent, latent);
-  ++step_;
+  if (*count == 0) return PTTS_DONE;
+  advance({stepping, steps}, nullptr, nullptr, false, {results, steps});
+  for (size_t i = 0; i < steps; ++i) statuses[places[i]] = results[i].status;
+  return PTTS_OK;
+}
+
+void Session::advance(std::span<const size_t> lanes, const float* previous, const float* noise, bool forced,
+                      std::span<Result> results) {
+  const FlowLm& lm = model_->flow_lm;
+  if (lanes.empty()) return;
+  FlowLmStreams::Input inputs[kMaxLanes];
+  for (size_t i = 0; i < lanes.size(); ++i) {
+    const Lane& lane = lanes_[lanes[i]];
+    inputs[i] = {lanes[i], previous != nullptr ? previous : lane.step == 0 ? nullptr : lane.latent.data()};
+  }
+  streams_.feed_latents({inputs, lanes.size()});
+  for (size_t i = 0; i < lanes.size(); ++i) {
+    Lane& lane = lanes_[lanes[i]];
+    results[i].status = noise == nullptr ? draw(lane) : PTTS_OK;
+    std::copy_n(noise != nullptr ? noise : lane.latent.data(), lm.latent, sampled_.data() + i * lm.latent);
+  }
+  lm.flow_net.sample(streams_.hidden(), baked_times_, static_cast<size_t>(options_.decode_steps),
+                     lanes.size(), sampled_.data(), streams_.flow());
+  for (size_t i = 0; i < lanes.size(); ++i) {
+    Lane& lane = lanes_[lanes[i]];
+    const float* sampled = sampled_.data() + i * lm.latent;
+    const float logit = streams_.eos_logit(i);
+    if (probe::on) {
+      probe::record("hidden", streams_.hidden() + i * lm.hidden, {lm.hidden});
+      probe::record("eos_logit", &logit, {1});
+      probe::record("latent", sampled, {lm.latent});
+    }
+    if (results[i].status == PTTS_OK)
+      results[i].status = finish_step(lane, sampled, logit, forced, results[i]);
+    if (results[i].status < 0) lane.busy = false;
+  }
+}
+
+ptts_status Session::finish_step(Lane& lane, const float* sampled, float eos_logit, bool forced,
+                                 Result& result) {
+  const Chunk& chunk = chunks_[lane.chunk];
+  const size_t latent = model_->flow_lm.latent;
+  result.event->eos_logit = eos_logit;
+  if (!std::isfinite(eos_logit) || !all_finite(sampled, latent)) {
+    return fail(PTTS_ERROR_NUMERIC, "chunk %zu, step %zu: the model's output is not a finite number",
+                lane.chunk, lane.step);
+  }
+  std::copy_n(sampled, latent, lane.latent.data());
+  if (!lane.ended && lane.step >= kMinStepsBeforeEos && eos_logit > options_.eos_threshold) {
+    lane.ended = true;
+    lane.end_step = lane.step;
+  }
+  result.event->eos = lane.ended ? 1 : 0;
+  if (!forced && lane.ended && lane.step >= lane.end_step + static_cast<size_t>(frames_after_eos(chunk))) {
+    return end_chunk(lane, false, result.event);
+  }
+  std::copy_n(sampled, latent, result.latent);
+  ++lane.step;
   return PTTS_OK;
 }
 
@@ -212,11 +305,11 @@ ptts_status flow_velocity(const Model& model, const float* condition, const floa
   if (!model.has(PTTS_PART_FLOW_LM)) return fail(PTTS_ERROR_STATE, "the FlowLM is not loaded here");
   const FlowNet& net = model.flow_lm.flow_net;
   FlowNet::Workspace workspace;
-  PTTS_TRY(net.create_workspace(&workspace));
+  PTTS_TRY(net.create_workspace(1, &workspace));
   Buffer<float> embedded;
   PTTS_TRY(embedded.allocate(net.dim, "time embedding"));
   if (!net.times.empty()) net.embed_times(times, embedded.data(), workspace);
-  net.velocity(condition, net.times.empty() ? nullptr : embedded.data(), x, velocity, workspace);
+  net.velocity(condition, net.times.empty() ? nullptr : embedded.data(), x, 1, velocity, workspace);
   return PTTS_OK;
 }
 

@@ -8,6 +8,7 @@
 #define PTTS_SESSION_H_
 
 #include <memory>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -18,6 +19,9 @@
 
 namespace ptts {
 
+// Chunks that take their steps together, at most.
+inline constexpr size_t kMaxLanes = 16;
+
 class Session {
  public:
   // The model and the voice stay shared with the caller.
@@ -26,25 +30,46 @@ class Session {
   [[nodiscard]] ptts_status seek(size_t chunk);
   // PTTS_OK with a latent, PTTS_CHUNK_END, PTTS_DONE or an error.  `previous` and `noise`: see pocket_tts.h.
   ptts_status step(const float* previous, const float* noise, bool forced, float* latent, ptts_event* event);
+  // A step of up to `most` chunks, of which one may begin; see ptts_session_step_many.
+  ptts_status step_many(size_t most, uint32_t begin, float* latents, ptts_event* events,
+                        ptts_status* statuses, size_t* count);
 
   const std::vector<Chunk>& chunks() const { return chunks_; }
   int frames_after_eos(const Chunk& chunk) const;
 
  private:
-  [[nodiscard]] ptts_status begin_chunk(bool forced);
-  [[nodiscard]] ptts_status draw(float* out);
+  // A chunk that is being spoken, on the stream of the same number.
+  struct Lane {
+    Buffer<float> latent;  // the last one
+    Generator generator{0};
+    size_t chunk = 0, step = 0;
+    bool busy = false;
+    bool ended = false;   // the end of this chunk was found,
+    size_t end_step = 0;  // at this step
+  };
+  [[nodiscard]] ptts_status widen(size_t lanes);
+  [[nodiscard]] ptts_status begin_chunk(size_t lane, size_t chunk, bool forced);
+  [[nodiscard]] ptts_status draw(Lane& lane);
+  void say(const Lane& lane, ptts_event* event) const;
+  ptts_status end_chunk(Lane& lane, bool truncated, ptts_event* event);
+  // Lanes of which none is at its length limit go on by a step: their statuses, events and latents.
+  struct Result {
+    ptts_event* event;
+    float* latent;
+    ptts_status status;
+  };
+  void advance(std::span<const size_t> lanes, const float* previous, const float* noise, bool forced,
+               std::span<Result> results);
+  ptts_status finish_step(Lane& lane, const float* sampled, float eos_logit, bool forced, Result& result);
 
   std::shared_ptr<const Model> model_;
   std::shared_ptr<const Voice> voice_;
   ptts_options options_ = {};
   std::vector<Chunk> chunks_;
-  FlowLmStream stream_;
-  Buffer<float> baked_times_, latent_;
-  Generator generator_{0};
-  size_t chunk_ = 0, step_ = 0;
-  bool in_chunk_ = false;
-  bool ended_ = false;   // the end of this chunk was found,
-  size_t end_step_ = 0;  // at this step
+  FlowLmStreams streams_;
+  std::vector<Lane> lanes_;
+  Buffer<float> baked_times_, sampled_;  // sampled_: a row for each lane
+  size_t next_ = 0;                      // chunk that step() begins
 };
 
 // The defaults of a model, and whether options can be used with it.

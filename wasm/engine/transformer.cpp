@@ -71,11 +71,11 @@ ptts_status Transformer::create_workspace(size_t rows, Workspace* workspace) con
   return PTTS_OK;
 }
 
-void Transformer::project(const TransformerLayer& layer, size_t rows, TransformerState& state, KvCache& cache,
-                          Workspace& w, bool queries) const {
+void Transformer::project(size_t l, size_t each, Streams streams, Workspace& w, bool queries) const {
   const size_t d = config.head_dim(), kv_dim = config.kv_dim(), width = config.attn_dim + 2 * kv_dim;
   const size_t first = queries ? 0 : config.attn_dim / kernels::kPanel * kernels::kPanel;
-  layer.in_proj.apply_from(first, w.normed.data(), rows, w.wide.data(), w.scratch);
+  const size_t rows = each * streams.size();
+  layers[l].in_proj.apply_from(first, w.normed.data(), rows, w.wide.data(), w.scratch);
   for (size_t r = 0; r < rows; ++r) {
     float* q = w.wide.data() + r * width;
     const float* rotation = w.rotation.data() + r * d;
@@ -84,35 +84,46 @@ void Transformer::project(const TransformerLayer& layer, size_t rows, Transforme
     }
   }
   const float* k = w.wide.data() + config.attn_dim;
-  cache.put(state.cached, rows, k, k + kv_dim, width);
+  for (TransformerState* state : streams) {
+    state->layers[l].put(state->cached, each, k, k + kv_dim, width);
+    k += each * width;
+  }
 }
 
-void Transformer::attend(size_t rows, const TransformerState& state, const KvCache& cache,
-                         Workspace& w) const {
+void Transformer::attend(size_t l, size_t each, Streams streams, Workspace& w) const {
   const size_t d = config.head_dim(), width = config.attn_dim + 2 * config.kv_dim();
   const size_t group = config.heads / config.kv_heads;
   const float scale = 1.0f / std::sqrt(static_cast<float>(d));
-  for (size_t h = 0; h < config.heads; ++h) {
-    cache.attend(h / group, w.wide.data() + h * d, width, rows, state.cached + 1, config.context, scale,
-                 w.scratch, w.wide.data() + rows * width + h * d, config.attn_dim);
+  const float* q = w.wide.data();
+  float* out = w.wide.data() + each * streams.size() * width;
+  for (const TransformerState* state : streams) {
+    for (size_t h = 0; h < config.heads; ++h) {
+      state->layers[l].attend(h / group, q + h * d, width, each, state->cached + 1, config.context, scale,
+                              w.scratch, out + h * d, config.attn_dim);
+    }
+    q += each * width;
+    out += each * config.attn_dim;
   }
 }
 
-void Transformer::run(float* x, size_t rows, TransformerState& state, Workspace& w, bool probe_layers,
+void Transformer::run(float* x, size_t each, Streams streams, Workspace& w, bool probe_layers,
                       bool cache_only) const {
-  const size_t n = config.d_model, d = config.head_dim();
-  if (config.context > 0 && state.cached + rows > state.capacity) {
-    const size_t keep = std::min(state.cached, config.context - 1), drop = (state.cached - keep) / 4 * 4;
-    for (KvCache& cache : state.layers) cache.drop(drop, state.cached);
-    state.cached -= drop;
-  }
-  for (size_t r = 0; r < rows; ++r) {
-    const float position = static_cast<float>(state.position + r);
-    for (size_t i = 0; i < d / 2; ++i) {
-      const float angle = position * frequencies_[i];  // rounded to float, as in the reference
-      const SinCos turn = sincos_d(static_cast<double>(angle));
-      w.rotation[r * d + 2 * i] = static_cast<float>(turn.cos);
-      w.rotation[r * d + 2 * i + 1] = static_cast<float>(turn.sin);
+  const size_t n = config.d_model, d = config.head_dim(), rows = each * streams.size();
+  float* rotation = w.rotation.data();
+  for (TransformerState* state : streams) {
+    if (config.context > 0 && state->cached + each > state->capacity) {
+      const size_t keep = std::min(state->cached, config.context - 1), drop = (state->cached - keep) / 4 * 4;
+      for (KvCache& cache : state->layers) cache.drop(drop, state->cached);
+      state->cached -= drop;
+    }
+    for (size_t r = 0; r < each; ++r, rotation += d) {
+      const float position = static_cast<float>(state->position + r);
+      for (size_t i = 0; i < d / 2; ++i) {
+        const float angle = position * frequencies_[i];  // rounded to float, as in the reference
+        const SinCos turn = sincos_d(static_cast<double>(angle));
+        rotation[2 * i] = static_cast<float>(turn.cos);
+        rotation[2 * i + 1] = static_cast<float>(turn.sin);
+      }
     }
   }
   float* attended = w.wide.data() + rows * (config.attn_dim + 2 * config.kv_dim());
@@ -131,9 +142,9 @@ void Transformer::run(float* x, size_t rows, TransformerState& state, Workspace&
     kernels::layer_norm(x, rows, n, layer.norm1_weight.data(), layer.norm1_bias.data(), 1e-5f,
                         w.normed.data());
     const bool enough = cache_only && l + 1 == layers.size();
-    project(layer, rows, state, state.layers[l], w, !enough);
+    project(l, each, streams, w, !enough);
     if (enough) break;
-    attend(rows, state, state.layers[l], w);
+    attend(l, each, streams, w);
     residual(layer.out_proj, kernels::Activation::kNone, attended, layer.scale1);
     kernels::layer_norm(x, rows, n, layer.norm2_weight.data(), layer.norm2_bias.data(), 1e-5f,
                         w.normed.data());
@@ -143,8 +154,10 @@ void Transformer::run(float* x, size_t rows, TransformerState& state, Workspace&
       probe::record(("layer." + std::to_string(l)).c_str(), x + (rows - 1) * n, {n});
     }
   }
-  state.position += rows;
-  state.cached += rows;
+  for (TransformerState* state : streams) {
+    state->position += each;
+    state->cached += each;
+  }
 }
 
 void record_cache(const char* name, const KvCache& cache, size_t positions, const TransformerConfig& config) {

@@ -9,6 +9,7 @@
 #ifndef PTTS_TRANSFORMER_H_
 #define PTTS_TRANSFORMER_H_
 
+#include <span>
 #include <string>
 #include <vector>
 
@@ -61,20 +62,27 @@ class Transformer {
   // `probe_layers` records the last row after each layer as "layer.i".
   void forward(float* x, size_t rows, TransformerState& state, Workspace& workspace,
                bool probe_layers) const {
-    run(x, rows, state, workspace, probe_layers, false);
+    TransformerState* one = &state;
+    run(x, rows, {&one, 1}, workspace, probe_layers, false);
+  }
+  // One row of each stream: the weights come from memory once for all of them, the results are those of single streams.
+  void forward(float* x, std::span<TransformerState* const> streams, Workspace& workspace) const {
+    run(x, 1, streams, workspace, false, false);
   }
   // Only what later positions see of these rows: in the last layer their keys and values, nothing else.  x is used up.
   void fill_cache(float* x, size_t rows, TransformerState& state, Workspace& workspace) const {
-    run(x, rows, state, workspace, false, true);
+    TransformerState* one = &state;
+    run(x, rows, {&one, 1}, workspace, false, true);
   }
 
  private:
-  void run(float* x, size_t rows, TransformerState& state, Workspace& workspace, bool probe_layers,
+  using Streams = std::span<TransformerState* const>;
+  // `each` rows of every stream, stream by stream.
+  void run(float* x, size_t each, Streams streams, Workspace& workspace, bool probe_layers,
            bool cache_only) const;
-  // The projections of the normed rows, turned; their keys and values go into the cache.
-  void project(const TransformerLayer& layer, size_t rows, TransformerState& state, KvCache& cache,
-               Workspace& workspace, bool queries) const;
-  void attend(size_t rows, const TransformerState& state, const KvCache& cache, Workspace& workspace) const;
+  // The projections of the normed rows, turned; their keys and values go into the caches.
+  void project(size_t layer, size_t each, Streams streams, Workspace& workspace, bool queries) const;
+  void attend(size_t layer, size_t each, Streams streams, Workspace& workspace) const;
   Buffer<float> frequencies_;  // [head_dim / 2]
 };
 

@@ -53,19 +53,19 @@ ptts_status run_prompt(const Model& model, const float* rows, size_t count, Voic
   const bool bos = !lm.bos_before_voice.empty();
   const size_t positions = count + (bos ? 1 : 0);
   PTTS_TRY(allocate_voice(model, positions, voice));
-  FlowLmStream stream;
+  FlowLmStreams stream;
   PTTS_TRY(stream.open(lm, positions, count));
-  if (bos) stream.feed_rows(lm.bos_before_voice.data(), 1);
-  stream.feed_rows(rows, count);
+  if (bos) stream.feed_rows(0, lm.bos_before_voice.data(), 1);
+  stream.feed_rows(0, rows, count);
   if (probe::on) {
-    record_cache("voice.kv.first", stream.state().layers.front(), positions, model.config.backbone);
-    record_cache("voice.kv.last", stream.state().layers.back(), positions, model.config.backbone);
+    record_cache("voice.kv.first", stream.state(0).layers.front(), positions, model.config.backbone);
+    record_cache("voice.kv.last", stream.state(0).layers.back(), positions, model.config.backbone);
   }
   Buffer<float> made;
   PTTS_TRY(made.allocate(2 * voice->values(), "voice rows"));
   float* values = made.data() + voice->values();
   for (size_t i = 0; i < voice->layers.size(); ++i) {
-    stream.state().layers[i].get(positions, made.data(), values);
+    stream.state(0).layers[i].get(positions, made.data(), values);
     PTTS_TRY(check_finite(made.data(), voice->values(), "the keys that the model made of the prompt"));
     PTTS_TRY(check_finite(values, voice->values(), "the values that the model made of the prompt"));
     voice->layers[i].k.put(made.data());

@@ -48,6 +48,7 @@ type abi struct {
 	SessionChunkIDs   api.Function `export:"ptts_session_chunk_ids"`   // (session, index, **ids, *count)
 	SessionSeek       api.Function `export:"ptts_session_seek"`        // (session, chunk)
 	SessionStep       api.Function `export:"ptts_session_step"`        // (session, latent, *event)
+	SessionStepMany   api.Function `export:"ptts_session_step_many"`   // (session, most, begin, latents, *events, *statuses, *count)
 	SessionStepForced api.Function `export:"ptts_session_step_forced"` // (session, previous, noise, latent, *event)
 	FlowVelocity      api.Function `export:"ptts_flow_velocity"`       // (model, condition, times, x, velocity)
 

@@ -353,6 +353,58 @@ func (i *Instance) SessionStep(ctx context.Context, session Handle, latent []flo
 	return i.step(ctx, i.abi.SessionStep, latent, uint64(session))
 }
 
+// NoChunk joins no chunk in SessionStepMany.
+const NoChunk = ^uint32(0)
+
+// Step is what SessionStepMany did for one chunk: a latent with OK, ChunkEnd, or why the chunk has ended.
+type Step struct {
+	Status Status
+	Event  Event
+	Latent []float32
+	Err    error
+}
+
+// SessionStepMany makes the next latents, of `width` floats, of up to `most` chunks; `begin`, or NoChunk, joins them when
+// there is room. No step: nothing is being spoken.
+func (i *Instance) SessionStepMany(ctx context.Context, session Handle, most int, begin uint32, width int) ([]Step, error) {
+	defer i.arena.release(ctx, i.arena.mark())
+	size := binary.Size(Event{})
+	var places [4]uint32 // latents, events, statuses, count
+	for n, bytes := range []int{4 * width * most, size * most, 4 * most, 4} {
+		var err error
+		if places[n], err = i.arena.take(ctx, bytes); err != nil {
+			return nil, err
+		}
+	}
+	status, err := i.call(ctx, i.abi.SessionStepMany, uint64(session), uint64(most), uint64(begin),
+		uint64(places[0]), uint64(places[1]), uint64(places[2]), uint64(places[3]))
+	if err != nil || status == Done {
+		return nil, err
+	}
+	var count uint32
+	if err := i.structure(places[3], &count); err != nil {
+		return nil, err
+	}
+	steps := make([]Step, min(int(count), most))
+	for n := range steps {
+		step := &steps[n]
+		if err := i.structure(places[2]+uint32(4*n), &step.Status); err != nil {
+			return nil, err
+		}
+		if err := i.structure(places[1]+uint32(size*n), &step.Event); err != nil {
+			return nil, err
+		}
+		if step.Err = i.refusal(ctx, step.Status); step.Status != OK {
+			continue
+		}
+		step.Latent = make([]float32, width)
+		if err := i.floats(places[0]+uint32(4*width*n), step.Latent); err != nil {
+			return nil, err
+		}
+	}
+	return steps, nil
+}
+
 // SessionStepForced is SessionStep with the previous latent and the noise given; nil leaves either to the session.
 func (i *Instance) SessionStepForced(ctx context.Context, session Handle, previous, noise, latent []float32) (Status, Event, error) {
 	defer i.arena.release(ctx, i.arena.mark())

@@ -57,8 +57,13 @@ func (i *Instance) call(ctx context.Context, function api.Function, arguments ..
 		return 0, err
 	}
 	status := Status(api.DecodeI32(result))
+	return status, i.refusal(ctx, status)
+}
+
+// refusal is the error of a status, with what the engine said last; nil for one that is none.
+func (i *Instance) refusal(ctx context.Context, status Status) error {
 	if status >= 0 {
-		return status, nil
+		return nil
 	}
 	refusal := &Error{Status: status}
 	if pointer, err := i.raw(ctx, i.abi.Message); err == nil {
@@ -67,7 +72,7 @@ func (i *Instance) call(ctx context.Context, function api.Function, arguments ..
 	if pointer, err := i.raw(ctx, i.abi.StatusName, api.EncodeI32(int32(status))); err == nil {
 		refusal.Name = i.text(uint32(pointer))
 	}
-	return status, refusal
+	return refusal
 }
 
 func (i *Instance) allocate(ctx context.Context, size uint32) (uint32, error) {
