@@ -67,7 +67,7 @@ const FLAGS: Flags = {
   parallel: {
     kind: 'int',
     value: 'N',
-    help: 'Chunks spoken at once, each copy of the weights on a core of its own. Default: 1',
+    help: 'Workers that share the chunks of a long text. Default: 1',
   },
   device: { kind: 'string', value: 'cpu', help: 'Only cpu' },
   'output-path': { kind: 'string', value: 'PATH', help: 'Where the WAV goes; - is stdout. Default: ./tts_output.wav' },

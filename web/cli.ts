@@ -168,8 +168,8 @@ function inFlags(error: unknown, options: Options): unknown {
 
 /** How many instances speak. */
 function layout({ instances, reason, parallel }: Info): string {
-  const chunks = parallel > 1 ? `, ${parallel} chunks at once` : '';
-  return `${instances === 1 ? '1 instance' : `${instances} instances`} (${reason})${chunks}`;
+  if (parallel > 1) return `${parallel} workers (${reason})`;
+  return `${instances === 1 ? '1 instance' : `${instances} instances`} (${reason})`;
 }
 
 async function generate(options: Options, log: Log, signal: AbortSignal): Promise<void> {

@@ -78,8 +78,13 @@ export class Engine {
   /** Hands a status on that is not an error, throws the one that is, with what the engine had to say. */
   check(status: number, subject?: string): number {
     if (status >= 0) return status;
+    throw this.errorOf(status, subject);
+  }
+
+  /** The error of a status, with what the engine had to say last. */
+  errorOf(status: number, subject?: string): PocketTTSError {
     const message = this.#door.message();
-    throw new PocketTTSError(codeOfStatus(status), subject === undefined ? message : `${subject}: ${message}`);
+    return new PocketTTSError(codeOfStatus(status), subject === undefined ? message : `${subject}: ${message}`);
   }
 
   /** Runs `body` and checks the status it returns. `subject` starts the message of an error. */

@@ -12,9 +12,10 @@ export interface LayoutOptions {
    */
   readonly instances?: 'auto' | 1 | 2 | undefined;
   /**
-   * Throughput: how many chunks of a long text are spoken at once, up to 16, each by an instance of its own in a worker of
-   * its own. The samples are the same and come in order, the first a little later. Each instance beyond the first holds
-   * the weights again. Default: one after the other.
+   * Throughput: over how many workers, up to 16, the chunks of a long text are spread. One makes the latents of several
+   * chunks together, so that the weights of the language model come from memory once for all of them; all of them make
+   * sound, each of chunks of its own. The samples are the same and come in order, the first a little later. The workers
+   * beyond the first hold the decoder's weights only, a fifth of the model. Default: one chunk after the other.
    */
   readonly parallel?: number | undefined;
   /** Whether one instance gets a worker of its own. Default: in a page, which it would hold up; elsewhere not. */
@@ -25,7 +26,7 @@ export interface Layout {
   /** `here`: in the calling thread. `workers`: one for each of the duties. */
   readonly kind: 'here' | 'workers';
   readonly duties: readonly Duties[];
-  /** Instances that speak a piece of text, and pieces that are spoken at once. */
+  /** Instances that speak a piece of text, and those over which the pieces of a text are spread. */
   readonly instances: number;
   readonly parallel: number;
   /** Why, in a few words. */
@@ -40,14 +41,12 @@ export const EVERYTHING: Duties = { speaks: true, decodes: true, clones: true };
 /** Makes voices out of audio, for others to speak with. */
 export const CLONER: Duties = { speaks: true, decodes: false, clones: true };
 
-const HALVES: readonly Duties[] = [
-  { speaks: true, decodes: false, clones: true },
-  { speaks: false, decodes: true, clones: false },
-];
+const DECODER: Duties = { speaks: false, decodes: true, clones: false };
+const HALVES: readonly Duties[] = [{ ...EVERYTHING, decodes: false }, DECODER];
 
-/** Whole instances, of which one makes voices out of audio. */
-function wholes(count: number): readonly Duties[] {
-  return Array.from({ length: count }, (_, i) => ({ ...EVERYTHING, clones: i === 0 }));
+/** One that speaks, and decoders that help it to make sound. */
+function shared(count: number): readonly Duties[] {
+  return [EVERYTHING, ...Array.from({ length: count - 1 }, () => DECODER)];
 }
 
 /**
@@ -77,7 +76,7 @@ export function chooseLayout(options: LayoutOptions, manifest: PackManifest, wor
     if (worker === false) throw new PocketTTSError('argument', `${wanted} needs workers, found worker: false`);
     if (!workers.usable()) throw new PocketTTSError('unsupported', `${wanted} needs workers, and there are none here`);
     return parallel > 1
-      ? { kind: 'workers', duties: wholes(parallel), instances: 1, parallel, reason: 'several chunks at once', optional: false }
+      ? { kind: 'workers', duties: shared(parallel), instances: 1, parallel, reason: 'several chunks at once', optional: false }
       : { kind: 'workers', duties: HALVES, instances: 2, parallel: 1, ...asked };
   }
   if (instances === 1) return alone(worker, workers, asked.reason);
@@ -95,11 +94,11 @@ function alone(worker: boolean | undefined, workers: Workers, reason: string): L
     throw new PocketTTSError('unsupported', 'worker: true: there are no workers here');
   }
   return worker ?? (workers.usable() && workers.preferred())
-    ? { kind: 'workers', duties: wholes(1), instances: 1, parallel: 1, reason, optional: worker !== true }
+    ? { kind: 'workers', duties: [EVERYTHING], instances: 1, parallel: 1, reason, optional: worker !== true }
     : here(reason);
 }
 
 /** One instance in the calling thread. */
 export function here(reason: string): Layout {
-  return { kind: 'here', duties: wholes(1), instances: 1, parallel: 1, reason, optional: false };
+  return { kind: 'here', duties: [EVERYTHING], instances: 1, parallel: 1, reason, optional: false };
 }

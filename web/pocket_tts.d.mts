@@ -101,6 +101,10 @@ export interface DoorSession extends DoorHandle {
   seek(chunk: number): number;
   step(latent: DoorMemory): number;
   stepForced(previous: DoorMemory | null, noise: DoorMemory | null, latent: DoorMemory): number;
+  /** Results of so many chunks, 0 when none is spoken, or a negative status. `begin`: a chunk, or NONE. */
+  stepMany(most: number, begin: number, latents: DoorMemory): number;
+  eventOf(result: number): DoorEvent;
+  statusOf(result: number): number;
   event(): DoorEvent;
 }
 
@@ -144,6 +148,7 @@ export interface Door {
   readonly FILE_MIMI: number;
   readonly RNG_CHUNK: number;
   readonly RNG_TORCH: number;
+  readonly NONE: number;
   readonly OK: number;
   readonly CHUNK_END: number;
   readonly DONE: number;

@@ -3,9 +3,10 @@
 //   caller -- Command: a Call (answered) or an Order (not) --> worker
 //   caller <-- FromWorker: answers, frames, bytes held ------- worker
 //   FlowLM worker -- PipeMessage[], over a MessageChannel ----> Mimi worker
+//   FlowLM worker <-- Decoded[], where it asked for them ------ Mimi worker
 //
 // A speaker (FlowLM) makes a latent only while its stream has credits; the caller gives them back as frames are taken,
-// so what lies in any queue is bounded by what was granted.
+// so what lies in any queue is bounded by what was granted: frames, or chunks where several are spoken at once.
 import { PocketTTSError } from './errors.js';
 import type { ErrorCode } from './errors.js';
 import type { DoorModelInfo, DoorOptions } from './pocket_tts.mjs';
@@ -37,9 +38,9 @@ export interface RawChunk {
 
 /** Commands and what they answer. */
 export interface Calls {
-  /** First of all. `pipe`: the end of the channel to the other half of the model. */
+  /** First of all. `pipes`: the ends of channels; of a speaker to its decoders, of a decoder to its speaker. */
   start: {
-    args: { readonly module: WasmModule; readonly duties: Duties; readonly pipe: Port | undefined };
+    args: { readonly module: WasmModule; readonly duties: Duties; readonly pipes: readonly Port[] };
     value: string;
   };
   openPack: {
@@ -74,11 +75,19 @@ export interface Calls {
       readonly voice: number;
       readonly text: Uint8Array;
       readonly options: DoorOptions;
-      /** Whether frames may come several at a time. */
-      readonly blocks: boolean;
+      /** Throughput: several chunks at once. */
+      readonly together: Together | undefined;
     };
     value: RawChunk[];
   };
+}
+
+/** How several chunks are spoken at once. */
+export interface Together {
+  /** Chunks whose latents are made together. */
+  readonly lanes: number;
+  /** Streams that decoders open for a chunk at a time, numbers that the caller chose. */
+  readonly slots: readonly { readonly stream: number; readonly decoder: number }[];
 }
 
 /** What a voice's bytes are. */
@@ -91,7 +100,8 @@ export type VoiceOrigin =
 export interface Orders {
   /** Speaks the chunks [from, to), with credits for so many frames. */
   run: { readonly stream: number; readonly from: number; readonly to: number; readonly credits: number };
-  credit: { readonly stream: number; readonly frames: number };
+  /** Room for so many frames more, and for the chunks below `to`. */
+  credit: { readonly stream: number; readonly frames: number; readonly to: number };
   close: { readonly stream: number };
   closeVoice: { readonly voice: number };
 }
@@ -124,13 +134,14 @@ export interface WireError {
   readonly message: string;
 }
 
+/** Which frame. */
+export interface Place {
+  readonly chunk: number;
+  readonly step: number;
+}
+
 export type StreamEvent =
-  | {
-      readonly kind: 'frame';
-      readonly chunk: number;
-      readonly step: number;
-      readonly samples: Float32Array<ArrayBuffer>;
-    }
+  | (Place & { readonly kind: 'frame'; readonly samples: Float32Array<ArrayBuffer> })
   | { readonly kind: 'end'; readonly chunk: number; readonly truncated: boolean }
   | { readonly kind: 'error'; readonly chunk: number; readonly error: WireError };
 
@@ -145,18 +156,20 @@ export type FromWorker =
 
 /** From the speaker to the decoder. `open` comes first and `close` last, whatever happens between. */
 export type PipeMessage =
-  | { readonly kind: 'open'; readonly stream: number }
+  | { readonly kind: 'open'; readonly stream: number; readonly acknowledge: boolean }
   | { readonly kind: 'close'; readonly stream: number }
   | PipeContent;
 export type PipeContent = { readonly stream: number } & (
   | Exclude<StreamEvent, { kind: 'frame' }>
-  | {
-      readonly kind: 'latent';
-      readonly chunk: number;
-      readonly step: number;
-      readonly latent: Float32Array<ArrayBuffer>;
-    }
+  | (Place & { readonly kind: 'latent'; readonly latent: Float32Array<ArrayBuffer> })
 );
+
+/** From a decoder, for streams that it acknowledges: latents that have become sound. */
+export interface Decoded {
+  readonly kind: 'decoded';
+  readonly stream: number;
+  readonly latents: number;
+}
 
 /** An error on its way to the other side. */
 export function toWire(error: unknown): WireError {

@@ -1,5 +1,5 @@
-// A pack in workers: the caller's side. One worker with a whole instance, two with half a model each, or several whole
-// ones that share the chunks of a text (layout.ts).
+// A pack in workers: the caller's side. One worker with a whole instance, two with half a model each, or one with decoders
+// that share the chunks of a text with it (layout.ts).
 import { PackBackend } from './backend.js';
 import type { BackendState, LoadedVoice, PackLocation, Speaking, VoiceSource } from './backend.js';
 import type { ModelSink } from './builder.js';
@@ -24,6 +24,7 @@ import type {
   Orders,
   Stats,
   StreamEvent,
+  Together,
 } from './protocol.js';
 import { abortable } from './turns.js';
 import { engineOptions, namedChunks, textBytes } from './utterance.js';
@@ -34,9 +35,15 @@ const BUFFER_BYTES = 1 << 18;
 /** Frames made ahead of the reader (1.3 s). Credits go back in batches. */
 const FRAMES_AHEAD = 16;
 const CREDIT_BATCH = 4;
-/** With several chunks at once: frames of each, and chunks that are begun or wait to be read, for each speaker. */
-const CHUNK_FRAMES_AHEAD = 256;
-const CHUNKS_AHEAD = 2;
+/**
+ * With several chunks at once: how many take their steps together (eight rows of a product take little longer than four),
+ * how many a decoder may have, and how many may be begun and not read to their end, as long as they have no more tokens than
+ * make some five minutes of sound, 29 MB.
+ */
+const LANES = 8;
+const SLOTS = 2;
+const CHUNKS_AHEAD = 12;
+const TOKENS_AHEAD = 1000;
 
 /** Texts are told apart by number, in all workers of the process. */
 let numbers = 0;
@@ -215,21 +222,30 @@ class RemoteSink implements ModelSink {
   }
 }
 
-/** Makes a voice in some workers, under a number; its positions. */
+/** Makes a voice in a worker, under a number; its positions. */
 async function feedVoice(
-  remotes: readonly Remote[],
+  remote: Remote,
   voice: number,
   { from, size, slices }: VoiceSource,
   name: string,
 ): Promise<number> {
-  const feeds = remotes.map(
-    (remote) =>
-      new Feed((buffer, length) => remote.call('voiceBytes', { voice, total: size, buffer, length }, [buffer.buffer])),
+  const feed = new Feed((buffer, length) =>
+    remote.call('voiceBytes', { voice, total: size, buffer, length }, [buffer.buffer]),
   );
-  for await (const slice of slices) await Promise.all(feeds.map((feed) => feed.write(slice)));
-  await Promise.all(feeds.map((feed) => feed.flush()));
-  const [positions = 0] = await Promise.all(remotes.map((remote) => remote.call('voice', { voice, from, name })));
-  return positions;
+  for await (const slice of slices) await feed.write(slice);
+  await feed.flush();
+  return remote.call('voice', { voice, from, name });
+}
+
+/** The ends of the channels between the speaker, which is the first, and those that only decode. */
+function connect(remotes: readonly Remote[]): (readonly [Remote, MessagePort[]])[] {
+  const [speaker, ...decoders] = remotes;
+  if (speaker === undefined) return [];
+  const channels = decoders.map(() => new MessageChannel());
+  return [
+    [speaker, channels.map(({ port1 }) => port1)],
+    ...channels.map(({ port2 }, i): [Remote, MessagePort[]] => [decoders[i] ?? speaker, [port2]]),
+  ];
 }
 
 /** Workers that could not be started at all: another layout may do. */
@@ -244,7 +260,6 @@ export async function loadRemote(
   options: LoadModelOptions,
 ): Promise<RemoteBackend> {
   const { signal } = options;
-  const channel = layout.instances > 1 ? new MessageChannel() : undefined;
   let backend: RemoteBackend | undefined;
   const phase = { started: false };
   const remotes: Remote[] = [];
@@ -266,10 +281,9 @@ export async function loadRemote(
     const sink = new RemoteSink(remotes);
     const starting = wasm.then(async (module) => {
       const versions = await Promise.all(
-        remotes.map((remote) => {
-          const pipe = remote.duties.speaks ? channel?.port1 : channel?.port2;
-          return remote.call('start', { module, duties: remote.duties, pipe }, pipe === undefined ? [] : [pipe]);
-        }),
+        connect(remotes).map(([remote, pipes]) =>
+          remote.call('start', { module, duties: remote.duties, pipes }, pipes),
+        ),
       );
       phase.started = true;
       return { sink, version: versions[0] ?? '' };
@@ -320,7 +334,7 @@ export class RemoteBackend extends PackBackend<number> {
     this.#layout = layout;
     this.#remotes = remotes;
     this.#version = version;
-    const speaker = facts[remotes.findIndex(({ duties }) => duties.speaks)];
+    const [speaker] = facts;
     if (speaker?.defaults === undefined) throw new PocketTTSError('state', 'no instance speaks');
     this.#defaults = speaker.defaults;
     const weightBytes = facts.reduce((sum, { info }) => sum + info.weightBytes, 0);
@@ -363,25 +377,17 @@ export class RemoteBackend extends PackBackend<number> {
     return this.#end(this.disposed);
   }
 
-  get #speakers(): readonly Remote[] {
-    return this.#remotes.filter(({ duties }) => duties.speaks);
+  /** The first of them (layout.ts). */
+  get #speaker(): Remote {
+    const [speaker] = this.#remotes;
+    if (speaker === undefined) throw this.disposed;
+    return speaker;
   }
 
   protected async makeVoice(source: VoiceSource, name: string): Promise<{ handle: number; positions: number }> {
     const voice = ++numbers;
-    const [first, ...others] = this.#speakers;
-    if (first === undefined) throw this.disposed;
     try {
-      if (source.from.kind === 'file') {
-        return { handle: voice, positions: await feedVoice(this.#speakers, voice, source, name) };
-      }
-      // The others get what the first one made: audio is listened to once.
-      const positions = await feedVoice([first], voice, source, name);
-      if (others.length > 0) {
-        const made = await first.call('exportVoice', { voice, name });
-        await feedVoice(others, voice, { from: { kind: 'file' }, size: made.length, slices: [made] }, name);
-      }
-      return { handle: voice, positions };
+      return { handle: voice, positions: await feedVoice(this.#speaker, voice, source, name) };
     } catch (error) {
       this.releaseVoice(voice);
       throw error;
@@ -406,25 +412,23 @@ export class RemoteBackend extends PackBackend<number> {
   async #cloneBy(remote: Remote, source: VoiceSource, name: string, signal: AbortSignal): Promise<Uint8Array> {
     const sink = new RemoteSink([remote]);
     const starting = this.#host.wasm().then(async (module) => {
-      await remote.call('start', { module, duties: CLONER, pipe: undefined });
+      await remote.call('start', { module, duties: CLONER, pipes: [] });
       return sink;
     });
     const options = { precision: PRECISIONS[this.info.precision], signal, encoder: true };
     await feedModel(this.#host, starting, this.source, this.manifest, options);
     await sink.finish(this.source.where);
     const voice = ++numbers;
-    await feedVoice([remote], voice, source, name);
+    await feedVoice(remote, voice, source, name);
     return remote.call('exportVoice', { voice, name });
   }
 
   protected releaseVoice(voice: number): void {
-    for (const remote of this.#speakers) remote.order('closeVoice', { voice });
+    this.#remotes[0]?.order('closeVoice', { voice });
   }
 
   protected async exportHandle(voice: number, name: string): Promise<Uint8Array<ArrayBuffer>> {
-    const [first] = this.#speakers;
-    if (first === undefined) throw this.disposed;
-    return first.call('exportVoice', { voice, name });
+    return this.#speaker.call('exportVoice', { voice, name });
   }
 
   async speak(
@@ -436,25 +440,25 @@ export class RemoteBackend extends PackBackend<number> {
     const bytes = new Uint8Array(textBytes(text));
     const settings = engineOptions(this.#defaults, options);
     const handle = this.handleOf(voice);
+    const speaker = this.#speaker;
+    const decoders = this.#remotes.slice(1);
     const stream = ++numbers;
     // One sequential stream of random numbers cannot be cut into chunks.
-    const speakers = this.#speakers.slice(0, options.rng === 'torch' ? 1 : undefined);
-    const blocks = speakers.length > 1; // throughput
+    const together = options.rng === 'torch' ? undefined : this.#together();
+    const slots = together?.slots ?? decoders.map((_, decoder) => ({ stream, decoder }));
+    const streams = [stream, ...slots.map((slot) => slot.stream)];
     const close = (): void => {
-      this.#streams.delete(stream);
-      for (const remote of this.#remotes) remote.order('close', { stream });
+      for (const one of streams) this.#streams.delete(one);
+      speaker.order('close', { stream });
+      for (const slot of slots) decoders[slot.decoder]?.order('close', { stream: slot.stream });
     };
     try {
-      const opened = await abortable(
-        Promise.all(
-          speakers.map((remote) => remote.call('speak', { stream, voice: handle, text: bytes, options: settings, blocks })),
-        ),
-        signal,
-      );
+      const args = { stream, voice: handle, text: bytes, options: settings, together };
+      const opened = await abortable(speaker.call('speak', args), signal);
       if (this.#crash !== undefined) throw this.#crash;
       if (this.closed) throw this.disposed;
-      const made = new RemoteStream(this.#host, stream, speakers, this.info, namedChunks(text, opened[0] ?? []), signal);
-      this.#streams.set(stream, made);
+      const made = new RemoteStream(this.#host, stream, speaker, this.info, namedChunks(text, opened), together !== undefined, signal);
+      for (const one of streams) this.#streams.set(one, made);
       made.begin();
       return { chunks: made.chunks, next: () => made.next(), close };
     } catch (error) {
@@ -462,14 +466,15 @@ export class RemoteBackend extends PackBackend<number> {
       throw error;
     }
   }
-}
 
-/** A speaker at work on a text. */
-interface Lane {
-  readonly remote: Remote;
-  /** Chunks given to it and not complete, [from, to); empty: idle. */
-  from: number;
-  to: number;
+  /** With several chunks at once: the first slot of every decoder, then the second. */
+  #together(): Together | undefined {
+    const { parallel } = this.#layout;
+    if (parallel < 2) return undefined;
+    const decoders = parallel - 1;
+    const slots = Array.from({ length: SLOTS * decoders }, (_, i) => ({ stream: ++numbers, decoder: i % decoders }));
+    return { lanes: LANES, slots };
+  }
 }
 
 /** A text that workers speak: frames wait here, by chunk, until they are read in order. */
@@ -477,12 +482,14 @@ class RemoteStream {
   readonly chunks: MutableChunk[];
   readonly #host: Host;
   readonly #stream: number;
-  readonly #lanes: readonly Lane[];
+  readonly #speaker: Remote;
   readonly #info: DoorModelInfo;
+  readonly #together: boolean;
   readonly #signal: AbortSignal | undefined;
   readonly #waiting = new Map<number, StreamEvent[]>();
   #head = 0;
-  #given = 0;
+  /** Chunks below it may be spoken. */
+  #to = 0;
   #frame = 0;
   #owed = 0;
   #failure: PocketTTSError | undefined;
@@ -491,42 +498,35 @@ class RemoteStream {
   constructor(
     host: Host,
     stream: number,
-    speakers: readonly Remote[],
+    speaker: Remote,
     info: DoorModelInfo,
     chunks: MutableChunk[],
+    together: boolean,
     signal: AbortSignal | undefined,
   ) {
     this.#host = host;
     this.#stream = stream;
-    this.#lanes = speakers.map((remote) => ({ remote, from: 0, to: 0 }));
+    this.#speaker = speaker;
     this.#info = info;
     this.chunks = chunks;
+    this.#together = together;
     this.#signal = signal;
   }
 
-  /** Gives the speakers their first chunks. */
   begin(): void {
-    const [lane, ...others] = this.#lanes;
-    if (lane !== undefined && others.length === 0) {
-      this.#give(lane, this.chunks.length, FRAMES_AHEAD);
-    } else {
-      this.#share();
-    }
+    this.#to = this.#ahead();
+    this.#speaker.order('run', { stream: this.#stream, from: 0, to: this.#to, credits: FRAMES_AHEAD });
   }
 
-  #give(lane: Lane, to: number, credits: number): void {
-    lane.from = this.#given;
-    lane.to = this.#given = to;
-    lane.remote.order('run', { stream: this.#stream, from: lane.from, to, credits });
-  }
-
-  /** With several speakers: the next chunks to those that are idle, not too far ahead of the reader. */
-  #share(): void {
-    if (this.#lanes.length < 2) return;
-    for (const lane of this.#lanes) {
-      if (lane.from < lane.to || this.#given >= Math.min(this.chunks.length, this.#head + CHUNKS_AHEAD * this.#lanes.length)) continue;
-      this.#give(lane, this.#given + 1, CHUNK_FRAMES_AHEAD);
+  /** The chunks that may be spoken now: with several at once not too far ahead of the reader, else frames are counted. */
+  #ahead(): number {
+    if (!this.#together) return this.chunks.length;
+    let to = this.#head;
+    for (let tokens = 0; to < Math.min(this.chunks.length, this.#head + CHUNKS_AHEAD); to++) {
+      tokens += this.chunks[to]?.tokens ?? 0;
+      if (to > this.#head && tokens > TOKENS_AHEAD) break;
     }
+    return to;
   }
 
   receive(events: readonly StreamEvent[]): void {
@@ -534,15 +534,8 @@ class RemoteStream {
       const queue = this.#waiting.get(event.chunk);
       if (queue === undefined) this.#waiting.set(event.chunk, [event]);
       else queue.push(event);
-      const lane = event.kind === 'end' ? this.#laneOf(event.chunk) : undefined;
-      if (lane !== undefined) lane.from = event.chunk + 1;
     }
-    this.#share();
     this.#wake?.();
-  }
-
-  #laneOf(chunk: number): Lane | undefined {
-    return this.#lanes.find(({ from, to }) => from <= chunk && chunk < to);
   }
 
   fail(error: PocketTTSError): void {
@@ -580,11 +573,11 @@ class RemoteStream {
     if (event.kind === 'end') {
       this.#waiting.delete(this.#head);
       this.#head++;
-      this.#share();
+      this.#repay(0);
       chunk.truncated = event.truncated;
       return chunk;
     }
-    this.#repay();
+    this.#repay(1);
     const { samplesPerFrame, sampleRate } = this.#info;
     const frame = this.#frame++;
     chunk.frames++;
@@ -599,19 +592,19 @@ class RemoteStream {
     };
   }
 
-  /** Room for another frame. One of several speakers has room for each of its chunks, and needs none for a complete one. */
-  #repay(): void {
-    const lane = this.#lanes.length === 1 ? this.#lanes[0] : this.#laneOf(this.#head);
-    if (lane === undefined) this.#owed = 0;
-    else if (++this.#owed >= CREDIT_BATCH) {
-      lane.remote.order('credit', { stream: this.#stream, frames: this.#owed });
-      this.#owed = 0;
-    }
+  /** Room for what was read: so many frames, and chunks. */
+  #repay(frames: number): void {
+    const to = this.#ahead();
+    this.#owed += frames;
+    if (to === this.#to && (this.#together || this.#owed < CREDIT_BATCH)) return;
+    this.#speaker.order('credit', { stream: this.#stream, frames: this.#owed, to });
+    this.#to = to;
+    this.#owed = 0;
   }
 
   /** Waits for something to read, a failure, or the signal. The process waits along. */
   async #arrival(): Promise<void> {
-    for (const { remote } of this.#lanes) remote.hold();
+    this.#speaker.hold();
     try {
       const arrived = new Promise<void>((resolve) => {
         this.#wake = resolve;
@@ -619,7 +612,7 @@ class RemoteStream {
       await abortable(arrived, this.#signal);
     } finally {
       this.#wake = undefined;
-      for (const { remote } of this.#lanes) remote.unhold();
+      this.#speaker.unhold();
     }
   }
 }

@@ -4,9 +4,12 @@
 // Streams take turns: one frame of one stream, then one of the next, with a look at the messages that came meanwhile after
 // each frame or a few milliseconds of them. So an order to close takes effect at once, and no long text starves another.
 import { ModelBuilder } from './builder.js';
+import { ChunksJob } from './chunks-job.js';
 import { createEngine } from './engine.js';
-import type { DoorCodec, DoorMemory, DoorModel, DoorSession, DoorVoice, Engine } from './engine.js';
+import type { DoorModel, DoorVoice, Engine } from './engine.js';
 import { PocketTTSError } from './errors.js';
+import { DecodingJob, SpeakingJob } from './jobs.js';
+import type { Instance, Job, Speaker } from './jobs.js';
 import type { Port, Transfer } from './platform.js';
 import { toWire } from './protocol.js';
 import type {
@@ -14,20 +17,16 @@ import type {
   CallName,
   Calls,
   Command,
+  Decoded,
   Duties,
   FromWorker,
   ModelFacts,
   Order,
-  Orders,
-  PipeContent,
   PipeMessage,
   Stats,
   StreamEvent,
 } from './protocol.js';
 import { exportVoice, makeVoice, rawChunks, VoiceBytes } from './voices.js';
-
-/** Latents in one call of the decoder, at most: the step between two looks at the messages stays short. */
-const BLOCK_LIMIT = 4;
 
 /** Between two looks at the messages, at least, ms: a look costs a tenth of one, small models make a frame in little more. */
 const LOOK_MS = 5;
@@ -39,285 +38,29 @@ export interface Connection {
   pause(): Promise<void>;
 }
 
-/** The fields of a frame that travel with its latent. */
-interface Place {
-  readonly chunk: number;
-  readonly step: number;
-}
-
-/** Decodes one stream: a codec of the engine with room for a block. */
-class Decoder {
-  readonly #engine: Engine;
-  readonly #codec: DoorCodec;
-  readonly #pcm: DoorMemory;
-  readonly #latents: DoorMemory;
-  readonly #samples: number;
-
-  constructor(engine: Engine, model: DoorModel, block: number) {
-    const { latentWidth, samplesPerFrame } = engine.run(() => model.info());
-    this.#engine = engine;
-    this.#samples = samplesPerFrame;
-    this.#codec = engine.run((door) => new door.Codec());
-    engine.call(() => this.#codec.open(model));
-    this.#pcm = engine.memory(block * samplesPerFrame * 4);
-    this.#latents = engine.memory(block * latentWidth * 4);
-  }
-
-  /** Room for a block of latents. A fresh view: the memory may have grown. */
-  latents(): Float32Array<ArrayBuffer> {
-    return this.#engine.run(() => this.#latents.floats());
-  }
-
-  /** Decodes the first `places.length` latents. */
-  frames(places: readonly Place[]): StreamEvent[] {
-    this.#engine.call(() => this.#codec.decode(this.#latents, places.length, this.#pcm));
-    const pcm = this.#engine.run(() => this.#pcm.floats());
-    return places.map(({ chunk, step }, i) => ({
-      kind: 'frame',
-      chunk,
-      step,
-      samples: pcm.slice(i * this.#samples, (i + 1) * this.#samples),
-    }));
-  }
-
-  reset(): void {
-    this.#engine.call(() => this.#codec.reset());
-  }
-
-  close(): void {
-    for (const object of [this.#pcm, this.#latents, this.#codec]) this.#engine.release(object);
-  }
-}
-
-/** A stream that this instance has something to do for. */
-interface Job {
-  readonly ready: boolean;
-  /** Does the work between two looks at the messages. */
-  advance(): void;
-  close(): void;
-}
-
-/**
- * Speaks a text: makes latents, and decodes them when the decoder lives here too. Where nobody waits for each frame they are
- * decoded in blocks, of 1, 2, 4: the codec's weights then come from memory once for all of a block.
- */
-class SpeakingJob implements Job {
-  readonly session: DoorSession;
-  readonly #server: Server;
-  readonly #engine: Engine;
-  readonly #stream: number;
-  readonly #latent: DoorMemory;
-  readonly #width: number;
-  readonly #decoder: Decoder | undefined;
-  /** Latents that are held for a block, how many make the next one, and how many one may hold. */
-  #places: Place[] = [];
-  #block = 1;
-  readonly #most: number;
-  #credits = 0;
-  #chunk = 0;
-  #to = 0;
-  #fresh = true;
-
-  constructor(
-    server: Server,
-    stream: number,
-    { voice, text, options, blocks }: Omit<Calls['speak']['args'], 'voice'> & { voice: DoorVoice },
-  ) {
-    const { engine, model, duties } = server;
-    this.#server = server;
-    this.#engine = engine;
-    this.#stream = stream;
-    this.#most = blocks ? BLOCK_LIMIT : 1;
-    this.session = engine.run((door) => new door.Session());
-    try {
-      // Before the session: see wasm/engine/flow_lm.cpp, open().
-      this.#decoder = duties.decodes ? new Decoder(engine, model, this.#most) : undefined;
-      engine.withBytes(text, (memory) => engine.check(this.session.open(model, voice, memory, options)));
-      this.#width = engine.run(() => model.info().latentWidth);
-      this.#latent = engine.memory(4 * this.#width);
-    } catch (error) {
-      this.#decoder?.close();
-      engine.release(this.session);
-      throw error;
-    }
-  }
-
-  run({ from, to, credits }: Orders['run']): void {
-    this.#engine.call(() => this.session.seek(from));
-    if (!this.#fresh) this.#decoder?.reset();
-    this.#fresh = false;
-    this.#places = [];
-    this.#block = 1;
-    this.#chunk = from;
-    this.#to = to;
-    this.#credits = credits;
-  }
-
-  credit(frames: number): void {
-    this.#credits += frames;
-  }
-
-  get ready(): boolean {
-    return this.#chunk < this.#to && this.#credits > 0;
-  }
-
-  advance(): void {
-    const { session } = this;
-    const stream = this.#stream;
-    try {
-      const status = this.#engine.call(() => session.step(this.#latent));
-      const { CHUNK_END, DONE } = this.#engine.run((door) => door);
-      const event = this.#engine.run(() => session.event());
-      if (status === DONE) {
-        this.#to = 0;
-      } else if (status === CHUNK_END) {
-        this.#chunk = event.chunk + 1;
-        const end = { kind: 'end', chunk: event.chunk, truncated: event.truncated !== 0 } as const;
-        this.#decode();
-        this.#decoder?.reset();
-        if (this.#decoder === undefined) this.#server.pipe({ ...end, stream });
-        else this.#server.report(stream, [end]);
-      } else {
-        this.#credits--;
-        const place = { chunk: event.chunk, step: event.step };
-        if (this.#decoder === undefined) {
-          const latent = this.#engine.run(() => this.#latent.floats().slice());
-          this.#server.pipe({ kind: 'latent', stream, ...place, latent });
-        } else {
-          this.#decoder.latents().set(this.#engine.run(() => this.#latent.floats()), this.#places.length * this.#width);
-          this.#places.push(place);
-          if (this.#places.length >= this.#block || this.#credits === 0) this.#decode();
-        }
-      }
-    } catch (error) {
-      if (this.#engine.crashed) throw error;
-      this.#decodeRest();
-      const failed = { kind: 'error', chunk: this.#chunk, error: toWire(error) } as const;
-      this.#to = 0;
-      // In its place behind the frames that are still on their way.
-      if (this.#decoder === undefined) this.#server.pipe({ ...failed, stream });
-      else this.#server.report(stream, [failed]);
-    }
-  }
-
-  /** Decodes what is held. */
-  #decode(): void {
-    const places = this.#places;
-    if (this.#decoder === undefined || places.length === 0) return;
-    this.#places = [];
-    this.#block = Math.min(2 * this.#block, this.#most);
-    this.#server.report(this.#stream, this.#decoder.frames(places));
-  }
-
-  /** The same before an error of the language model; one of the decoder comes after it and says nothing new. */
-  #decodeRest(): void {
-    try {
-      this.#decode();
-    } catch (error) {
-      if (this.#engine.crashed) throw error;
-    }
-  }
-
-  close(): void {
-    this.#to = 0;
-    this.#decoder?.close();
-    for (const object of [this.#latent, this.session]) this.#engine.release(object);
-  }
-}
-
-/** Decodes what another instance speaks. Blocks grow (1, 2, 4) only while latents queue up: the first sound never waits. */
-class DecodingJob implements Job {
-  readonly #server: Server;
-  readonly #stream: number;
-  readonly #decoder: Decoder;
-  readonly #queue: PipeContent[] = [];
-  #block = 1;
-  #failed = false;
-
-  constructor(server: Server, stream: number) {
-    this.#server = server;
-    this.#stream = stream;
-    this.#decoder = new Decoder(server.engine, server.model, BLOCK_LIMIT);
-  }
-
-  push(message: PipeContent): void {
-    if (!this.#failed) this.#queue.push(message);
-  }
-
-  get ready(): boolean {
-    return this.#queue.length > 0;
-  }
-
-  advance(): void {
-    const chunk = this.#queue[0]?.chunk ?? 0;
-    try {
-      this.#next();
-    } catch (error) {
-      if (this.#server.engine.crashed) throw error;
-      this.#failed = true;
-      this.#queue.length = 0;
-      this.#server.report(this.#stream, [{ kind: 'error', chunk, error: toWire(error) }]);
-    }
-  }
-
-  #next(): void {
-    const first = this.#queue[0];
-    if (first === undefined) return;
-    if (first.kind !== 'latent') {
-      this.#queue.shift();
-      if (first.kind === 'end') this.#decoder.reset();
-      const { stream, ...event } = first;
-      this.#server.report(stream, [event]);
-      return;
-    }
-    const places: Place[] = [];
-    const room = this.#decoder.latents();
-    for (const message of this.#queue.slice(0, this.#block)) {
-      if (message.kind !== 'latent') break;
-      room.set(message.latent, places.length * message.latent.length);
-      places.push(message);
-    }
-    this.#queue.splice(0, places.length);
-    this.#server.report(this.#stream, this.#decoder.frames(places));
-    this.#block =
-      this.#queue.length >= 2 * this.#block
-        ? Math.min(2 * this.#block, BLOCK_LIMIT)
-        : Math.max(1, Math.min(this.#block, this.#queue.length));
-  }
-
-  close(): void {
-    this.#queue.length = 0;
-    this.#decoder.close();
-  }
-}
-
 /** Whether it stands between others of its chunk. */
 function canWait(event: { readonly kind: string; readonly step?: number }): boolean {
   return (event.kind === 'frame' || event.kind === 'latent') && event.step !== 0;
 }
 
 /** An instance of the engine, and the commands that it takes. */
-export class Server {
+export class Server implements Instance {
   readonly #connection: Connection;
   readonly #voices = new Map<number, DoorVoice>();
   readonly #voiceBytes = new Map<number, VoiceBytes>();
-  readonly #speaking = new Map<number, SpeakingJob>();
+  readonly #speaking = new Map<number, Speaker>();
   readonly #decoding = new Map<number, DecodingJob>();
   readonly #reports = new Map<number, StreamEvent[]>();
-  #piped: PipeMessage[] = [];
   #engine: Engine | undefined;
   #model: DoorModel | undefined;
   #builder: ModelBuilder | undefined;
-  #pipe: Port | undefined;
+  /** To the decoders, or to the speaker, and what waits to be sent there. */
+  #pipes: readonly { readonly port: Port; readonly waiting: (PipeMessage | Decoded)[] }[] = [];
   #working = false;
   #duties: Duties = { speaks: false, decodes: false, clones: false };
 
   constructor(connection: Connection) {
     this.#connection = connection;
-  }
-
-  get duties(): Duties {
-    return this.#duties;
   }
 
   get engine(): Engine {
@@ -330,10 +73,14 @@ export class Server {
     return this.#model;
   }
 
-  /** To the decoder; when, is said at report(). */
-  pipe(message: PipeMessage): void {
-    this.#piped.push(message);
+  /** To a decoder; when, is said at report(). */
+  pipe(message: PipeMessage, decoder = 0): void {
+    this.#pipes[decoder]?.waiting.push(message);
     if (!canWait(message)) this.#send();
+  }
+
+  acknowledge(stream: number, latents: number): void {
+    this.#pipes[0]?.waiting.push({ kind: 'decoded', stream, latents });
   }
 
   /**
@@ -348,10 +95,13 @@ export class Server {
   }
 
   #send(): void {
-    if (this.#piped.length > 0) {
-      const latents = this.#piped.flatMap((message) => (message.kind === 'latent' ? [message.latent.buffer] : []));
-      this.#pipe?.postMessage(this.#piped, latents);
-      this.#piped = [];
+    for (const { port, waiting } of this.#pipes) {
+      if (waiting.length === 0) continue;
+      const messages = waiting.splice(0);
+      port.postMessage(
+        messages,
+        messages.flatMap((message) => (message.kind === 'latent' ? [message.latent.buffer] : [])),
+      );
     }
     for (const [stream, events] of this.#reports) {
       const transfer = events.flatMap((event) => (event.kind === 'frame' ? [event.samples.buffer] : []));
@@ -394,13 +144,13 @@ export class Server {
     return { allocated: this.#engine?.allocatedBytes ?? 0, memory: this.#engine?.memoryBytes ?? 0 };
   }
 
-  async #start({ module, duties, pipe }: Calls['start']['args']): Promise<string> {
+  async #start({ module, duties, pipes }: Calls['start']['args']): Promise<string> {
     this.#duties = duties;
     this.#engine = await createEngine(module);
-    this.#pipe = pipe;
-    if (pipe !== undefined && !duties.speaks) {
-      pipe.onmessage = ({ data }) => {
-        for (const message of data as PipeMessage[]) this.#receive(message);
+    this.#pipes = pipes.map((port) => ({ port, waiting: [] }));
+    for (const port of pipes) {
+      port.onmessage = ({ data }) => {
+        for (const message of data as (PipeMessage | Decoded)[]) this.#receive(message);
         void this.#work();
       };
     }
@@ -444,10 +194,13 @@ export class Server {
         return exportVoice(this.engine, this.#voice(voice), name);
       }
       case 'speak': {
-        const { stream, voice } = command.args;
-        const job = new SpeakingJob(this, stream, { ...command.args, voice: this.#voice(voice) });
+        const { stream, together } = command.args;
+        const voice = this.#voice(command.args.voice);
+        const job =
+          together === undefined
+            ? new SpeakingJob(this, voice, this.#duties.decodes, command.args)
+            : new ChunksJob(this, voice, together, command.args);
         this.#speaking.set(stream, job);
-        this.pipe({ kind: 'open', stream });
         return rawChunks(this.engine, job.session);
       }
     }
@@ -506,14 +259,12 @@ export class Server {
         this.#speaking.get(order.args.stream)?.run(order.args);
         return;
       case 'credit':
-        this.#speaking.get(order.args.stream)?.credit(order.args.frames);
+        this.#speaking.get(order.args.stream)?.credit(order.args);
         return;
       case 'close': {
         const { stream } = order.args;
         this.#close(this.#speaking, stream);
         this.#close(this.#decoding, stream);
-        // The decoder may not have heard of the stream yet: what is on its way to it must find an end.
-        if (this.#duties.speaks) this.pipe({ kind: 'close', stream });
         return;
       }
       case 'closeVoice': {
@@ -531,15 +282,19 @@ export class Server {
     job?.close();
   }
 
-  #receive(message: PipeMessage): void {
+  #receive(message: PipeMessage | Decoded): void {
+    const { stream } = message;
+    if (message.kind === 'decoded') {
+      for (const job of this.#speaking.values()) job.decoded(stream, message.latents);
+      return;
+    }
     try {
-      const { stream } = message;
-      if (message.kind === 'open') this.#decoding.set(stream, new DecodingJob(this, stream));
+      if (message.kind === 'open') this.#decoding.set(stream, new DecodingJob(this, stream, message.acknowledge));
       else if (message.kind === 'close') this.#close(this.#decoding, stream);
       else this.#decoding.get(stream)?.push(message);
     } catch (error) {
       if (this.#engine?.crashed === true) this.#failed(error, 0);
-      else this.report(message.stream, [{ kind: 'error', chunk: 0, error: toWire(error) }]);
+      else this.report(stream, [{ kind: 'error', chunk: 0, error: toWire(error) }]);
     }
   }
 

@@ -127,7 +127,7 @@ export interface Info {
   readonly simd: boolean;
   /** Instances of the engine that speak a piece of text. */
   readonly instances: number;
-  /** Pieces of a text that are spoken at once, each by instances of its own. */
+  /** Workers over which the pieces of a text are spread. */
   readonly parallel: number;
   /** False when the engine runs in the calling thread. */
   readonly worker: boolean;

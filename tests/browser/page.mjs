@@ -29,7 +29,7 @@ const LAYOUTS = {
   page: { worker: false },
   default: {},
   halves: { instances: 2 },
-  wholes: { parallel: 2 },
+  shared: { parallel: 2 },
 };
 
 async function abortedStream(layout) {

@@ -36,7 +36,7 @@ function speaksIn(name) {
     { timeout: 240000 },
   );
 
-  for (const layout of ['page', 'default', 'halves', 'wholes']) {
+  for (const layout of ['page', 'default', 'halves', 'shared']) {
     test(`${layout}: the samples of every other host`, () => assert.deepEqual(result.spoken[layout], expected));
   }
 
@@ -48,7 +48,7 @@ function speaksIn(name) {
       page: { ...one, worker: false, reason: 'without workers' },
       default: { ...one, worker: true },
       halves: { instances: 2, parallel: 1, worker: true, reason: 'asked for' },
-      wholes: { instances: 1, parallel: 2, worker: true, reason: 'several chunks at once' },
+      shared: { instances: 1, parallel: 2, worker: true, reason: 'several chunks at once' },
     };
     for (const [layout, info] of Object.entries(infos)) {
       assert.deepEqual(result.aborted[layout], { code: 'aborted', frames: 4, after: true, info });

@@ -13,7 +13,7 @@ import { fixture, freshCache, loadFixture, refused, root, run, sha256, temporary
 const { config, voice, file } = fixture('lsd6');
 const RECORDING = new Uint8Array(readFileSync(file('voice.wav')));
 const VOICE = new Uint8Array(readFileSync(voice));
-const LAYOUTS = { here: { worker: false }, one: { worker: true }, halves: { instances: 2 }, wholes: { parallel: 2 } };
+const LAYOUTS = { here: { worker: false }, one: { worker: true }, halves: { instances: 2 }, shared: { parallel: 2 } };
 const ENCODER = 'encoder.safetensors';
 const MODEL = 'model.safetensors';
 const SHORT = 'One two three.';
