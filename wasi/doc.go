@@ -33,10 +33,10 @@
 //
 // Larger models speak with two instances of the module where there are two cores: one makes the latents of the next
 // frames while the other makes sound of the last ones ([Options].Instances). The weights are shared out between them,
-// not doubled. For long texts, [Options].Parallel speaks several pieces at once, each with a copy of the weights; with
+// not doubled. For long texts, [Options].Parallel spreads the pieces over several instances, each with a copy of the weights; with
 // two cores, 2 is the fastest of all. The samples are the same in every case. What is made before it is read is
-// bounded: 8 frames of sound and 32 latents with two instances; with Parallel, for each copy of the weights two pieces
-// of the text, of each at most 41 seconds. A stream that nobody reads waits, and holds nobody up.
+// bounded: 8 frames of sound and 32 latents with two instances; with Parallel, six pieces of the text with two copies of
+// the weights, of each at most 41 seconds. A stream that nobody reads waits, and holds nobody up.
 //
 // Load reads every file once, while the module is compiled, and compiles only once for all programs of a user:
 // compiled code is kept in the user's cache folder ([Options].CacheDir) and checked before it is used.

@@ -36,7 +36,7 @@ type Info struct {
 	WeightBytes     uint64    // working weights in memory, of all instances
 	Instances       int       // of the sandbox that speak a piece of text: 1, or 2 side by side
 	InstancesReason string    // why so many: "asked for", "one core", "small model", "several cores"
-	Parallel        int       // pieces of a text that are spoken at once
+	Parallel        int       // instances over which the pieces of a text are spread
 	EngineVersion   string
 }
 

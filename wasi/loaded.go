@@ -26,7 +26,7 @@ const (
 // layout says how many instances there are, and what for.
 type layout struct {
 	instances int // that speak a piece of text: 1, or 2, of which one makes latents and the other sound
-	parallel  int // pieces that are spoken at once, each by an instance of its own if there are several
+	parallel  int // whole instances over which the pieces of a text are spread, if there are several
 	reason    string
 }
 

@@ -68,9 +68,9 @@ type Options struct {
 	// frames while the other makes sound of the last ones: more speed on two cores, the same samples. 0 chooses: 2 for
 	// larger models where there are two cores (GOMAXPROCS), else 1. Info says what was chosen.
 	Instances int
-	// Parallel is how many pieces of a long text are spoken at once, each on a core and in an instance of its own that
-	// holds the weights again; up to 16. The sound comes in order and is the same, the first of it a little later, and
-	// seconds of it are made before they are read. 0 and 1 are one after the other.
+	// Parallel is over how many instances the pieces of a long text are spread, each on a core and with the weights of its
+	// own; up to 16. One makes the latents of several pieces together, all of them make sound. It comes in order and is the
+	// same, the first of it a little later, and seconds of it are made before they are read. 0 and 1 are one after the other.
 	//
 	// It is also the pool for many callers: every stream begins in the instance that the fewest others speak with, and
 	// takes more of them only while nobody else does. A server gives it as many as it has cores.

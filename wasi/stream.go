@@ -140,16 +140,13 @@ func (s *Stream) openOthers(text string, options SpeakOptions, chunks int) error
 		s.engine.options.Logger.Info("Pieces are spoken one after the other: with the random stream torch, each draws where the last one ended")
 		many = 1
 	}
-	// What other streams speak with is left to them: more lines there would make none of them faster.
+	// What other streams speak with is left to them: more lines there would make none of them faster. These only make sound.
 	for len(s.lines) < many {
 		w := s.loaded.take(true)
 		if w == nil {
 			break
 		}
-		l := s.line(w)
-		if err := w.use(ctx, s, func() error { return l.open(ctx, options.Voice, text, options) }); err != nil {
-			return err
-		}
+		s.line(w)
 	}
 	if len(s.lines) == 1 && s.engine.layout.instances > 1 {
 		s.findDecoder(first)

@@ -328,8 +328,8 @@ func TestLayoutIsToldAndChangesNothing(t *testing.T) {
 		"--instances auto":               ", 1 instance (",
 		"--instances 1":                  ", 1 instance (asked for)\n",
 		"--instances 2":                  ", 2 instances (asked for)\n",
-		"--parallel 2":                   "), 2 chunks at once\n",
-		"--instances=2 --parallel=2":     ", 2 instances (asked for), 2 chunks at once\n",
+		"--parallel 2":                   "), chunks shared by 2\n",
+		"--instances=2 --parallel=2":     ", 2 instances (asked for), chunks shared by 2\n",
 		"--compile-cache none":           ", 1 instance (",
 		"--compile-cache " + t.TempDir(): ", 1 instance (",
 	} {

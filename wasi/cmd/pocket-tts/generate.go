@@ -353,7 +353,7 @@ func layout(info pockettts.Info) string {
 	}
 	text += " (" + info.InstancesReason + ")"
 	if info.Parallel > 1 {
-		text += fmt.Sprintf(", %d chunks at once", info.Parallel)
+		text += fmt.Sprintf(", chunks shared by %d", info.Parallel)
 	}
 	return text
 }

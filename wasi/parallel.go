@@ -1,0 +1,298 @@
+// Several pieces of a text at once. One instance makes the latents of a few of them together, so that the weights of the
+// language model come from memory once for all of them; whole pieces become sound there or in instances that help it.
+//
+//	speaks     steps of up to `lanes` chunks; makes sound itself when the helpers have enough to do
+//	helper     the first chunk that nobody has, as its latents come
+//
+// Latents are small (128 bytes): they wait for whoever makes sound of them first.
+
+package pockettts
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+
+	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/internal/guest"
+)
+
+// Bounds of the chunks that are spoken at once.
+const (
+	// lanesPerHelper is how many chunks take their steps together, for each helper: each takes memory for what it has spoken.
+	lanesPerHelper = 4
+	mostLanes      = 8
+	// chunksAhead is how many chunks may be complete and unread for each line: chunks differ in length, and a line that
+	// is done should not have to wait for the one before.
+	chunksAhead = 1
+	// chunkFrames is what is kept of a chunk that is not read yet: 41 s, more than chunks of 50 tokens have.
+	chunkFrames = 512
+	// hungry is how many latents of its chunk a helper has left when more are made before anything else, and plenty how many
+	// lie ready when sound is made of them first.
+	hungry = 2 * largestBlock
+	plenty = 128
+)
+
+// parallel spreads the chunks of a text over its lines, of which the first speaks.
+type parallel struct {
+	lines  []*line
+	chunks int
+	lanes  int
+	start  sync.Once
+
+	order   chan chan piece // the chunks in the order of the text
+	current chan piece
+	begun   int // chunks that are spoken, or were
+
+	mu      sync.Mutex
+	changed *sync.Cond
+	takes   []*take // in the order of the text, until somebody has made sound of all of it
+	over    bool    // none will be added
+}
+
+// take is a chunk that is being spoken. Its fields are guarded by parallel.mu.
+type take struct {
+	chunk   uint32
+	latents []latent // no sound yet
+	end     *latent  // what came after them
+	line    *line    // that makes sound of it
+	out     chan piece
+}
+
+func newParallel(lines []*line, chunks int) *parallel {
+	p := &parallel{lines: lines, chunks: chunks, lanes: min(lanesPerHelper*(len(lines)-1), mostLanes)}
+	p.order = make(chan chan piece, p.lanes+chunksAhead*len(lines))
+	p.changed = sync.NewCond(&p.mu)
+	return p
+}
+
+func (p *parallel) next(ctx context.Context) (piece, error) {
+	p.start.Do(func() {
+		group := &p.lines[0].stream.group
+		wake := context.AfterFunc(ctx, func() {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			p.changed.Broadcast()
+		})
+		var working sync.WaitGroup
+		for n, l := range p.lines {
+			working.Add(1)
+			group.Go(func() {
+				defer working.Done()
+				if n == 0 {
+					p.speak(ctx, l)
+				} else {
+					p.help(ctx, l)
+				}
+			})
+		}
+		group.Go(func() {
+			working.Wait()
+			wake()
+			for _, left := range p.takes {
+				close(left.out)
+			}
+			close(p.order)
+		})
+	})
+	for {
+		if p.current == nil {
+			chunk, err := receive(ctx, p.order)
+			if err != nil {
+				return piece{}, err
+			}
+			p.current = chunk
+		}
+		made, err := receive(ctx, p.current)
+		if err != io.EOF {
+			return made, err
+		}
+		p.current = nil
+	}
+}
+
+// speak makes the latents, and sound where the helpers leave it to.
+func (p *parallel) speak(ctx context.Context, l *line) {
+	defer func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		for _, t := range p.takes {
+			if t.end == nil { // nobody should wait for it
+				t.end = &latent{err: fmt.Errorf("%w: chunk %d was not spoken to its end", ErrState, t.chunk)}
+			}
+		}
+		p.over = true
+		p.changed.Broadcast()
+	}()
+	sound := &sounder{line: l, from: p, block: 1}
+	for ctx.Err() == nil {
+		p.mu.Lock()
+		open := 0
+		for _, t := range p.takes {
+			if t.end == nil {
+				open++
+			}
+		}
+		next, begins := p.claimable(l, largestBlock), open < p.lanes && p.begun < p.chunks
+		if open == 0 && next == nil && !begins {
+			p.mu.Unlock()
+			return
+		}
+		// Only with nothing else to do it waits for a reader who leaves no room.
+		begins = begins && (len(p.order) < cap(p.order) || open == 0 && next == nil)
+		speaks := (open > 0 || begins) && (next == nil || p.early())
+		if !speaks {
+			next.line = l
+		}
+		p.mu.Unlock()
+		if speaks && !p.step(ctx, l, begins) || !speaks && !sound.make(ctx, next) {
+			return
+		}
+	}
+}
+
+// claimable is the chunk that a line goes on with, or the first that nobody has, if there are as many latents of it; or nil.
+// It is the caller's turn at p.mu.
+func (p *parallel) claimable(l *line, latents int) *take {
+	n := slices.IndexFunc(p.takes, func(t *take) bool { return t.line == l })
+	if n < 0 {
+		n = slices.IndexFunc(p.takes, func(t *take) bool { return t.line == nil })
+	}
+	if n < 0 || p.takes[n].end == nil && len(p.takes[n].latents) < latents {
+		return nil
+	}
+	return p.takes[n]
+}
+
+// early says whether latents are wanted more than sound. It is the caller's turn at p.mu.
+func (p *parallel) early() bool {
+	held := 0
+	for _, t := range p.takes {
+		if t.line == nil || t.line == p.lines[0] {
+			held += len(t.latents)
+		}
+	}
+	return held < plenty || slices.ContainsFunc(p.lines[1:], func(l *line) bool {
+		n := slices.IndexFunc(p.takes, func(t *take) bool { return t.line == l })
+		return n < 0 || p.takes[n].end == nil && len(p.takes[n].latents) < hungry
+	})
+}
+
+// step makes a latent of every chunk that has not ended, with one more chunk if it should; false when the text is at its end.
+func (p *parallel) step(ctx context.Context, l *line, begins bool) bool {
+	begin := guest.NoChunk
+	if begins {
+		t := &take{chunk: uint32(p.begun), out: make(chan piece, chunkFrames)}
+		if !send(ctx, p.order, t.out) {
+			close(t.out)
+			return false
+		}
+		p.begun++
+		begin = t.chunk
+		p.mu.Lock()
+		p.takes = append(p.takes, t)
+		p.mu.Unlock()
+	}
+	w := l.speaker
+	var steps []guest.Step
+	err := w.use(ctx, l.stream, func() (err error) {
+		steps, err = w.guest.SessionStepMany(context.WithoutCancel(ctx), l.session, p.lanes, begin, int(w.info.LatentWidth))
+		return err
+	})
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, t := range p.takes {
+		if t.end != nil {
+			continue
+		}
+		n := slices.IndexFunc(steps, func(step guest.Step) bool { return step.Event.Chunk == t.chunk })
+		switch {
+		case err != nil:
+			t.end = &latent{err: err}
+		case n < 0:
+			t.end = &latent{err: fmt.Errorf("%w: chunk %d was not spoken", ErrState, t.chunk)}
+		case steps[n].Status == guest.OK:
+			t.latents = append(t.latents, latent{values: steps[n].Latent, event: steps[n].Event})
+		default:
+			t.end = &latent{status: steps[n].Status, event: steps[n].Event, err: explain(steps[n].Err, "")}
+		}
+	}
+	p.changed.Broadcast()
+	if err != nil {
+		p.begun = p.chunks // what is begun is heard to its end
+	}
+	return true
+}
+
+// help makes sound of chunks until there are no more.
+func (p *parallel) help(ctx context.Context, l *line) {
+	sound := &sounder{line: l, from: p, block: 1}
+	for {
+		p.mu.Lock()
+		t := p.claimable(l, 1)
+		for t == nil && ctx.Err() == nil && !(p.over && !slices.ContainsFunc(p.takes, func(t *take) bool { return t.line == l || t.line == nil })) {
+			p.changed.Wait()
+			t = p.claimable(l, 1)
+		}
+		if t == nil || ctx.Err() != nil {
+			p.mu.Unlock()
+			return
+		}
+		t.line = l
+		p.mu.Unlock()
+		if !sound.make(ctx, t) {
+			return
+		}
+	}
+}
+
+// sounder makes sound on a line, in blocks that grow (1, 2, 4).
+type sounder struct {
+	*line
+	from  *parallel
+	block int
+}
+
+// make makes sound of what there is of a chunk, a block at the most; false when that is the end of the line.
+func (s *sounder) make(ctx context.Context, t *take) bool {
+	s.from.mu.Lock()
+	block := t.latents[:min(len(t.latents), s.block)]
+	t.latents = t.latents[len(block):]
+	done := t.end != nil && len(t.latents) == 0
+	s.from.mu.Unlock()
+	s.block = min(2*s.block, largestBlock)
+	var pieces []piece
+	err := s.decoder.use(ctx, s.stream, func() (err error) {
+		ctx := context.WithoutCancel(ctx)
+		if len(block) > 0 {
+			if pieces, err = s.decode(ctx, block); err != nil {
+				return err
+			}
+		}
+		if done && t.end.err == nil {
+			var end piece
+			end, err = s.finish(ctx, *t.end)
+			pieces = append(pieces, end)
+		}
+		return err
+	})
+	if err == nil && done {
+		err = t.end.err
+	}
+	if err != nil {
+		pieces = append(pieces, piece{err: err})
+	}
+	for _, made := range pieces {
+		if !send(ctx, t.out, made) {
+			return false
+		}
+	}
+	if done {
+		s.from.mu.Lock()
+		s.from.takes = slices.DeleteFunc(s.from.takes, func(one *take) bool { return one == t })
+		s.from.mu.Unlock()
+		close(t.out)
+	}
+	return err == nil
+}
