@@ -165,7 +165,7 @@ func (e *Engine) Streams() (open, waiting int) {
 	return e.queue.count()
 }
 
-// Close waits for the calls in progress (of a stream: one frame) and frees everything. Streams that are still open, and
+// Close waits for the calls in progress (of a stream: a frame, or the few that are made at once) and frees everything. Streams that are still open, and
 // calls that wait, end with ErrClosed. Closing again does nothing.
 func (e *Engine) Close() error {
 	if e.gate == nil {

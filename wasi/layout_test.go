@@ -300,6 +300,39 @@ func TestNothingIsMadeFarAhead(t *testing.T) {
 	}
 }
 
+// Whoever makes latents for all must not wait for the reader of one: the others' sound may come first.
+func TestPiecesLongerThanWhatIsKept(t *testing.T) {
+	long := strings.Repeat(strings.TrimRight(sentence, ".")+", ", 12)
+	text := strings.Repeat(long+"and so on. ", 4)
+	options := SpeakOptions{MaxTokens: Value(200), EOSThreshold: Value(float32(1e9))}
+	want := speech(t, loadLayout(t, layouts[0], "lsd6"), text, options)
+	if frames := len(want) / 2 / 1920; frames < 3*chunkFrames {
+		t.Fatalf("%d frames are too few", frames)
+	}
+	for _, l := range layouts {
+		if l.parallel < 2 {
+			continue
+		}
+		s := speak(t, loadLayout(t, l, "lsd6"), text, options)
+		first, err := s.next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := s.source.(*parallel)
+		for len(p.current) < cap(p.current) {
+			time.Sleep(time.Millisecond) // a reader who is far behind
+		}
+		rest, err := readPCM(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := append(wav.AppendPCM(nil, first.Samples), rest...)
+		if !bytes.Equal(got, want) {
+			t.Errorf("%+v: %d bytes of other sound, want %d", l, len(got), len(want))
+		}
+	}
+}
+
 func TestTrapInEitherInstanceEndsBoth(t *testing.T) {
 	for _, l := range layouts {
 		t.Run(fmt.Sprintf("%+v", l), func(t *testing.T) {

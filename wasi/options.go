@@ -77,7 +77,8 @@ type Options struct {
 	Parallel int
 
 	// MaxStreams is how many streams are open at once; Speak waits for one of them to end, first come, first served. 0 is
-	// 32. Each takes memory in the sandbox: with the starter voice 3 MB, more with larger models and longer pieces.
+	// 32. Each takes memory in the sandbox: with the starter voice 3 MB, more with larger models and longer pieces,
+	// and with Parallel for each of the pieces that are spoken together, up to eight.
 	MaxStreams int
 	// MaxQueue is how many calls of Speak wait; one more fails with ErrBusy at once. 0 is 64, NoQueue none.
 	MaxQueue int

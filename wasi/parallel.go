@@ -36,14 +36,15 @@ const (
 
 // parallel spreads the chunks of a text over its lines, of which the first speaks.
 type parallel struct {
-	lines  []*line
-	chunks int
-	lanes  int
-	start  sync.Once
+	lines []*line
+	lanes int
+	start sync.Once
 
 	order   chan chan piece // the chunks in the order of the text
 	current chan piece
-	begun   int // chunks that are spoken, or were
+	begun   int   // chunks that are spoken, or were,
+	chunks  int   // of so many
+	waiting *take // the last of them, when there was no room for it in the sandbox
 
 	mu      sync.Mutex
 	changed *sync.Cond
@@ -125,7 +126,7 @@ func (p *parallel) speak(ctx context.Context, l *line) {
 		p.over = true
 		p.changed.Broadcast()
 	}()
-	sound := &sounder{line: l, from: p, block: 1}
+	sound, mute := &sounder{line: l, from: p, block: 1}, false
 	for ctx.Err() == nil {
 		p.mu.Lock()
 		open := 0
@@ -135,19 +136,26 @@ func (p *parallel) speak(ctx context.Context, l *line) {
 			}
 		}
 		next, begins := p.claimable(l, largestBlock), open < p.lanes && p.begun < p.chunks
+		if mute || next != nil && open > 0 && cap(next.out)-len(next.out) <= largestBlock {
+			next = nil // its reader is behind, and the latents of others, which come first, must not wait for that
+		}
 		if open == 0 && next == nil && !begins {
 			p.mu.Unlock()
 			return
 		}
 		// Only with nothing else to do it waits for a reader who leaves no room.
-		begins = begins && (len(p.order) < cap(p.order) || open == 0 && next == nil)
+		begins = begins && p.waiting == nil && (len(p.order) < cap(p.order) || open == 0 && next == nil)
 		speaks := (open > 0 || begins) && (next == nil || p.early())
 		if !speaks {
 			next.line = l
 		}
 		p.mu.Unlock()
-		if speaks && !p.step(ctx, l, begins) || !speaks && !sound.make(ctx, next) {
+		switch {
+		case speaks && !p.step(ctx, l, begins):
 			return
+		case !speaks && !sound.make(ctx, next):
+			// What was begun before it is heard to its end, and then the error.
+			mute, p.chunks = true, p.begun
 		}
 	}
 }
@@ -181,7 +189,6 @@ func (p *parallel) early() bool {
 
 // step makes a latent of every chunk that has not ended, with one more chunk if it should; false when the text is at its end.
 func (p *parallel) step(ctx context.Context, l *line, begins bool) bool {
-	begin := guest.NoChunk
 	if begins {
 		t := &take{chunk: uint32(p.begun), out: make(chan piece, chunkFrames)}
 		if !send(ctx, p.order, t.out) {
@@ -189,10 +196,14 @@ func (p *parallel) step(ctx context.Context, l *line, begins bool) bool {
 			return false
 		}
 		p.begun++
-		begin = t.chunk
+		p.waiting = t
 		p.mu.Lock()
 		p.takes = append(p.takes, t)
 		p.mu.Unlock()
+	}
+	begin := guest.NoChunk
+	if p.waiting != nil {
+		begin = p.waiting.chunk
 	}
 	w := l.speaker
 	var steps []guest.Step
@@ -202,11 +213,26 @@ func (p *parallel) step(ctx context.Context, l *line, begins bool) bool {
 	})
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	defer p.changed.Broadcast()
+	if err != nil {
+		p.chunks = p.begun
+		if p.waiting != nil && ctx.Err() == nil && w.set.over(nil) == nil {
+			// It could not begin: the others are as they were.
+			p.waiting.end, p.waiting = &latent{err: err}, nil
+			return true
+		}
+	}
 	for _, t := range p.takes {
 		if t.end != nil {
 			continue
 		}
 		n := slices.IndexFunc(steps, func(step guest.Step) bool { return step.Event.Chunk == t.chunk })
+		if t == p.waiting && n < 0 && len(steps) > 0 {
+			continue // later, with less to speak beside it
+		}
+		if t == p.waiting {
+			p.waiting = nil
+		}
 		switch {
 		case err != nil:
 			t.end = &latent{err: err}
@@ -217,10 +243,6 @@ func (p *parallel) step(ctx context.Context, l *line, begins bool) bool {
 		default:
 			t.end = &latent{status: steps[n].Status, event: steps[n].Event, err: explain(steps[n].Err, "")}
 		}
-	}
-	p.changed.Broadcast()
-	if err != nil {
-		p.begun = p.chunks // what is begun is heard to its end
 	}
 	return true
 }

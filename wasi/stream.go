@@ -286,7 +286,7 @@ func (s *Stream) finish(reason error) error {
 	}
 	s.unwatch()
 	s.cancel()
-	s.group.Wait() // a frame at most
+	s.group.Wait() // a frame, or a few together
 	s.free()
 	if s.placed {
 		s.engine.queue.leave()

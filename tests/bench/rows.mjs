@@ -49,7 +49,7 @@ export function allRows(root, { grow = false, all = false } = {}) {
     }
   }
   if (known.includes('q8')) {
-    // Eight chunks: one after the other with two instances; several at once, each in a whole instance.
+    // Eight chunks: one after the other with two instances; over two instances.
     for (const host of ['chromium', 'node', 'wazero']) {
       const chunks = { host, engine: OURS, pack: '100m', precision: 'q8', threads: 1, chunks: 8 };
       rows.push({ ...chunks, instances: 2, batch: 1 }, { ...chunks, instances: 1, batch: 2 });

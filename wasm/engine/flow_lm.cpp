@@ -9,42 +9,29 @@
 
 namespace ptts {
 
-ptts_status FlowLmStreams::open(const FlowLm& lm, size_t positions, size_t prompt) {
+ptts_status FlowLmStreams::open(const FlowLm& lm, size_t positions, size_t prompt, size_t most) {
   lm_ = &lm;
-  positions_ = positions;
-  const size_t rows = std::clamp<size_t>(prompt, 1, kPrefillRows);
+  const size_t rows = std::max(std::clamp<size_t>(prompt, 1, kPrefillRows), most);
   // What is used whole first: the caches, of which the last part mostly is not, then lie where no memory was touched.
   PTTS_TRY(lm.transformer.create_workspace(rows, &workspace_));
   PTTS_TRY(rows_.allocate(rows * lm.transformer.config.d_model, "activations"));
   PTTS_TRY(table_row_.allocate(lm.rank, "activations"));
+  for (const Matrix* m : {&lm.input_linear, &lm.z_proj, &lm.out_eos}) {
+    PTTS_TRY(m->reserve(most, workspace_.scratch));
+  }
+  PTTS_TRY(lm.flow_net.create_workspace(most, &flow_));
+  PTTS_TRY(eos_logits_.allocate(most, "activations"));
+  PTTS_TRY(hidden_.allocate(most * lm.hidden, "activations"));
   states_.clear();
-  return widen(1);
+  return add(positions);
 }
 
-ptts_status FlowLmStreams::widen(size_t count) {
-  if (count <= states_.size()) return PTTS_OK;
-  const Transformer& transformer = lm_->transformer;
-  if (count > workspace_.rows) {
-    PTTS_TRY(transformer.create_workspace(count, &workspace_));
-    PTTS_TRY(rows_.allocate(count * transformer.config.d_model, "activations"));
-  }
-  PTTS_TRY(reserve_heads(count));
-  while (states_.size() < count) {
-    TransformerState state;
-    PTTS_TRY(transformer.create_state(positions_, workspace_.rows, &state));
-    states_.push_back(std::move(state));
-    PTTS_TRY(reserve(states_.size() - 1, positions_));
-  }
+ptts_status FlowLmStreams::add(size_t positions) {
+  TransformerState state;
+  PTTS_TRY(lm_->transformer.create_state(positions, workspace_.rows, &state));
+  PTTS_TRY(state.layers.front().reserve(workspace_.rows, positions, workspace_.scratch));
+  states_.push_back(std::move(state));
   return PTTS_OK;
-}
-
-ptts_status FlowLmStreams::reserve_heads(size_t rows) {
-  for (const Matrix* m : {&lm_->input_linear, &lm_->z_proj, &lm_->out_eos}) {
-    PTTS_TRY(m->reserve(rows, workspace_.scratch));
-  }
-  PTTS_TRY(lm_->flow_net.create_workspace(rows, &flow_));
-  PTTS_TRY(eos_logits_.allocate(rows, "activations"));
-  return hidden_.allocate(rows * lm_->hidden, "activations");
 }
 
 ptts_status FlowLmStreams::reserve(size_t stream, size_t positions) {

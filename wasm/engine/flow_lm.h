@@ -35,11 +35,10 @@ struct FlowLm {
 class FlowLmStreams {
  public:
   // One stream with room for `positions` in all; those of a prompt of `prompt` go through the transformer together, 64 at the
-  // most.
-  [[nodiscard]] ptts_status open(const FlowLm& lm, size_t positions, size_t prompt);
-  // As many as `count`, the new ones with the same room.
-  [[nodiscard]] ptts_status widen(size_t count);
-  size_t count() const { return states_.size(); }
+  // most.  `most`: streams that there may be.
+  [[nodiscard]] ptts_status open(const FlowLm& lm, size_t positions, size_t prompt, size_t most = 1);
+  // One more, at most `most` in all.  Where it is refused, the others are as they were.
+  [[nodiscard]] ptts_status add(size_t positions);
   // Makes room for more in one of them; keeps what is cached.
   [[nodiscard]] ptts_status reserve(size_t stream, size_t positions);
 
@@ -65,10 +64,8 @@ class FlowLmStreams {
  private:
   void forward_prompt(size_t stream, size_t rows);
   void run_heads(size_t rows);
-  [[nodiscard]] ptts_status reserve_heads(size_t rows);
 
   const FlowLm* lm_ = nullptr;
-  size_t positions_ = 0;
   std::vector<TransformerState> states_;
   std::vector<TransformerState*> stepping_;
   Transformer::Workspace workspace_;

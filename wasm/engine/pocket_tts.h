@@ -45,8 +45,8 @@ typedef uint32_t ptts_handle;
 typedef int32_t ptts_status;
 enum {
   PTTS_OK = 0,
-  PTTS_CHUNK_END = 1, /* ptts_session_step: this chunk is complete, no latent was written */
-  PTTS_DONE = 2,      /* ptts_session_step: the text is complete, no latent was written */
+  PTTS_CHUNK_END = 1, /* of a step: this chunk is complete, no latent was written */
+  PTTS_DONE = 2,      /* of a step: the text is complete, no latent was written */
 
   PTTS_ERROR_ARGUMENT = -1,  /* a number or pointer that the call cannot take */
   PTTS_ERROR_HANDLE = -2,    /* closed, unknown, or of another kind */
@@ -239,9 +239,10 @@ ptts_status ptts_session_step(ptts_handle session, float* latent, ptts_event* ev
 
 /* Throughput: the next step of up to `most` chunks (1 to 16) at once, so that the weights come from memory once for all of
  * them.  A chunk's latents are the same, whoever is spoken beside it.  `begin`: a chunk that joins them if they are fewer
- * than `most`, or PTTS_NONE; its text runs through the transformer first.  PTTS_OK with `count` results, at most `most`: of
- * the i-th statuses[i], events[i] and, with PTTS_OK there, latents[i * latent_width ...]; an error ends its chunk.
- * PTTS_DONE: no chunk is being spoken.  Refused with PTTS_RNG_TORCH. */
+ * than `most` and there is memory for one more, else later, or PTTS_NONE; its text runs through the transformer first.
+ * PTTS_OK with `count` results, at most `most`: of the i-th statuses[i], events[i] and, with PTTS_OK there,
+ * latents[i * latent_width ...]; an error ends its chunk.  PTTS_DONE: no chunk is being spoken.  Refused with PTTS_RNG_TORCH.
+ * Not to be mixed with ptts_session_step, unless ptts_session_seek stands between: it gives up all chunks. */
 #define PTTS_NONE UINT32_MAX
 ptts_status ptts_session_step_many(ptts_handle session, uint32_t most, uint32_t begin, float* latents,
                                    ptts_event* events, ptts_status* statuses, uint32_t* count);

@@ -13,6 +13,8 @@ namespace {
 // Before speech starts the logit of some voices crosses the threshold; the reference waits this many steps.
 constexpr size_t kMinStepsBeforeEos = 6;
 constexpr size_t kVoiceRows = 16;  // of a voice that go into the cache at a time
+constexpr size_t kLaneRoom =
+    1024;  // positions: chunks of usual lengths need less, and a longer one takes its own
 
 bool all_finite(const float* values, size_t count) {
   return std::all_of(values, values + count, [](float v) { return std::isfinite(v); });
@@ -75,27 +77,27 @@ ptts_status Session::open(std::shared_ptr<const Model> model, std::shared_ptr<co
   model_ = std::move(model);
   voice_ = std::move(voice);
   options_ = options;
-  size_t positions = voice_->positions, prompt = 1;  // once, for the longest chunk
+  size_t prompt = 1;  // once, for the longest chunk
+  longest_ = voice_->positions;
   for (const Chunk& chunk : chunks_) {
     prompt = std::max(prompt, chunk.ids.size());
-    positions = std::max(positions, voice_->positions + chunk.ids.size() + chunk.max_frames);
+    longest_ = std::max(longest_, positions_of(chunk));
   }
-  PTTS_TRY(streams_.open(model_->flow_lm, positions, prompt));
+  const size_t most = std::clamp<size_t>(chunks_.size(), 1, kMaxLanes);
+  PTTS_TRY(sampled_.allocate(most * model_->flow_lm.latent, "latents"));
+  PTTS_TRY(streams_.open(model_->flow_lm, longest_, prompt, most));
   PTTS_TRY(model_->flow_lm.flow_net.bake_times(static_cast<size_t>(options.decode_steps), &baked_times_,
                                                streams_.flow()));
-  PTTS_TRY(widen(1));
+  lanes_.resize(1);
+  PTTS_TRY(lanes_.front().latent.allocate(model_->flow_lm.latent, "latent"));
   return seek(0);
 }
 
-ptts_status Session::widen(size_t lanes) {
-  if (lanes <= lanes_.size()) return PTTS_OK;
-  PTTS_TRY(streams_.widen(lanes));
-  PTTS_TRY(sampled_.allocate(lanes * model_->flow_lm.latent, "latents"));
-  while (lanes_.size() < lanes) {
-    Lane lane;
-    PTTS_TRY(lane.latent.allocate(model_->flow_lm.latent, "latent"));
-    lanes_.push_back(std::move(lane));
-  }
+ptts_status Session::add_lane(size_t positions) {
+  Lane lane;
+  PTTS_TRY(lane.latent.allocate(model_->flow_lm.latent, "latent"));
+  PTTS_TRY(streams_.add(positions));
+  lanes_.push_back(std::move(lane));
   return PTTS_OK;
 }
 
@@ -138,8 +140,7 @@ ptts_status Session::draw(Lane& lane) {
 ptts_status Session::begin_chunk(size_t number, size_t index, bool forced) {
   Lane& lane = lanes_[number];
   const Chunk& chunk = chunks_[index];
-  const size_t positions = voice_->positions + chunk.ids.size() + chunk.max_frames;
-  PTTS_TRY(streams_.reserve(number, positions));
+  PTTS_TRY(streams_.reserve(number, positions_of(chunk)));
   TransformerState& state = streams_.state(number);
   const size_t width = model_->config.backbone.kv_dim();
   Buffer<float> rows;
@@ -218,15 +219,25 @@ ptts_status Session::step_many(size_t most, uint32_t begin, float* latents, ptts
     return fail(PTTS_ERROR_ARGUMENT,
                 "one sequential stream of random numbers speaks one chunk after the other");
   }
-  PTTS_TRY(widen(std::min(most, chunks_.size())));
+  const auto busy = [](const Lane& lane) { return lane.busy; };
+  const auto spoken = static_cast<size_t>(std::count_if(lanes_.begin(), lanes_.end(), busy));
+  if (begin != PTTS_NONE && spoken < most) {
+    auto lane = std::find_if_not(lanes_.begin(), lanes_.end(), busy);
+    if (lane == lanes_.end()) {
+      const size_t room = std::max(positions_of(chunks_[begin]), std::min(longest_, kLaneRoom));
+      const ptts_status status =
+          lanes_.size() < sampled_.size() / model_->flow_lm.latent ? add_lane(room) : PTTS_OK;
+      // Without memory for one more, those that there are go on, and the chunk waits for one of them.
+      if (status < 0 && spoken == 0) return status;
+      lane = std::find_if_not(lanes_.begin(), lanes_.end(), busy);
+    }
+    if (lane != lanes_.end()) {
+      PTTS_TRY(begin_chunk(static_cast<size_t>(lane - lanes_.begin()), begin, false));
+    }
+  }
   size_t stepping[kMaxLanes], places[kMaxLanes], steps = 0;
   Result results[kMaxLanes];
-  for (size_t i = 0; i < std::min(most, lanes_.size()) && begin != PTTS_NONE; ++i) {
-    if (lanes_[i].busy) continue;
-    PTTS_TRY(begin_chunk(i, begin, false));
-    break;
-  }
-  for (size_t i = 0; i < std::min(most, lanes_.size()); ++i) {
+  for (size_t i = 0; i < lanes_.size() && *count < most; ++i) {
     Lane& lane = lanes_[i];
     if (!lane.busy) continue;
     ptts_event* event = events + *count;

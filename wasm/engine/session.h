@@ -38,7 +38,7 @@ class Session {
   int frames_after_eos(const Chunk& chunk) const;
 
  private:
-  // A chunk that is being spoken, on the stream of the same number.
+  // Room for a chunk that is being spoken, on the stream of the same number.
   struct Lane {
     Buffer<float> latent;  // the last one
     Generator generator{0};
@@ -47,7 +47,10 @@ class Session {
     bool ended = false;   // the end of this chunk was found,
     size_t end_step = 0;  // at this step
   };
-  [[nodiscard]] ptts_status widen(size_t lanes);
+  [[nodiscard]] ptts_status add_lane(size_t positions);
+  size_t positions_of(const Chunk& chunk) const {
+    return voice_->positions + chunk.ids.size() + chunk.max_frames;
+  }
   [[nodiscard]] ptts_status begin_chunk(size_t lane, size_t chunk, bool forced);
   [[nodiscard]] ptts_status draw(Lane& lane);
   void say(const Lane& lane, ptts_event* event) const;
@@ -70,6 +73,7 @@ class Session {
   std::vector<Lane> lanes_;
   Buffer<float> baked_times_, sampled_;  // sampled_: a row for each lane
   size_t next_ = 0;                      // chunk that step() begins
+  size_t longest_ = 0;                   // positions that the longest chunk needs
 };
 
 // The defaults of a model, and whether options can be used with it.
