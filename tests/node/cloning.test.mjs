@@ -134,9 +134,9 @@ async function holding(t) {
     const path = (name) => new URL('../' + name, import.meta.url);
     export default async function (settings) {
       const door = await create(settings);
-      for (const [type, method] of [['Voice', 'fromWav'], ['Session', 'open'], ['Session', 'step']]) {
-        const real = door[type].prototype[method];
-        door[type].prototype[method] = function (...args) {
+      for (const [type, name, method = name] of [['Voice', 'fromWav'], ['Session', 'open'], ['Session', 'step'], ['Session', 'stepMany', 'step']]) {
+        const real = door[type].prototype[name];
+        door[type].prototype[name] = function (...args) {
           if (existsSync(path('hold-' + method))) writeFileSync(path('in-' + method), '');
           while (existsSync(path('hold-' + method))) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
           return real.apply(this, args);
