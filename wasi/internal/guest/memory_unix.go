@@ -19,6 +19,7 @@ func reserve(size uint64) (experimental.LinearMemory, error) {
 	if err != nil {
 		return nil, err
 	}
+	largePages(reserved)
 	return &mappedMemory{reserved: reserved}, nil
 }
 
