@@ -120,6 +120,22 @@ func (l *line) finish(ctx context.Context, end latent) (piece, error) {
 	return done, l.decoder.guest.CodecReset(ctx, l.codec)
 }
 
+// soundOf makes sound of a block that may be empty, and of the end of its chunk, if that comes behind it. It is the caller's
+// turn at the decoder.
+func (l *line) soundOf(ctx context.Context, block []latent, end *latent) (pieces []piece, err error) {
+	if len(block) > 0 {
+		if pieces, err = l.decode(ctx, block); err != nil {
+			return nil, err
+		}
+	}
+	if end != nil {
+		var done piece
+		done, err = l.finish(ctx, *end)
+		pieces = append(pieces, done)
+	}
+	return pieces, err
+}
+
 // serial makes a frame when it is asked for one, in one instance.
 type serial struct{ *line }
 
@@ -219,20 +235,14 @@ func (p *pipeline) sound(ctx context.Context) {
 		}
 		var pieces []piece
 		began := time.Now()
-		if end := after != nil && after.err == nil && after.status == guest.ChunkEnd; end || len(block) > 0 {
+		var end *latent
+		if after != nil && after.err == nil && after.status == guest.ChunkEnd {
+			end = after
+		}
+		if end != nil || len(block) > 0 {
 			err = p.decoder.use(ctx, p.stream, func() (err error) {
-				ctx := context.WithoutCancel(ctx)
 				began = time.Now() // waiting for the turn is no work
-				if len(block) > 0 {
-					if pieces, err = p.decode(ctx, block); err != nil {
-						return err
-					}
-				}
-				if end {
-					var done piece
-					done, err = p.finish(ctx, *after)
-					pieces = append(pieces, done)
-				}
+				pieces, err = p.soundOf(context.WithoutCancel(ctx), block, end)
 				return err
 			})
 		}

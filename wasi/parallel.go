@@ -284,19 +284,13 @@ func (s *sounder) make(ctx context.Context, t *take) bool {
 	done := t.end != nil && len(t.latents) == 0
 	s.from.mu.Unlock()
 	s.block = min(2*s.block, largestBlock)
+	var end *latent
+	if done && t.end.err == nil {
+		end = t.end
+	}
 	var pieces []piece
 	err := s.decoder.use(ctx, s.stream, func() (err error) {
-		ctx := context.WithoutCancel(ctx)
-		if len(block) > 0 {
-			if pieces, err = s.decode(ctx, block); err != nil {
-				return err
-			}
-		}
-		if done && t.end.err == nil {
-			var end piece
-			end, err = s.finish(ctx, *t.end)
-			pieces = append(pieces, end)
-		}
+		pieces, err = s.soundOf(context.WithoutCancel(ctx), block, end)
 		return err
 	})
 	if err == nil && done {

@@ -15,7 +15,7 @@ export interface LayoutOptions {
    * Throughput: over how many workers, up to 16, the chunks of a long text are spread. One makes the latents of several
    * chunks together, so that the weights of the language model come from memory once for all of them; all of them make
    * sound, each of chunks of its own. The samples are the same and come in order, the first a little later. The workers
-   * beyond the first hold the decoder's weights only, a fifth of the model. Default: one chunk after the other.
+   * beyond the first hold the decoder's weights only, an eighth of the 100M model. Default: one chunk after the other.
    */
   readonly parallel?: number | undefined;
   /** Whether one instance gets a worker of its own. Default: in a page, which it would hold up; elsewhere not. */

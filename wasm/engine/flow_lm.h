@@ -58,7 +58,6 @@ class FlowLmStreams {
   const float* hidden() const { return hidden_.data(); }
   float eos_logit(size_t i) const { return eos_logits_[i]; }
   TransformerState& state(size_t stream) { return states_[stream]; }
-  const TransformerState& state(size_t stream) const { return states_[stream]; }
   FlowNet::Workspace& flow() { return flow_; }
 
  private:

@@ -226,7 +226,7 @@ ptts_status Session::step_many(size_t most, uint32_t begin, float* latents, ptts
     if (lane == lanes_.end()) {
       const size_t room = std::max(positions_of(chunks_[begin]), std::min(longest_, kLaneRoom));
       const ptts_status status =
-          lanes_.size() < sampled_.size() / model_->flow_lm.latent ? add_lane(room) : PTTS_OK;
+          lanes_.size() < std::min(chunks_.size(), kMaxLanes) ? add_lane(room) : PTTS_OK;
       // Without memory for one more, those that there are go on, and the chunk waits for one of them.
       if (status < 0 && spoken == 0) return status;
       lane = std::find_if_not(lanes_.begin(), lanes_.end(), busy);
