@@ -39,7 +39,10 @@ void expect_same_bits(const std::vector<float>& a, const std::vector<float>& b, 
 
 TEST_F(KernelTest, GemmF32) {
   for (int round = 0; round < 60; ++round) {
-    const size_t m = size(1, round % 6 == 0 ? 30 : 9), n = round % 6 == 0 ? 1 : size(1, 70),
+    const size_t m = size(1, round % 6 == 0 ? 30 : 9),
+                 n = round % 6 == 0   ? 1
+                     : round % 5 == 0 ? size(100, 150)
+                                      : size(1, 70),
                  k = round % 5 == 0 ? size(200, 1200) : size(1, 90), lda = k + size(0, 5),
                  ldy = n + size(0, 3);
     const std::vector<float> a = floats(m * lda), w = floats(n * k);
@@ -138,9 +141,11 @@ class IntegerProductTest : public KernelTest {
   template <typename W, typename Scalar>
   void check(int32_t weight_max, Scalar scalar_gemm) {
     for (int round = 0; round < 200; ++round) {
-      const size_t m = round % 3 == 0 ? 1 : size(2, 40), n = size(1, 30), unit = round % 4 < 2 ? 32 : 8,
-                   segment = unit * size(1, 9), k = round % 2 == 0 ? segment : unit * size(1, 60),
-                   segments = (k + segment - 1) / segment, step = round % 2 == 0 ? k : 8 * size(1, 9),
+      const bool large = round % 20 == 0;  // windows that are fetched ahead
+      const size_t m = round % 3 == 0 ? 1 : size(2, 40), n = large ? size(400, 600) : size(1, 30),
+                   unit = round % 4 < 2 ? 32 : 8, segment = unit * size(1, 9),
+                   k = round % 2 == 0 ? segment : unit * size(1, 60), segments = (k + segment - 1) / segment,
+                   step = round % 2 == 0 ? k : 8 * size(1, 9),
                    apart = segment + (round % 5 == 0 ? 8 * size(1, 5) : 0),
                    scale_step = round % 7 == 0 ? 0 : 1, ldy = n + size(0, 3);
       std::vector<int16_t> a((m - 1) * step + (segments - 1) * apart + segment);
@@ -167,7 +172,7 @@ TEST_F(IntegerProductTest, TwelveBitWeightsIn16) { check<int16_t>(kWeightMax12, 
 
 TEST_F(IntegerProductTest, PairsOfRows) {
   for (int round = 0; round < 120; ++round) {
-    const size_t m = round % 10 == 0 ? size(100, 400) : size(1, 40), n = 4 * size(1, 8),
+    const size_t m = round % 10 == 0 ? size(100, 400) : size(1, 40), n = 4 * size(1, round % 9 == 0 ? 60 : 8),
                  k8 = round % 2 == 0 ? 32 * size(1, 16) : 8 * size(1, 40), ldy = n + size(0, 3);
     const int32_t limit = std::min(input_limit(2 * k8, kWeightMax12), kPairMax);
     std::vector<int16_t> a((m + 2) * k8), room((m + 2) * k8);
@@ -191,8 +196,8 @@ TEST_F(IntegerProductTest, PairsOfRows) {
 
 TEST_F(IntegerProductTest, FourBitWeights) {
   for (int round = 0; round < 100; ++round) {
-    const size_t m = size(1, 7), n = size(1, 23), blocks = size(1, 9), k8 = blocks * kBlock4,
-                 ldy = n + size(0, 3);
+    const size_t m = size(1, 7), n = round % 10 == 0 ? size(600, 700) : size(1, 23), blocks = size(1, 9),
+                 k8 = blocks * kBlock4, ldy = n + size(0, 3);
     std::vector<int16_t> a(m * k8);
     for (int16_t& v : a) v = static_cast<int16_t>(round == 0 ? kInputMax4 : integer(kInputMax4));
     std::vector<uint8_t> panels((n + 3) / 4 * 4 * blocks * 16);
@@ -282,6 +287,28 @@ TEST_F(IntegerProductTest, AtItsBound) {
   check_bound(int8_t{kWeightMax8}, kWeightMax8, 4096);
   check_bound(largest, kWeightMax12, 512);
   check_bound(largest, kWeightMax12, 4096);
+}
+
+// Under the address sanitizer: no line beyond the weights.
+TEST_F(KernelTest, WhatIsReadAheadLiesWithin) {
+  for (int round = 0; round < 60; ++round) {
+    const size_t bytes = size(0, 5 * Ahead::kWindow), skipped = std::min(bytes, size(0, 5000));
+    const std::vector<uint8_t> weights(bytes);
+    Ahead ahead(weights.data() + skipped, bytes - skipped);
+    size_t fetched = 0;
+    for (size_t left = bytes - skipped; left > 0;) {
+      const size_t panel = std::min(left, size(1, 20000)), steps = size(1, 9);
+      ahead.enter(panel);
+      const size_t times = ahead.in(steps)*steps;
+      fetched += ahead.in(1);
+      for (size_t i = 0; i < times + 3; ++i) ahead.fetch();
+      EXPECT_EQ(ahead.in(1), 0u);
+      left -= panel;
+    }
+    // All but the first window, and what is less than a page or a window.
+    EXPECT_LE(fetched * Ahead::kTurn + Ahead::kWindow, std::max(bytes - skipped, Ahead::kWindow));
+    EXPECT_GE((fetched + 1) * Ahead::kTurn + 2 * Ahead::kWindow + 4096, bytes - skipped);
+  }
 }
 
 TEST_F(KernelTest, LayerNorm) {

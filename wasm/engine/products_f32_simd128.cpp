@@ -8,9 +8,10 @@ namespace {
 // V vectors of columns for R rows at once; the panel's last columns may lie beyond n (`columns` of them are stored).
 // `second` is the distance to the next panel, from which the upper half of the vectors comes when V is 8.
 template <size_t R, size_t V>
-inline void tile_f32(const float* a, size_t lda, const float* panel, size_t second, size_t k, size_t columns,
-                     const float* bias, bool accumulate, float* y, size_t ldy) {
-  constexpr size_t kWidth = V == 8 ? 16 : V * 4;
+inline void tile_f32(const float* a, size_t lda, const float* panel, size_t second, size_t k, Ahead& weights,
+                     size_t columns, const float* bias, bool accumulate, float* y, size_t ldy) {
+  constexpr size_t kWidth = V == 8 ? 16 : V * 4, kTurn = Ahead::kTurn / (V * sizeof(F32x4));
+  Ahead ahead = weights;
   F32x4 total[R][V];
   const float* row[R];
   each<R>([&](auto r) { row[r] = a + r * lda; });
@@ -30,26 +31,30 @@ inline void tile_f32(const float* a, size_t lda, const float* panel, size_t seco
       panel += by * kWidth;
       each<R>([&](auto r) { row[r] += by; });
     };
-    size_t p = 0;
-    if constexpr (kChecked && V < 8) {
+    for (size_t p = 0; p < count;) {
+      if constexpr (V < 8) ahead.fetch();
+      const size_t end = V == 8 || count - p < kTurn ? count : p + kTurn;
+      if constexpr (kChecked && V < 8) {
 #pragma clang loop unroll(disable)
-      for (; p + 4 <= count; p += 4) {
-        // The farthest address first: the host then knows that the others are within bounds.
-        touch(panel + 4 * kWidth - 1);
-        each<R>([&](auto r) { touch(row[r] + 3); });
-        each<4>(step);
-        advance(4);
+        for (; p + 4 <= end; p += 4) {
+          // The farthest address first: the host then knows that the others are within bounds.
+          touch(panel + 4 * kWidth - 1);
+          each<R>([&](auto r) { touch(row[r] + 3); });
+          each<4>(step);
+          advance(4);
+        }
       }
-    }
 #pragma clang loop unroll(disable)
-    for (; p < count; ++p) {
-      step(Index<0>());
-      advance(1);
+      for (; p < end; ++p) {
+        step(Index<0>());
+        advance(1);
+      }
     }
     each<R>([&](auto r) {
       each<V>([&](auto v) { total[r][v] = begin == 0 ? sum[r][v] : total[r][v] + sum[r][v]; });
     });
   }
+  weights = ahead;
   for (size_t v = 0; v < V && v * 4 < columns; ++v) {
     const size_t here = columns - v * 4 < 4 ? columns - v * 4 : 4;
     for (size_t r = 0; r < R; ++r) {
@@ -63,19 +68,22 @@ inline void tile_f32(const float* a, size_t lda, const float* panel, size_t seco
 }
 
 template <size_t V>
-PTTS_NOINLINE void panel_f32(const float* a, size_t lda, size_t m, const float* panel, size_t k,
+PTTS_NOINLINE void panel_f32(const float* a, size_t lda, size_t m, const float* panel, size_t k, Ahead& ahead,
                              size_t columns, const float* bias, bool accumulate, float* y, size_t ldy) {
+  ahead.enter(V * sizeof(F32x4) * k);
   size_t i = 0;
   for (; i + 2 <= m; i += 2) {
-    tile_f32<2, V>(a + i * lda, lda, panel, 0, k, columns, bias, accumulate, y + i * ldy, ldy);
+    tile_f32<2, V>(a + i * lda, lda, panel, 0, k, ahead, columns, bias, accumulate, y + i * ldy, ldy);
   }
-  if (i < m) tile_f32<1, V>(a + i * lda, lda, panel, 0, k, columns, bias, accumulate, y + i * ldy, ldy);
+  if (i < m)
+    tile_f32<1, V>(a + i * lda, lda, panel, 0, k, ahead, columns, bias, accumulate, y + i * ldy, ldy);
 }
 
-// Two panels for one row: eight sums hide the latency of the addition.
+// Two panels for one row: eight sums hide the latency of the addition, and the caches fetch ahead in both of them.
 PTTS_NOINLINE void two_panels_f32(const float* a, const float* panels, size_t k, const float* bias,
                                   bool accumulate, float* y) {
-  tile_f32<1, 8>(a, 0, panels, kPanel * k, k, 2 * kPanel, bias, accumulate, y, 0);
+  Ahead nothing(panels, 0);
+  tile_f32<1, 8>(a, 0, panels, kPanel * k, k, nothing, 2 * kPanel, bias, accumulate, y, 0);
 }
 
 // A single column: vectors of four rows, so that no lane is idle and two chains of additions run beside each other.
@@ -137,6 +145,7 @@ void gemm_f32(const float* a, size_t lda, size_t m, const float* panels, size_t 
               Epilogue epilogue, float* y, size_t ldy) {
   const auto bias = [&](size_t j) { return epilogue.bias == nullptr ? nullptr : epilogue.bias + j; };
   size_t j = 0;
+  Ahead ahead(panels, panel_floats(n, k) * sizeof(float));
   if (n == 1) {
     const size_t rows = rows_of_column_f32(a, lda, m, panels, k, epilogue.bias, epilogue.accumulate, y, ldy);
     a += rows * lda;
@@ -150,10 +159,18 @@ void gemm_f32(const float* a, size_t lda, size_t m, const float* panels, size_t 
   for (; j < n; j += kPanel, panels += kPanel * k) {
     const size_t columns = n - j < kPanel ? n - j : kPanel;
     switch (panel_width(n, j)) {
-      case 16: panel_f32<4>(a, lda, m, panels, k, columns, bias(j), epilogue.accumulate, y + j, ldy); break;
-      case 12: panel_f32<3>(a, lda, m, panels, k, columns, bias(j), epilogue.accumulate, y + j, ldy); break;
-      case 8: panel_f32<2>(a, lda, m, panels, k, columns, bias(j), epilogue.accumulate, y + j, ldy); break;
-      default: panel_f32<1>(a, lda, m, panels, k, columns, bias(j), epilogue.accumulate, y + j, ldy); break;
+      case 16:
+        panel_f32<4>(a, lda, m, panels, k, ahead, columns, bias(j), epilogue.accumulate, y + j, ldy);
+        break;
+      case 12:
+        panel_f32<3>(a, lda, m, panels, k, ahead, columns, bias(j), epilogue.accumulate, y + j, ldy);
+        break;
+      case 8:
+        panel_f32<2>(a, lda, m, panels, k, ahead, columns, bias(j), epilogue.accumulate, y + j, ldy);
+        break;
+      default:
+        panel_f32<1>(a, lda, m, panels, k, ahead, columns, bias(j), epilogue.accumulate, y + j, ldy);
+        break;
     }
   }
 }

@@ -121,30 +121,41 @@ inline void tile_integer(const IntegerRows& a, const int16_t* values, const floa
 }
 
 template <size_t R, size_t U, bool kPacked, bool kOne, typename W>
-PTTS_NOINLINE void columns_integer(const IntegerRows& a, size_t m, const W* panel, const Columns& columns,
-                                   float* y, size_t ldy) {
+PTTS_NOINLINE void columns_integer(const IntegerRows& a, size_t m, const W* panel, Ahead& ahead, size_t lines,
+                                   const Columns& columns, float* y, size_t ldy) {
   const int16_t* values = a.values;
   const float* scales = a.scales;
   for (size_t i = 0; i < m;
        i += R, y += R * ldy, scales += R * a.scale_step, values += R * (kPacked ? a.k : a.step)) {
+    for (size_t line = 0; line < lines; ++line) ahead.fetch();
     tile_integer<R, U, kPacked, kOne>(a, values, scales, panel, columns, y, ldy);
   }
 }
 
+// Products of a row for which Ahead::kTurn bytes are read.
+template <typename W>
+constexpr size_t kTurn = sizeof(W) == 1 ? 128 : 64;
+
 // One output row of a panel.
 template <size_t U, typename W>
-PTTS_NOINLINE void row_integer(const IntegerRows& a, const W* panel, F32x4 w_scale, F32x4 bias,
-                               bool accumulate, size_t columns, float* y) {
+PTTS_NOINLINE void row_integer(const IntegerRows& a, const W* panel, Ahead& weights, F32x4 w_scale,
+                               F32x4 bias, bool accumulate, size_t columns, float* y) {
   F32x4 lanes[4];
+  Ahead ahead = weights;
   const int16_t* values = a.values;
   for (size_t left = a.k, segment = a.segment; left > 0; left -= segment) {
     segment = left < segment ? left : segment;
     I32x4 sum[1][4] = {};
-    lane_sums<1, 4, U, false>(values, 0, panel, segment, sum);
+    for (size_t p = 0; p < segment; p += kTurn<W>) {
+      ahead.fetch();
+      lane_sums<1, 4, U, false>(values + p, 0, panel + p / 8 * kGroup<W>,
+                                segment - p < kTurn<W> ? segment - p : kTurn<W>, sum);
+    }
     each<4>([&](auto c) { lanes[c] = left == a.k ? to_f32(sum[0][c]) : lanes[c] + to_f32(sum[0][c]); });
     values += a.segment_step;
     panel += segment / 8 * kGroup<W>;
   }
+  weights = ahead;
   F32x4 result = totals_02_13(lanes[0], lanes[1], lanes[2], lanes[3]) * (w_scale * splat(a.scales[0])) + bias;
   if (accumulate) result = load_some(y, columns) + result;
   store_some(y, result, columns);
@@ -211,6 +222,7 @@ void gemm_integer(const IntegerRows& a, size_t m, const W* panels, const float* 
         : unrolls(4) ? (whole ? columns_integer<4, 4, true, true, T> : columns_integer<4, 4, true, false, T>)
                      : columns_integer<4, 1, true, false, T>;
     const auto row = unrolls(kRowUnrolled) ? row_integer<kRowUnrolled, W> : row_integer<1, W>;
+    Ahead ahead(panels, panel_start<W>(n, a.k) * sizeof(W));
     for (size_t j = 0; j < n; j += 4) {
       const size_t columns = n - j < 4 ? n - j : 4;
       const F32x4 scale = load_some(w_scales + j, columns);
@@ -218,7 +230,9 @@ void gemm_integer(const IntegerRows& a, size_t m, const W* panels, const float* 
       const W* panel = panels + panel_start<W>(j, a.k);
       float* out = y + begin * ldy + j;
       size_t i = 0;
+      ahead.enter(panel_start<W>(4, a.k) * sizeof(W));
       if (fours > 0 && columns == 4) {
+        const size_t lines = ahead.in(fours / 2);
         const bool accumulate = epilogue.accumulate;
         const T* weights;
         if constexpr (kUnpack) {
@@ -227,11 +241,11 @@ void gemm_integer(const IntegerRows& a, size_t m, const W* panels, const float* 
         } else {
           weights = panel;
         }
-        tile(tiles, fours, weights,
+        tile(tiles, fours, weights, ahead, lines,
              {__builtin_shufflevector(scale, scale, 0, 1, 0, 1),
               __builtin_shufflevector(bias, bias, 0, 1, 0, 1), accumulate},
              out, ldy);
-        tile(tiles, fours, weights + 16,
+        tile(tiles, fours, weights + 16, ahead, lines,
              {__builtin_shufflevector(scale, scale, 2, 3, 2, 3),
               __builtin_shufflevector(bias, bias, 2, 3, 2, 3), accumulate},
              out + 2, ldy);
@@ -241,7 +255,7 @@ void gemm_integer(const IntegerRows& a, size_t m, const W* panels, const float* 
         IntegerRows one = these;
         one.values += i * a.step;
         one.scales += i * a.scale_step;
-        row(one, panel, scale, bias, epilogue.accumulate, columns, out + i * ldy);
+        row(one, panel, ahead, scale, bias, epilogue.accumulate, columns, out + i * ldy);
       }
     }
   }
@@ -283,9 +297,10 @@ struct PairPanels {
 // R pairs of output rows, two columns; of the last pair maybe only the first row is wanted.
 template <size_t R, size_t U, bool kPacked>
 PTTS_NOINLINE void columns_pairs(const PairInputs& in, size_t k8, size_t pairs, const PairPanels& panels,
-                                 const Columns& columns, float* y, size_t ldy) {
+                                 Ahead& ahead, size_t lines, const Columns& columns, float* y, size_t ldy) {
   PairInputs x = in;
   for (size_t p = 0; p < pairs; p += R, y += 2 * R * ldy) {
+    for (size_t line = 0; line < lines; ++line) ahead.fetch();
     I32x4 even[R][2] = {}, middle[R][2] = {}, odd[R][2] = {};
     lane_sums<R, 2, U, kPacked>(x.first, x.step, panels.first, k8, even);
     lane_sums<R, 2, U, kPacked>(x.middle, x.step, panels.sum, k8, middle);
@@ -336,9 +351,14 @@ void gemm_pairs(const int16_t* values, float scale, size_t k8, size_t m, const i
                       : k8 % 32 == 0 ? columns_pairs<4, 4, true>
                                      : columns_pairs<4, 1, true>;
     const bool half = begin + here == pairs && m % 2 == 1;  // the last pair has one row
+    const size_t whole = half && fours == here ? fours - 4 : fours;
+    Ahead ahead(panels, panel_start<int16_t>(n, 2 * k8) * sizeof(int16_t));
     for (size_t j = 0; j < n; j += 2) {
       const int16_t* taps = panels + panel_start<int16_t>(j, 2 * k8);
-      if (j % 4 == 0) add_taps(taps, 4 * k8, sums);
+      if (j % 4 == 0) {
+        add_taps(taps, 4 * k8, sums);
+        ahead.enter(panel_start<int16_t>(4, 2 * k8) * sizeof(int16_t));
+      }
       const size_t column = j % 4 * 8;
       const PairPanels panel = {taps + column, sums + column, taps + 4 * k8 + column};
       const float s0 = w_scales[j] * scale, s1 = w_scales[j + 1] * scale;
@@ -346,18 +366,17 @@ void gemm_pairs(const int16_t* values, float scale, size_t k8, size_t m, const i
                   b1 = epilogue.bias == nullptr ? -0.0f : epilogue.bias[j + 1];
       const Columns columns = {{s0, s1, s0, s1}, {b0, b1, b0, b1}, epilogue.accumulate};
       float* out = y + 2 * begin * ldy + j;
-      const size_t whole = half && fours == here ? fours - 4 : fours;
-      if (whole > 0) tile(tiles, k8, whole, panel, columns, out, ldy);
+      if (whole > 0) tile(tiles, k8, whole, panel, ahead, ahead.in(whole / 2), columns, out, ldy);
       for (size_t p = whole; p < here; ++p) {
         const PairInputs one = {x.first + p * x.step, x.middle + p * x.step, x.last + p * x.step, x.step};
         float* row = out + 2 * p * ldy;
         if (half && p + 1 == here) {
           float last[4] = {row[0], row[1], 0, 0};
-          columns_pairs<1, 1, false>(one, k8, 1, panel, columns, last, 2);
+          columns_pairs<1, 1, false>(one, k8, 1, panel, ahead, 0, columns, last, 2);
           row[0] = last[0];
           row[1] = last[1];
         } else {
-          columns_pairs<1, 1, false>(one, k8, 1, panel, columns, row, ldy);
+          columns_pairs<1, 1, false>(one, k8, 1, panel, ahead, 0, columns, row, ldy);
         }
       }
     }
@@ -395,8 +414,9 @@ namespace {
 // R rows and one panel of four columns.
 template <size_t R>
 PTTS_NOINLINE void panel_i4(const int16_t* a, size_t m, size_t k8, const float* a_scales,
-                            const uint8_t* panel, const float* scales, F32x4 bias, bool accumulate,
-                            size_t columns, float* y, size_t ldy) {
+                            const uint8_t* panel, Ahead& weights, const float* scales, F32x4 bias,
+                            bool accumulate, size_t columns, float* y, size_t ldy) {
+  Ahead ahead = weights;
   const auto top = [](I16x8 words, int bits) { return (words << (12 - bits)) & static_cast<int16_t>(-4096); };
   for (size_t i = 0; i + R <= m; i += R) {
     F32x4 lanes[R][4] = {};
@@ -405,6 +425,7 @@ PTTS_NOINLINE void panel_i4(const int16_t* a, size_t m, size_t k8, const float* 
     const float* scale = scales;
 #pragma clang loop unroll(disable)
     for (size_t p = 0; p < k8; p += kBlock4, block += 64, scale += 4) {
+      if (p % (8 * kBlock4) == 0) ahead.fetch();
       each<4>([&](auto c) {
         const I16x8 words = load<I16x8>(block + 16 * c);
         const I16x8 w0 = words << 12, w1 = top(words, 4), w2 = top(words, 8), w3 = top(words, 12);
@@ -426,6 +447,7 @@ PTTS_NOINLINE void panel_i4(const int16_t* a, size_t m, size_t k8, const float* 
       store_some(out, result, columns);
     });
   }
+  weights = ahead;
 }
 
 }  // namespace
@@ -433,14 +455,16 @@ PTTS_NOINLINE void panel_i4(const int16_t* a, size_t m, size_t k8, const float* 
 void gemm_i4(const IntegerRows& a, size_t m, const uint8_t* panels, const float* scales, size_t n,
              Epilogue epilogue, float* y, size_t ldy) {
   const size_t blocks = a.k / kBlock4, pairs = m / 2 * 2;
+  Ahead ahead(panels, n * blocks * 16);
   for (size_t j = 0; j < n; j += 4) {
     const size_t columns = n - j < 4 ? n - j : 4;
     const F32x4 bias = epilogue.bias == nullptr ? splat(-0.0f) : load_some(epilogue.bias + j, columns);
     const uint8_t* panel = panels + j * blocks * 16;
-    panel_i4<2>(a.values, pairs, a.k, a.scales, panel, scales + j * blocks, bias, epilogue.accumulate,
+    ahead.enter(blocks * 64);
+    panel_i4<2>(a.values, pairs, a.k, a.scales, panel, ahead, scales + j * blocks, bias, epilogue.accumulate,
                 columns, y + j, ldy);
-    panel_i4<1>(a.values + pairs * a.k, m - pairs, a.k, a.scales + pairs, panel, scales + j * blocks, bias,
-                epilogue.accumulate, columns, y + pairs * ldy + j, ldy);
+    panel_i4<1>(a.values + pairs * a.k, m - pairs, a.k, a.scales + pairs, panel, ahead, scales + j * blocks,
+                bias, epilogue.accumulate, columns, y + pairs * ldy + j, ldy);
   }
 }
 
