@@ -13,6 +13,8 @@ import type { Calls, Orders, Place, StreamEvent, Together, WireError } from './p
 
 /** Latents on their way to a decoder below which it gets another chunk, or waits for the language model. */
 const HUNGRY = 2 * BLOCK_LIMIT;
+/** Steps between two chunks that begin while a decoder has little to do: reading a chunk's text takes as long as six. */
+const STEPS_BETWEEN = 8;
 /** Latents that lie here: with more, sound is made of them first. */
 const PLENTY = 64;
 
@@ -55,6 +57,8 @@ export class ChunksJob implements Speaker {
   #takes: Take[] = [];
   #begun = 0;
   #to = 0;
+  /** Since a chunk began; 0: one begins with this. */
+  #steps = 0;
   /** After a failure: what comes from this chunk on will not be read. */
   #limit = Infinity;
 
@@ -104,6 +108,13 @@ export class ChunksJob implements Speaker {
     return this.#begun < this.#to || this.#takes.some(({ end }) => end === undefined);
   }
 
+  /** Whether another chunk begins with the next step. */
+  get #begins(): boolean {
+    const open = this.#takes.filter(({ end }) => end === undefined).length;
+    if (this.#begun >= this.#to || open >= this.#lanes) return false;
+    return open === 0 || this.#steps >= STEPS_BETWEEN || !this.#slots.some(({ decoder }) => this.#hungry(decoder));
+  }
+
   /** What can be decoded here: of the chunk that was begun, or of the first that nobody has. */
   get #next(): Take | undefined {
     const mine = this.#takes.find(({ where }) => where === 'here') ?? this.#takes.find(({ where }) => where === undefined);
@@ -133,8 +144,7 @@ export class ChunksJob implements Speaker {
 
   /** The text ends with an error, in the place of the chunk that could not be decoded, begun, or spoken on. */
   #failed(decoding: Take | undefined, error: WireError): void {
-    const begins = decoding === undefined && this.#begun < this.#to;
-    const open = decoding === undefined && !begins ? this.#takes.find(({ end }) => end === undefined) : undefined;
+    const open = decoding === undefined && this.#steps > 0 ? this.#takes.find(({ end }) => end === undefined) : undefined;
     if (open !== undefined) {
       // Behind the frames that it has.
       this.#finish(open, { kind: 'error', chunk: open.chunk, error });
@@ -157,7 +167,8 @@ export class ChunksJob implements Speaker {
   #speak(): void {
     const { session } = this;
     const { NONE, OK, CHUNK_END } = this.#engine.run((door) => door);
-    const begin = this.#begun < this.#to ? this.#begun : NONE;
+    const begin = this.#begins ? this.#begun : NONE;
+    this.#steps = begin === NONE ? this.#steps + 1 : 0;
     const count = this.#engine.call(() => session.stepMany(this.#lanes, begin, this.#latents));
     for (let i = 0; i < count; i++) {
       const { chunk, step, truncated } = this.#engine.run(() => session.eventOf(i));

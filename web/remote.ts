@@ -41,7 +41,7 @@ const CREDIT_BATCH = 4;
  * make some five minutes of sound, 29 MB.
  */
 const LANES = 8;
-const SLOTS = 2;
+const SLOTS = 4;
 const CHUNKS_AHEAD = 12;
 const TOKENS_AHEAD = 1000;
 
