@@ -27,7 +27,7 @@ import (
 func benchModel(b *testing.B, folder string, l layout) (*Engine, *Voice) {
 	b.Helper()
 	options := Options{
-		Instances: l.instances, Parallel: l.parallel, NoCloning: true, CacheDir: testCache,
+		Instances: l.instances, Parallel: l.parallel, Workers: l.workers, NoCloning: true, CacheDir: testCache,
 		Precision: Precision(os.Getenv("POCKET_TTS_BENCH_PRECISION")),
 	}
 	if folder == "starter" {
@@ -103,10 +103,11 @@ func benchSpeak(b *testing.B, text string, layouts []layout) {
 
 // BenchmarkSpeak speaks a sentence in one instance and in two: what chooseLayout is based on.
 func BenchmarkSpeak(b *testing.B) {
-	benchSpeak(b, "The quick brown fox jumps over the lazy dog, and nobody knows why it does.", []layout{{1, 1, ""}, {2, 1, ""}})
+	benchSpeak(b, "The quick brown fox jumps over the lazy dog, and nobody knows why it does.", []layout{{1, 1, 1, ""}, {2, 1, 1, ""}})
 }
 
-// BenchmarkParallel speaks eight chunks, or POCKET_TTS_BENCH_CHUNKS: one instance, two that share the work, two whole ones.
+// BenchmarkParallel speaks eight chunks, or POCKET_TTS_BENCH_CHUNKS: one instance, two that share the work, a whole one and a
+// decoder.
 func BenchmarkParallel(b *testing.B) {
 	const chunk = "It was a bright cold day in April, and the clocks were striking thirteen when the old man came down the stairs, " +
 		"looked at the door, and said to himself that nothing of this would ever have happened without the fox and the dog. "
@@ -114,15 +115,15 @@ func BenchmarkParallel(b *testing.B) {
 	if n, err := strconv.Atoi(os.Getenv("POCKET_TTS_BENCH_CHUNKS")); err == nil {
 		chunks = n
 	}
-	benchSpeak(b, strings.Repeat(chunk, chunks), []layout{{1, 1, ""}, {2, 1, ""}, {2, 2, ""}})
+	benchSpeak(b, strings.Repeat(chunk, chunks), []layout{{1, 1, 1, ""}, {2, 1, 1, ""}, {2, 2, 1, ""}})
 }
 
 // BenchmarkManyStreams has 64 callers speak a sentence at once, all of them in one instance or dealt to two.
 func BenchmarkManyStreams(b *testing.B) {
 	const text = "The quick brown fox jumps over the lazy dog, and nobody knows why it does."
 	for _, folder := range benchFolders() {
-		for _, l := range []layout{{1, 1, ""}, {1, 2, ""}} {
-			b.Run(fmt.Sprintf("%s/parallel=%d", filepath.Base(folder), l.parallel), func(b *testing.B) {
+		for _, l := range []layout{{1, 1, 1, ""}, {1, 2, 2, ""}} {
+			b.Run(fmt.Sprintf("%s/workers=%d", filepath.Base(folder), l.workers), func(b *testing.B) {
 				e, voice := benchModel(b, folder, l)
 				options := SpeakOptions{Voice: voice}
 				speakTimed(b, e, "Hi.", options)
@@ -151,7 +152,7 @@ func BenchmarkManyStreams(b *testing.B) {
 func BenchmarkParts(b *testing.B) {
 	for _, folder := range benchFolders() {
 		b.Run(filepath.Base(folder), func(b *testing.B) {
-			e, voice := benchModel(b, folder, layout{1, 1, ""})
+			e, voice := benchModel(b, folder, layout{1, 1, 1, ""})
 			ctx, w := b.Context(), e.current.speaker
 			s := &Stream{engine: e}
 			l := &line{stream: s, speaker: w, decoder: w}
@@ -206,7 +207,7 @@ func BenchmarkParts(b *testing.B) {
 // BenchmarkLoad loads a model whose files are in the system's cache, compiled code included.
 func BenchmarkLoad(b *testing.B) {
 	for _, folder := range benchFolders() {
-		for _, l := range []layout{{1, 1, ""}, {2, 1, ""}, {2, 2, ""}} {
+		for _, l := range []layout{{1, 1, 1, ""}, {2, 1, 1, ""}, {2, 2, 1, ""}} {
 			b.Run(fmt.Sprintf("%s/instances=%d,parallel=%d", filepath.Base(folder), l.instances, l.parallel), func(b *testing.B) {
 				for b.Loop() {
 					e, _ := benchModel(b, folder, l)

@@ -55,7 +55,7 @@ func Convert(ctx context.Context, options Options, target string, replace bool) 
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{options: options, gate: make(chan struct{}, 1), layout: layout{1, 1, "asked for"}, queue: newQueue(1, 0)}
+	e := &Engine{options: options, gate: make(chan struct{}, 1), layout: layout{1, 1, 1, "asked for"}, queue: newQueue(1, 0)}
 	if e.pack, err = openPack(ctx, options); err != nil {
 		return nil, err
 	}

@@ -26,17 +26,17 @@
 //
 // An [Engine] may be used by any number of goroutines. Calls take turns, in the order in which they came: several
 // streams advance frame by frame beside each other, as many as [Options].MaxStreams; further ones wait in a queue that is
-// bounded, too ([Options].MaxQueue, [ErrBusy]). With [Options].Parallel they are dealt to several instances. A [Stream] belongs to one goroutine at a time, except for its
+// bounded, too ([Options].MaxQueue, [ErrBusy]). With [Options].Workers they are dealt to several instances. A [Stream] belongs to one goroutine at a time, except for its
 // Close. A cancelled context takes effect before the next frame, 80 ms of sound, or the next few, which are made together.
 //
 // # Speed
 //
 // Larger models speak with two instances of the module where there are two cores: one makes the latents of the next
 // frames while the other makes sound of the last ones ([Options].Instances). The weights are shared out between them,
-// not doubled. For long texts, [Options].Parallel spreads the pieces over several instances, each with a copy of the weights; with
-// two cores, 2 is the fastest of all. The samples are the same in every case. What is made before it is read is
-// bounded: 8 frames of sound and 32 latents with two instances; with Parallel, seven pieces of the text with two copies of
-// the weights, of each at most 41 seconds. A stream that nobody reads waits, and holds nobody up.
+// not doubled. For long texts, [Options].Parallel spreads the pieces over several instances: one makes the latents of
+// eight together, the others only make sound; with two cores, 2 is the fastest of all. The samples are the same in every case. What is made before it is read is
+// bounded: 8 frames of sound and 32 latents with two instances; with Parallel, eleven pieces of the text with two instances,
+// of each at most 41 seconds. A stream that nobody reads waits, and holds nobody up.
 //
 // Load reads every file once, while the module is compiled, and compiles only once for all programs of a user:
 // compiled code is kept in the user's cache folder ([Options].CacheDir) and checked before it is used.

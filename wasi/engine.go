@@ -37,6 +37,7 @@ type Info struct {
 	Instances       int       // of the sandbox that speak a piece of text: 1, or 2 side by side
 	InstancesReason string    // why so many: "asked for", "one core", "small model", "several cores"
 	Parallel        int       // instances over which the pieces of a text are spread
+	Workers         int       // whole instances, for many callers
 	EngineVersion   string
 }
 
@@ -117,6 +118,7 @@ func (e *Engine) describe(ctx context.Context, w *worker) error {
 		Instances:       e.layout.instances,
 		InstancesReason: e.layout.reason,
 		Parallel:        e.layout.parallel,
+		Workers:         e.layout.workers,
 		EngineVersion:   version,
 	}
 	return err

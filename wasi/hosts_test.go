@@ -95,7 +95,7 @@ func TestSameSamplesAsEveryOtherHost(t *testing.T) {
 			given := request.Options
 			want := expected[request.Name]
 			for _, layout := range layouts {
-				options.Instances, options.Parallel = layout.instances, layout.parallel
+				options.Instances, options.Parallel, options.Workers = layout.instances, layout.parallel, layout.workers
 				pcm := speech(t, load(t, options), request.Text, SpeakOptions{
 					Seed: given.Seed, RNG: given.RNG, Temperature: given.Temperature, NoiseClamp: given.NoiseClamp,
 					EOSThreshold: given.EOSThreshold, DecodeSteps: given.DecodeSteps, FramesAfterEOS: given.FramesAfterEOS,

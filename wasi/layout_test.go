@@ -19,8 +19,9 @@ import (
 	"github.com/pocket-tts-wasm/pocket-tts-wasm/wasi/internal/wav"
 )
 
-// layouts are all that differ: one instance, two that share the work, whole ones on different pieces with either.
-var layouts = []layout{{1, 1, ""}, {2, 1, ""}, {1, 2, ""}, {2, 3, ""}}
+// layouts are all that differ: one instance, two that share the work, several pieces at once with either: in a whole one and
+// decoders, in whole ones, in both.
+var layouts = []layout{{1, 1, 1, ""}, {2, 1, 1, ""}, {1, 2, 1, ""}, {2, 2, 2, ""}, {2, 3, 2, ""}}
 
 // pieces is a text of several chunks with the options that make them.
 var pieces = strings.Repeat(sentence+" ", 6)
@@ -29,7 +30,7 @@ func inPieces() SpeakOptions { return SpeakOptions{MaxTokens: Value(8)} }
 
 func loadLayout(t testing.TB, l layout, name string) *Engine {
 	t.Helper()
-	return load(t, Options{PackFS: fixturePack(t, name), Instances: l.instances, Parallel: l.parallel})
+	return load(t, Options{PackFS: fixturePack(t, name), Instances: l.instances, Parallel: l.parallel, Workers: l.workers})
 }
 
 func TestLayoutsGiveTheSameSamples(t *testing.T) {
@@ -42,8 +43,8 @@ func TestLayoutsGiveTheSameSamples(t *testing.T) {
 			var want, wantTorch []byte
 			for _, l := range layouts {
 				e := loadLayout(t, l, name)
-				if info := e.Info(); info.Instances != l.instances || info.Parallel != l.parallel {
-					t.Errorf("%+v is reported as %d instances, %d pieces at once", l, info.Instances, info.Parallel)
+				if info := e.Info(); info.Instances != l.instances || info.Parallel != l.parallel || info.Workers != l.workers {
+					t.Errorf("%+v is reported as %d instances, %d pieces at once, %d workers", l, info.Instances, info.Parallel, info.Workers)
 				}
 				torch := inPieces()
 				torch.RNG = RNGTorch
@@ -85,11 +86,12 @@ func TestFramesAreNumberedInEveryLayout(t *testing.T) {
 }
 
 func TestWeightsAreNeverHeldMoreOftenThanAskedFor(t *testing.T) {
-	one := loadLayout(t, layout{1, 1, ""}, "lsd6").Info()
+	one := loadLayout(t, layout{1, 1, 1, ""}, "lsd6").Info()
+	decoder := loadLayout(t, layout{2, 1, 1, ""}, "lsd6").current.decoder.info
 	for l, most := range map[layout]uint64{
-		{2, 1, ""}: one.WeightBytes,
-		{1, 2, ""}: 2 * one.WeightBytes,
-		{2, 2, ""}: 2 * one.WeightBytes,
+		{2, 1, 1, ""}: one.WeightBytes,
+		{1, 2, 1, ""}: one.WeightBytes + decoder.WeightBytes,
+		{2, 2, 2, ""}: 2 * one.WeightBytes,
 	} {
 		info := loadLayout(t, l, "lsd6").Info()
 		if info.WeightBytes > most || !info.CanClone {
@@ -110,28 +112,28 @@ func TestLayoutIsChosenByModelAndCores(t *testing.T) {
 	p := sized(`{"flow_lm": {"transformer": {"d_model": 1024, "hidden_scale": 4, "num_layers": 6}}}`)
 	medium := sized(`{"flow_lm": {"transformer": {"d_model": 512, "hidden_scale": 4, "num_layers": 4}}}`)
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(2))
-	if got := chooseLayout(Options{}, few); got != (layout{1, 1, "small model"}) {
+	if got := chooseLayout(Options{}, few); got != (layout{1, 1, 1, "small model"}) {
 		t.Errorf("a small model: %+v", got)
 	}
-	if got := chooseLayout(Options{Parallel: 2}, p); got != (layout{2, 2, "several cores"}) {
+	if got := chooseLayout(Options{Parallel: 2}, p); got != (layout{2, 2, 1, "several cores"}) {
 		t.Errorf("a large model: %+v", got)
 	}
-	if got := chooseLayout(Options{Instances: 1}, p); got != (layout{1, 1, "asked for"}) {
+	if got := chooseLayout(Options{Instances: 1}, p); got != (layout{1, 1, 1, "asked for"}) {
 		t.Errorf("a large model in one instance: %+v", got)
 	}
-	if got := chooseLayout(Options{}, medium); got != (layout{2, 1, "several cores"}) {
+	if got := chooseLayout(Options{}, medium); got != (layout{2, 1, 1, "several cores"}) {
 		t.Errorf("a medium model: %+v", got)
 	}
 	for _, config := range []string{``, `[]`, `{}`, `{"flow_lm": {"transformer": {"d_model": "wide"}}}`} {
-		if got := chooseLayout(Options{}, sized(config)); got != (layout{1, 1, "small model"}) {
+		if got := chooseLayout(Options{}, sized(config)); got != (layout{1, 1, 1, "small model"}) {
 			t.Errorf("%s: %+v", config, got)
 		}
 	}
 	runtime.GOMAXPROCS(1)
-	if got := chooseLayout(Options{}, p); got != (layout{1, 1, "one core"}) {
+	if got := chooseLayout(Options{}, p); got != (layout{1, 1, 1, "one core"}) {
 		t.Errorf("a large model on one core: %+v", got)
 	}
-	if got := chooseLayout(Options{Instances: 2}, few); got != (layout{2, 1, "asked for"}) {
+	if got := chooseLayout(Options{Instances: 2}, few); got != (layout{2, 1, 1, "asked for"}) {
 		t.Errorf("a small model in two instances: %+v", got)
 	}
 }
@@ -178,8 +180,8 @@ func TestBlocksGrowOnlyWithTheQueue(t *testing.T) {
 
 // The queue is full before anything is decoded: the blocks are as large as they get.
 func TestBlocksDoNotChangeTheSamples(t *testing.T) {
-	want := speech(t, loadLayout(t, layout{1, 1, ""}, "lsd6"), pieces, inPieces())
-	s := speak(t, loadLayout(t, layout{2, 1, ""}, "lsd6"), pieces, inPieces())
+	want := speech(t, loadLayout(t, layout{1, 1, 1, ""}, "lsd6"), pieces, inPieces())
+	s := speak(t, loadLayout(t, layout{2, 1, 1, ""}, "lsd6"), pieces, inPieces())
 	p := s.source.(*pipeline)
 	p.heard.Do(func() { close(p.sounded) })
 	p.start.Do(func() { s.group.Go(func() { p.speak(s.run) }) })
@@ -420,7 +422,7 @@ func TestCloseWhileEverythingRuns(t *testing.T) {
 	for _, l := range layouts {
 		files, goroutines := fixturePack(t, "lsd6"), runtime.NumGoroutine()
 		for round := range 10 {
-			e, err := Load(t.Context(), Options{PackFS: files, CacheDir: testCache, Instances: l.instances, Parallel: l.parallel})
+			e, err := Load(t.Context(), Options{PackFS: files, CacheDir: testCache, Instances: l.instances, Parallel: l.parallel, Workers: l.workers})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -456,7 +458,7 @@ func TestFailedLoadsLeaveNothingBehind(t *testing.T) {
 	}
 	for round := range rounds {
 		for _, l := range layouts {
-			options := Options{PackFS: broken, CacheDir: testCache, Instances: l.instances, Parallel: l.parallel}
+			options := Options{PackFS: broken, CacheDir: testCache, Instances: l.instances, Parallel: l.parallel, Workers: l.workers}
 			if _, err := Load(t.Context(), options); !errors.Is(err, ErrWeights) || !strings.Contains(err.Error(), "model.safetensors") {
 				t.Errorf("%+v: %v, want ErrWeights", l, err)
 			}

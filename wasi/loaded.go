@@ -26,7 +26,8 @@ const (
 // layout says how many instances there are, and what for.
 type layout struct {
 	instances int // that speak a piece of text: 1, or 2, of which one makes latents and the other sound
-	parallel  int // whole instances over which the pieces of a text are spread, if there are several
+	parallel  int // over which the pieces of a text are spread, if there are several
+	workers   int // whole ones; what is missing to parallel only makes sound
 	reason    string
 }
 
@@ -55,7 +56,7 @@ func frameWork(config []byte) float64 {
 }
 
 func chooseLayout(options Options, p *pack.Pack) layout {
-	chosen := layout{options.Instances, max(1, options.Parallel), "asked for"}
+	chosen := layout{options.Instances, max(1, options.Parallel), max(1, options.Workers), "asked for"}
 	switch {
 	case chosen.instances != 0:
 	case runtime.GOMAXPROCS(0) == 1:
@@ -71,11 +72,11 @@ func chooseLayout(options Options, p *pack.Pack) layout {
 // workers makes the instances of a layout, with nothing in them.
 func (e *Engine) workers() *loaded {
 	const whole = guest.PartFlowLM | guest.PartMimiDecoder
-	parts := []uint32{whole}
-	switch {
-	case e.layout.parallel > 1:
-		parts = slices.Repeat(parts, e.layout.parallel)
-	case e.layout.instances > 1:
+	parts := slices.Repeat([]uint32{whole}, e.layout.workers)
+	for len(parts) < e.layout.parallel {
+		parts = append(parts, guest.PartMimiDecoder)
+	}
+	if len(parts) == 1 && e.layout.instances > 1 {
 		parts = []uint32{guest.PartFlowLM, guest.PartMimiDecoder}
 	}
 	if !e.options.NoCloning && (e.pack.Cloning == nil || e.pack.Cloning.Available) {
@@ -87,10 +88,9 @@ func (e *Engine) workers() *loaded {
 			set: l, parts: these, voices: map[*Voice]guest.Handle{}, turn: make(chan struct{}, 1),
 		})
 	}
-	l.speaker, l.decoder = l.workers[0], l.workers[min(e.layout.instances, len(parts))-1]
-	l.whole = l.workers[:1]
-	if e.layout.parallel > 1 {
-		l.whole = l.workers
+	l.speaker, l.decoder, l.whole = l.workers[0], l.workers[0], l.workers[:e.layout.workers]
+	if others := l.workers[e.layout.workers:]; len(others) > 0 {
+		l.decoder = others[0]
 	}
 	l.open.Store(int32(len(l.workers)))
 	return l

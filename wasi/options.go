@@ -68,13 +68,15 @@ type Options struct {
 	// frames while the other makes sound of the last ones: more speed on two cores, the same samples. 0 chooses: 2 for
 	// larger models where there are two cores (GOMAXPROCS), else 1. Info says what was chosen.
 	Instances int
-	// Parallel is over how many instances the pieces of a long text are spread, each on a core and with the weights of its
-	// own; up to 16. One makes the latents of several pieces together, all of them make sound. It comes in order and is the
-	// same, the first of it a little later, and seconds of it are made before they are read. 0 and 1 are one after the other.
-	//
-	// It is also the pool for many callers: every stream begins in the instance that the fewest others speak with, and
-	// takes more of them only while nobody else does. A server gives it as many as it has cores.
+	// Parallel is over how many instances the pieces of a long text are spread, each on a core; up to 16. One makes the
+	// latents of several pieces together, all of them make sound. It comes in order and is the same, the first of it a little
+	// later, and seconds of it are made before they are read. Those beyond Workers hold the decoder's weights only, an
+	// eighth of the 100M model. 0 and 1 are one piece after the other.
 	Parallel int
+	// Workers is how many whole instances there are for many callers, each on a core and with the weights of its own; up to
+	// 16. Every stream begins in the one that the fewest others speak with; with Parallel it has others to help it while
+	// nobody else does. A server gives both as many as it has cores. 0 is 1.
+	Workers int
 
 	// MaxStreams is how many streams are open at once; Speak waits for one of them to end, first come, first served. 0 is
 	// 32. Each takes memory in the sandbox: with the starter voice 3 MB, more with larger models and longer pieces,
@@ -142,6 +144,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.Instances < 0 || o.Instances > 2 {
 		return o, fmt.Errorf("%w: Instances: expected 0 (automatic), 1 or 2, found %d", ErrArgument, o.Instances)
+	}
+	if o.Workers < 0 || o.Workers > mostParallel { // servers give both the same
+		return o, fmt.Errorf("%w: Workers: expected 0 to %d, found %d", ErrArgument, mostParallel, o.Workers)
 	}
 	if o.Parallel < 0 || o.Parallel > mostParallel {
 		return o, fmt.Errorf("%w: Parallel: expected 0 to %d, found %d", ErrArgument, mostParallel, o.Parallel)

@@ -1,8 +1,8 @@
 // Several pieces of a text at once. One instance makes the latents of a few of them together, so that the weights of the
 // language model come from memory once for all of them; whole pieces become sound there or in instances that help it.
 //
-//	speaks     steps of up to `lanes` chunks; makes sound itself when the helpers have enough to do
-//	helper     the first chunk that nobody has, as its latents come
+//	speaks     steps of up to mostLanes chunks; makes sound itself when the helpers have enough to do
+//	helper     a few chunks that nobody has, as their latents come
 //
 // Latents are small (128 bytes): they wait for whoever makes sound of them first.
 
@@ -20,31 +20,36 @@ import (
 
 // Bounds of the chunks that are spoken at once.
 const (
-	// lanesPerHelper is how many chunks take their steps together, for each helper: each takes memory for what it has spoken.
-	lanesPerHelper = 4
-	mostLanes      = 8
-	// chunksAhead is how many chunks may be complete and unread for each line: chunks differ in length, and a line that
+	// mostLanes is how many chunks take their steps together: eight rows of a product take little longer than four.
+	mostLanes = 8
+	// stepsBetween is how many steps lie between two chunks that begin while a helper has little to do: reading a chunk's
+	// text takes as long as a few.
+	stepsBetween = 8
+	// linesPerHelper is how many chunks a helper makes sound of by turns: steps of several chunks come slowly.
+	linesPerHelper = 4
+	// chunksAhead is how many chunks may be complete and unread for each instance: chunks differ in length, and one that
 	// is done should not have to wait for the one before.
 	chunksAhead = 1
 	// chunkFrames is what is kept of a chunk that is not read yet: 41 s, more than chunks of 50 tokens have.
 	chunkFrames = 512
-	// hungry is how many latents of its chunk a helper has left when more are made before anything else, and plenty how many
-	// lie ready when sound is made of them first.
+	// hungry is how many latents a helper has left when more are made before anything else, and plenty how many lie ready
+	// when sound is made of them first.
 	hungry = 2 * largestBlock
 	plenty = 128
 )
 
 // parallel spreads the chunks of a text over its lines, of which the first speaks.
 type parallel struct {
-	lines []*line
-	lanes int
-	start sync.Once
+	lines   []*line
+	helpers []*worker // of the others
+	start   sync.Once
 
 	order   chan chan piece // the chunks in the order of the text
 	current chan piece
 	begun   int   // chunks that are spoken, or were,
 	chunks  int   // of so many
 	waiting *take // the last of them, when there was no room for it in the sandbox
+	steps   int   // since it began
 
 	mu      sync.Mutex
 	changed *sync.Cond
@@ -62,8 +67,13 @@ type take struct {
 }
 
 func newParallel(lines []*line, chunks int) *parallel {
-	p := &parallel{lines: lines, chunks: chunks, lanes: min(lanesPerHelper*(len(lines)-1), mostLanes)}
-	p.order = make(chan chan piece, p.lanes+chunksAhead*len(lines))
+	p := &parallel{lines: lines, chunks: chunks}
+	for _, l := range lines[1:] {
+		if !slices.Contains(p.helpers, l.decoder) {
+			p.helpers = append(p.helpers, l.decoder)
+		}
+	}
+	p.order = make(chan chan piece, mostLanes+chunksAhead*(1+len(p.helpers)))
 	p.changed = sync.NewCond(&p.mu)
 	return p
 }
@@ -135,7 +145,7 @@ func (p *parallel) speak(ctx context.Context, l *line) {
 				open++
 			}
 		}
-		next, begins := p.claimable(l, largestBlock), open < p.lanes && p.begun < p.chunks
+		next, begins := p.claimable(l, largestBlock), open < mostLanes && p.begun < p.chunks
 		if mute || next != nil && open > 0 && cap(next.out)-len(next.out) <= largestBlock {
 			next = nil // its reader is behind, and the latents of others, which come first, must not wait for that
 		}
@@ -145,6 +155,7 @@ func (p *parallel) speak(ctx context.Context, l *line) {
 		}
 		// Only with nothing else to do it waits for a reader who leaves no room.
 		begins = begins && p.waiting == nil && (len(p.order) < cap(p.order) || open == 0 && next == nil)
+		begins = begins && (open == 0 || p.steps >= stepsBetween || !slices.ContainsFunc(p.helpers, p.hungry))
 		speaks := (open > 0 || begins) && (next == nil || p.early())
 		if !speaks {
 			next.line = l
@@ -173,6 +184,17 @@ func (p *parallel) claimable(l *line, latents int) *take {
 	return p.takes[n]
 }
 
+// hungry says whether a helper will soon have nothing to do. It is the caller's turn at p.mu.
+func (p *parallel) hungry(helper *worker) bool {
+	waiting := 0
+	for _, t := range p.takes {
+		if t.line != nil && t.line != p.lines[0] && t.line.decoder == helper {
+			waiting += len(t.latents)
+		}
+	}
+	return waiting < hungry
+}
+
 // early says whether latents are wanted more than sound. It is the caller's turn at p.mu.
 func (p *parallel) early() bool {
 	held := 0
@@ -181,10 +203,7 @@ func (p *parallel) early() bool {
 			held += len(t.latents)
 		}
 	}
-	return held < plenty || slices.ContainsFunc(p.lines[1:], func(l *line) bool {
-		n := slices.IndexFunc(p.takes, func(t *take) bool { return t.line == l })
-		return n < 0 || p.takes[n].end == nil && len(p.takes[n].latents) < hungry
-	})
+	return held < plenty || slices.ContainsFunc(p.helpers, p.hungry)
 }
 
 // step makes a latent of every chunk that has not ended, with one more chunk if it should; false when the text is at its end.
@@ -196,11 +215,13 @@ func (p *parallel) step(ctx context.Context, l *line, begins bool) bool {
 			return false
 		}
 		p.begun++
+		p.steps = 0
 		p.waiting = t
 		p.mu.Lock()
 		p.takes = append(p.takes, t)
 		p.mu.Unlock()
 	}
+	p.steps++
 	begin := guest.NoChunk
 	if p.waiting != nil {
 		begin = p.waiting.chunk
@@ -208,7 +229,7 @@ func (p *parallel) step(ctx context.Context, l *line, begins bool) bool {
 	w := l.speaker
 	var steps []guest.Step
 	err := w.use(ctx, l.stream, func() (err error) {
-		steps, err = w.guest.SessionStepMany(context.WithoutCancel(ctx), l.session, p.lanes, begin, int(w.info.LatentWidth))
+		steps, err = w.guest.SessionStepMany(context.WithoutCancel(ctx), l.session, mostLanes, begin, int(w.info.LatentWidth))
 		return err
 	})
 	p.mu.Lock()
@@ -252,10 +273,10 @@ func (p *parallel) help(ctx context.Context, l *line) {
 	sound := &sounder{line: l, from: p, block: 1}
 	for {
 		p.mu.Lock()
-		t := p.claimable(l, 1)
+		t := p.wanted(l)
 		for t == nil && ctx.Err() == nil && !(p.over && !slices.ContainsFunc(p.takes, func(t *take) bool { return t.line == l || t.line == nil })) {
 			p.changed.Wait()
-			t = p.claimable(l, 1)
+			t = p.wanted(l)
 		}
 		if t == nil || ctx.Err() != nil {
 			p.mu.Unlock()
@@ -267,6 +288,16 @@ func (p *parallel) help(ctx context.Context, l *line) {
 			return
 		}
 	}
+}
+
+// wanted is the chunk that a helper's line goes on with, or a new one if the helper has little to do; or nil. It is the
+// caller's turn at p.mu.
+func (p *parallel) wanted(l *line) *take {
+	t := p.claimable(l, 1)
+	if t != nil && t.line == nil && !p.hungry(l.decoder) {
+		return nil
+	}
+	return t
 }
 
 // sounder makes sound on a line, in blocks that grow (1, 2, 4).
@@ -282,6 +313,7 @@ func (s *sounder) make(ctx context.Context, t *take) bool {
 	block := t.latents[:min(len(t.latents), s.block)]
 	t.latents = t.latents[len(block):]
 	done := t.end != nil && len(t.latents) == 0
+	s.from.changed.Broadcast() // for those who wait until this helper has little to do
 	s.from.mu.Unlock()
 	s.block = min(2*s.block, largestBlock)
 	var end *latent
@@ -290,6 +322,11 @@ func (s *sounder) make(ctx context.Context, t *take) bool {
 	}
 	var pieces []piece
 	err := s.decoder.use(ctx, s.stream, func() (err error) {
+		if s.codec == 0 {
+			if err := s.openCodec(ctx); err != nil {
+				return err
+			}
+		}
 		pieces, err = s.soundOf(context.WithoutCancel(ctx), block, end)
 		return err
 	})

@@ -155,7 +155,7 @@ func TestWaitingEndsWithItsContextAndWithClose(t *testing.T) {
 }
 
 func TestStreamsAreDealtToAllInstances(t *testing.T) {
-	e := load(t, Options{PackFS: fixturePack(t, "lsd6"), Parallel: 3})
+	e := load(t, Options{PackFS: fixturePack(t, "lsd6"), Parallel: 3, Workers: 3})
 	want := speech(t, e, pieces, inPieces())
 	taken := func() (counts [3]int) {
 		l := e.current
@@ -196,12 +196,35 @@ func TestStreamsAreDealtToAllInstances(t *testing.T) {
 	}
 }
 
+func TestHelperThatOnlyMakesSoundIsShared(t *testing.T) {
+	e := load(t, Options{PackFS: fixturePack(t, "lsd6"), Instances: 2, Parallel: 2})
+	want := speech(t, e, pieces, inPieces())
+	var group sync.WaitGroup
+	for n := range 3 {
+		s := speak(t, e, pieces, inPieces())
+		if helps := len(s.lines) > 1; helps != (n == 0) || !helps && s.lines[0].decoder != e.current.decoder {
+			t.Errorf("stream %d: %d lines", n, len(s.lines))
+		}
+		group.Go(func() {
+			if got, err := readPCM(s); err != nil || !bytes.Equal(got, want) {
+				t.Errorf("stream %d: %d bytes, want %d, %v", n, len(got), len(want), err)
+			}
+		})
+	}
+	group.Wait()
+	for _, w := range e.current.workers {
+		if w.taken != 0 {
+			t.Errorf("%d streams are left", w.taken)
+		}
+	}
+}
+
 func TestManyCallersLeaveNothingBehind(t *testing.T) {
 	callers := 64
 	if testing.Short() {
 		callers = 16
 	}
-	e := load(t, Options{PackFS: starter.FS(), Parallel: 2, MaxStreams: 8, MaxQueue: callers})
+	e := load(t, Options{PackFS: starter.FS(), Parallel: 2, Workers: 2, MaxStreams: 8, MaxQueue: callers})
 	want := speech(t, e, "Hi.", SpeakOptions{})
 	round := func() {
 		var group sync.WaitGroup

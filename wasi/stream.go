@@ -107,7 +107,9 @@ func (s *Stream) open(text string, options SpeakOptions) error {
 		return err
 	}
 	s.loaded = set
-	first := s.line(set.take(false))
+	whole := set.take()
+	s.taken = append(s.taken, whole)
+	first := s.line(whole)
 	chunks := 0
 	err = first.speaker.use(ctx, s, func() (err error) {
 		if err := first.open(ctx, options.Voice, text, options); err != nil {
@@ -128,7 +130,7 @@ func (s *Stream) open(text string, options SpeakOptions) error {
 // line adds one to the stream, in an instance that it was dealt.
 func (s *Stream) line(w *worker) *line {
 	l := &line{stream: s, speaker: w, decoder: w}
-	s.lines, s.taken = append(s.lines, l), append(s.taken, w)
+	s.lines = append(s.lines, l)
 	return l
 }
 
@@ -141,12 +143,15 @@ func (s *Stream) openOthers(text string, options SpeakOptions, chunks int) error
 		many = 1
 	}
 	// What other streams speak with is left to them: more lines there would make none of them faster. These only make sound.
-	for len(s.lines) < many {
-		w := s.loaded.take(true)
+	for range many - 1 {
+		w := s.loaded.helper()
 		if w == nil {
 			break
 		}
-		s.line(w)
+		s.taken = append(s.taken, w)
+		for range min(linesPerHelper, chunks) {
+			s.line(w)
+		}
 	}
 	if len(s.lines) == 1 && s.engine.layout.instances > 1 {
 		s.findDecoder(first)
@@ -159,20 +164,19 @@ func (s *Stream) openOthers(text string, options SpeakOptions, chunks int) error
 	default:
 		s.source = serial{first}
 	}
-	for _, l := range s.lines {
-		if err := l.decoder.use(ctx, s, func() error { return l.openCodec(ctx) }); err != nil {
-			return err
-		}
+	// A helper's lines do so when they get a chunk.
+	if err := first.decoder.use(ctx, s, func() error { return first.openCodec(ctx) }); err != nil {
+		return err
 	}
 	return s.openStretch(options.Rate)
 }
 
-// findDecoder finds the instance that makes sound of a line's latents: the one that is there for it, or a whole one that
+// findDecoder finds the instance that makes sound of a line's latents: one that is there for it, or a whole one that
 // nobody speaks with.
 func (s *Stream) findDecoder(l *line) {
-	if len(s.loaded.whole) == 1 {
+	if s.loaded.decoder != s.loaded.speaker {
 		l.decoder = s.loaded.decoder
-	} else if w := s.loaded.take(true); w != nil {
+	} else if w := s.loaded.helper(); w != nil {
 		s.taken = append(s.taken, w)
 		l.decoder = w
 	}

@@ -33,8 +33,8 @@ type worker struct {
 type loaded struct {
 	workers []*worker
 	speaker *worker   // the first: makes latents and voices
-	decoder *worker   // makes sound of the latents of speaker; the same one where one instance does everything
-	whole   []*worker // those that can speak by themselves, or speaker alone
+	decoder *worker   // the first that is only there to make sound, or speaker
+	whole   []*worker // those that speak
 	info    guest.ModelInfo
 	dealing sync.Mutex
 
@@ -43,17 +43,27 @@ type loaded struct {
 	gone  chan struct{} // closed with the last of them
 }
 
-// take picks the instance that the fewest streams speak with, for one more; with idle, one that nobody speaks with, or
-// none. give must follow.
-func (l *loaded) take(idle bool) *worker {
+// take picks the instance that the fewest streams speak with, for one more. give must follow.
+func (l *loaded) take() *worker {
 	l.dealing.Lock()
 	defer l.dealing.Unlock()
 	w := slices.MinFunc(l.whole, func(a, b *worker) int { return a.taken - b.taken })
-	if idle && w.taken > 0 {
-		return nil
-	}
 	w.taken++
 	return w
+}
+
+// helper picks an instance that no stream has, to make sound in, or none: rather one that can do nothing else. Unless it is
+// nil, give must follow.
+func (l *loaded) helper() *worker {
+	l.dealing.Lock()
+	defer l.dealing.Unlock()
+	for _, w := range slices.Backward(l.workers) {
+		if w.taken == 0 {
+			w.taken++
+			return w
+		}
+	}
+	return nil
 }
 
 func (l *loaded) give(workers []*worker) {

@@ -168,7 +168,7 @@ func TestManyClients(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds of both cores")
 	}
-	engine := servertest.Load(t, pockettts.Options{Parallel: 2, MaxStreams: 32, MaxQueue: 16})
+	engine := servertest.Load(t, pockettts.Options{Parallel: 2, Workers: 2, MaxStreams: 32, MaxQueue: 16})
 	text, limits := sentence, server.Limits{Idle: time.Second}
 	if *soak > 10*time.Second {
 		text, limits = fox, server.Limits{Idle: 20 * time.Second}
@@ -262,7 +262,7 @@ second. Client and server share the process and its %d cores (%s, %s/%s).
 
 | door | heard all | vanished | read a byte a second | sent away (429, QUEUE_FULL, busy) | other errors | first sound p50 | p99 |
 |---|---|---|---|---|---|---|---|
-`, clients, took.Round(time.Second), info.Parallel, info.Name, info.Precision, runtime.GOMAXPROCS(0), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+`, clients, took.Round(time.Second), info.Workers, info.Name, info.Precision, runtime.GOMAXPROCS(0), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 	row := func(name string, h heard) {
 		fmt.Fprintf(&out, "| %s | %d | %d | %d | %d | %d | %d ms | %d ms |\n", name, h.whole, h.left, h.slow, h.busy, len(h.others), h.percentile(50), h.percentile(99))
 	}
@@ -292,7 +292,7 @@ func TestSpeed(t *testing.T) {
 	if *bench == 0 {
 		t.Skip("make bench-serve")
 	}
-	engine := servertest.Load(t, pockettts.Options{Parallel: 2, MaxStreams: 32, MaxQueue: clients})
+	engine := servertest.Load(t, pockettts.Options{Parallel: 2, Workers: 2, MaxStreams: 32, MaxQueue: clients})
 	service := servertest.Service(t, engine, server.Options{})
 	all := load(t, doors(t, service), fox, *bench, func(int) manners { return polite })
 	sum := total(all)
@@ -306,7 +306,7 @@ func TestSpeed(t *testing.T) {
 		fmt.Printf("%-9s %5d requests, first sound p50 %5d ms, p99 %5d ms\n", name, all[name].whole, all[name].percentile(50), all[name].percentile(99))
 	}
 	fmt.Printf("%d clients, %d instances: first sound p50 %d ms, p99 %d ms; %.1f seconds of sound a second\n",
-		clients, engine.Info().Parallel, sum.percentile(50), sum.percentile(99), float64(sum.bytes)/48000/bench.Seconds())
+		clients, engine.Info().Workers, sum.percentile(50), sum.percentile(99), float64(sum.bytes)/48000/bench.Seconds())
 }
 
 // Frames that a server may have made of the minutes that were asked for when nobody reads them. What lies in the buffers of

@@ -118,7 +118,7 @@ func newFlags(o *options) *pflag.FlagSet {
 	flags.Var(&value{kind: "N|random", set: o.setSeed}, "seed", "Seed of the noise, 0 to 18446744073709551615. Default: 42")
 	choice("rng", "Random streams: one for each chunk, or one sequential as in the reference", &o.rng, "chunk", "torch")
 	choice("instances", "Instances of the engine that share the work on a chunk. Default: auto, 2 for larger models on two cores", &o.instances, "auto", "1", "2")
-	flags.Var(number("N", parseInt, &o.parallel), "parallel", "Instances that share the chunks of a long text, each on a core with the weights of its own. Default: 1")
+	flags.Var(number("N", parseInt, &o.parallel), "parallel", "Instances that share the chunks of a long text, each on a core; the others than the first only make sound. Default: 1")
 	text("compile-cache", "PATH|none", "Where compiled code is kept between runs. Default: in the user's cache folder", "", &o.cache, nil)
 	text("device", "cpu", "Only cpu", "cpu", &o.device, nil)
 	text("output-path", "PATH", "Where the WAV goes; - is stdout", "./tts_output.wav", &o.outputPath, nil)

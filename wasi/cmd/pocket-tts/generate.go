@@ -380,13 +380,9 @@ func (o *options) inFlags(err error) error {
 	if o.lsdSteps != nil {
 		steps = "lsd-decode-steps"
 	}
-	parallel := "workers" // of servers
-	if o.parallel != nil {
-		parallel = "parallel"
-	}
 	for _, name := range [][2]string{
 		{"Temperature", "temperature"}, {"NoiseClamp", "noise-clamp"}, {"EOSThreshold", "eos-threshold"},
-		{"DecodeSteps", steps}, {"FramesAfterEOS", "frames-after-eos"}, {"MaxTokens", "max-tokens"}, {"Parallel", parallel}, {"Rate", "speed"},
+		{"DecodeSteps", steps}, {"FramesAfterEOS", "frames-after-eos"}, {"MaxTokens", "max-tokens"}, {"Parallel", "parallel"}, {"Workers", "workers"}, {"Rate", "speed"},
 	} {
 		if _, rest, found := strings.Cut(err.Error(), ": "+name[0]+": "); found && errors.Is(err, pockettts.ErrArgument) {
 			return failf("--%s: %s", name[1], rest)

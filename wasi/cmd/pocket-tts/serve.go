@@ -356,7 +356,7 @@ func (o *serveOptions) load(ctx context.Context, choice voiceChoice, service *se
 		settings.MaxStreams = *o.streams
 	}
 	if o.workers != nil {
-		settings.Parallel = *o.workers
+		settings.Parallel, settings.Workers = *o.workers, *o.workers
 	}
 	engine, err := pockettts.Load(ctx, settings)
 	if err != nil {
