@@ -194,7 +194,7 @@ func crash(t *testing.T, e *Engine) error {
 	if err != nil {
 		return err
 	}
-	w := l.decoder
+	w := l.workers[len(l.workers)-1]
 	return w.use(t.Context(), nil, func() error {
 		codec, err := w.guest.CodecOpen(t.Context(), w.model)
 		if err != nil {

@@ -20,8 +20,8 @@ import (
 )
 
 // layouts are all that differ: one instance, two that share the work, several pieces at once with either: in a whole one and
-// decoders, in whole ones, in both.
-var layouts = []layout{{1, 1, 1, ""}, {2, 1, 1, ""}, {1, 2, 1, ""}, {2, 2, 2, ""}, {2, 3, 2, ""}}
+// decoders, in whole ones, in both; and whole ones for nobody but other callers.
+var layouts = []layout{{1, 1, 1, ""}, {2, 1, 1, ""}, {1, 2, 1, ""}, {1, 3, 1, ""}, {2, 2, 2, ""}, {2, 3, 2, ""}, {2, 1, 2, ""}}
 
 // pieces is a text of several chunks with the options that make them.
 var pieces = strings.Repeat(sentence+" ", 6)
@@ -87,7 +87,7 @@ func TestFramesAreNumberedInEveryLayout(t *testing.T) {
 
 func TestWeightsAreNeverHeldMoreOftenThanAskedFor(t *testing.T) {
 	one := loadLayout(t, layout{1, 1, 1, ""}, "lsd6").Info()
-	decoder := loadLayout(t, layout{2, 1, 1, ""}, "lsd6").current.decoder.info
+	decoder := loadLayout(t, layout{2, 1, 1, ""}, "lsd6").current.workers[1].info
 	for l, most := range map[layout]uint64{
 		{2, 1, 1, ""}: one.WeightBytes,
 		{1, 2, 1, ""}: one.WeightBytes + decoder.WeightBytes,

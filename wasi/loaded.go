@@ -88,10 +88,7 @@ func (e *Engine) workers() *loaded {
 			set: l, parts: these, voices: map[*Voice]guest.Handle{}, turn: make(chan struct{}, 1),
 		})
 	}
-	l.speaker, l.decoder, l.whole = l.workers[0], l.workers[0], l.workers[:e.layout.workers]
-	if others := l.workers[e.layout.workers:]; len(others) > 0 {
-		l.decoder = others[0]
-	}
+	l.speaker, l.whole = l.workers[0], l.workers[:e.layout.workers]
 	l.open.Store(int32(len(l.workers)))
 	return l
 }

@@ -282,6 +282,14 @@ func (p *parallel) help(ctx context.Context, l *line) {
 			p.mu.Unlock()
 			return
 		}
+		if l.codec == 0 {
+			p.mu.Unlock()
+			// Without memory for one more, the helper's other lines go on.
+			if l.decoder.use(ctx, l.stream, func() error { return l.openCodec(context.WithoutCancel(ctx)) }) != nil {
+				return
+			}
+			continue
+		}
 		t.line = l
 		p.mu.Unlock()
 		if !sound.make(ctx, t) {
@@ -322,11 +330,6 @@ func (s *sounder) make(ctx context.Context, t *take) bool {
 	}
 	var pieces []piece
 	err := s.decoder.use(ctx, s.stream, func() (err error) {
-		if s.codec == 0 {
-			if err := s.openCodec(ctx); err != nil {
-				return err
-			}
-		}
 		pieces, err = s.soundOf(context.WithoutCancel(ctx), block, end)
 		return err
 	})

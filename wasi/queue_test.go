@@ -199,12 +199,16 @@ func TestStreamsAreDealtToAllInstances(t *testing.T) {
 func TestHelperThatOnlyMakesSoundIsShared(t *testing.T) {
 	e := load(t, Options{PackFS: fixturePack(t, "lsd6"), Instances: 2, Parallel: 2})
 	want := speech(t, e, pieces, inPieces())
-	var group sync.WaitGroup
+	var streams []*Stream
 	for n := range 3 {
 		s := speak(t, e, pieces, inPieces())
-		if helps := len(s.lines) > 1; helps != (n == 0) || !helps && s.lines[0].decoder != e.current.decoder {
+		streams = append(streams, s)
+		if helps := len(s.lines) > 1; helps != (n == 0) || !helps && s.lines[0].decoder != e.current.workers[1] {
 			t.Errorf("stream %d: %d lines", n, len(s.lines))
 		}
+	}
+	var group sync.WaitGroup
+	for n, s := range streams {
 		group.Go(func() {
 			if got, err := readPCM(s); err != nil || !bytes.Equal(got, want) {
 				t.Errorf("stream %d: %d bytes, want %d, %v", n, len(got), len(want), err)

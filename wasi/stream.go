@@ -164,19 +164,22 @@ func (s *Stream) openOthers(text string, options SpeakOptions, chunks int) error
 	default:
 		s.source = serial{first}
 	}
-	// A helper's lines do so when they get a chunk.
-	if err := first.decoder.use(ctx, s, func() error { return first.openCodec(ctx) }); err != nil {
-		return err
+	// The other lines of a helper do so when they get a chunk.
+	for n, l := range s.lines {
+		if n > 1 && l.decoder == s.lines[n-1].decoder {
+			continue
+		}
+		if err := l.decoder.use(ctx, s, func() error { return l.openCodec(ctx) }); err != nil {
+			return err
+		}
 	}
 	return s.openStretch(options.Rate)
 }
 
-// findDecoder finds the instance that makes sound of a line's latents: one that is there for it, or a whole one that
-// nobody speaks with.
+// findDecoder finds the instance that makes sound of a line's latents: one that is there for it, if fewer streams have it
+// than the line's own, or a whole one that nobody has.
 func (s *Stream) findDecoder(l *line) {
-	if s.loaded.decoder != s.loaded.speaker {
-		l.decoder = s.loaded.decoder
-	} else if w := s.loaded.helper(); w != nil {
+	if w := s.loaded.decoding(l.speaker); w != nil {
 		s.taken = append(s.taken, w)
 		l.decoder = w
 	}

@@ -33,8 +33,7 @@ type worker struct {
 type loaded struct {
 	workers []*worker
 	speaker *worker   // the first: makes latents and voices
-	decoder *worker   // the first that is only there to make sound, or speaker
-	whole   []*worker // those that speak
+	whole   []*worker // those that speak; the others only make sound
 	info    guest.ModelInfo
 	dealing sync.Mutex
 
@@ -57,6 +56,28 @@ func (l *loaded) take() *worker {
 func (l *loaded) helper() *worker {
 	l.dealing.Lock()
 	defer l.dealing.Unlock()
+	return l.unused()
+}
+
+// decoding picks an instance to make sound of what the speaker speaks, or none where it should do so itself. Unless it is
+// nil, give must follow.
+func (l *loaded) decoding(speaker *worker) *worker {
+	l.dealing.Lock()
+	defer l.dealing.Unlock()
+	others := l.workers[len(l.whole):]
+	if len(others) == 0 {
+		return l.unused()
+	}
+	w := slices.MinFunc(others, func(a, b *worker) int { return a.taken - b.taken })
+	if w.taken >= speaker.taken && speaker.parts&guest.PartMimiDecoder != 0 {
+		return nil
+	}
+	w.taken++
+	return w
+}
+
+// unused is helper at the caller's turn at l.dealing.
+func (l *loaded) unused() *worker {
 	for _, w := range slices.Backward(l.workers) {
 		if w.taken == 0 {
 			w.taken++

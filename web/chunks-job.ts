@@ -2,7 +2,7 @@
 // which are most of the model, come from memory once; whole chunks become sound here or in instances that only decode.
 //
 //   speaker   steps of up to `lanes` chunks; decodes itself when the others have enough to do
-//   decoder   a chunk or two, whose latents come as they are made
+//   decoder   up to four chunks, whose latents come as they are made
 //
 // Latents are small (128 bytes): they wait for whoever decodes first, and the order of chunks is the reader's affair.
 import type { DoorMemory, DoorSession, DoorVoice, Engine } from './engine.js';

@@ -467,7 +467,7 @@ export class RemoteBackend extends PackBackend<number> {
     }
   }
 
-  /** With several chunks at once: the first slot of every decoder, then the second. */
+  /** With several chunks at once: the first slot of every decoder, then the second, and so on. */
   #together(): Together | undefined {
     const { parallel } = this.#layout;
     if (parallel < 2) return undefined;

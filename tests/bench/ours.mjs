@@ -52,11 +52,11 @@ export async function measureOurs(job, host) {
   const rtf = [];
   let hash;
   for (let i = 0; i < job.speaks; i++) {
-    const pcm = hash === undefined ? new Pcm16(bench.frames * tts.info.samplesPerFrame) : undefined;
+    const pcm = new Pcm16(bench.frames * tts.info.samplesPerFrame);
     let count = 0;
     const begin = host.now();
     for await (const frame of tts.stream(bench.text, options)) {
-      pcm?.add(frame.samples);
+      pcm.add(frame.samples);
       count++;
     }
     const seconds = (host.now() - begin) / 1000;

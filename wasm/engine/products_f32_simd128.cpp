@@ -145,7 +145,6 @@ void gemm_f32(const float* a, size_t lda, size_t m, const float* panels, size_t 
               Epilogue epilogue, float* y, size_t ldy) {
   const auto bias = [&](size_t j) { return epilogue.bias == nullptr ? nullptr : epilogue.bias + j; };
   size_t j = 0;
-  Ahead ahead(panels, panel_floats(n, k) * sizeof(float));
   if (n == 1) {
     const size_t rows = rows_of_column_f32(a, lda, m, panels, k, epilogue.bias, epilogue.accumulate, y, ldy);
     a += rows * lda;
@@ -156,6 +155,7 @@ void gemm_f32(const float* a, size_t lda, size_t m, const float* panels, size_t 
       two_panels_f32(a, panels, k, bias(j), epilogue.accumulate, y + j);
     }
   }
+  Ahead ahead(panels, panel_floats(n - j, k) * sizeof(float));
   for (; j < n; j += kPanel, panels += kPanel * k) {
     const size_t columns = n - j < kPanel ? n - j : kPanel;
     switch (panel_width(n, j)) {

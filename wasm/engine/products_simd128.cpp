@@ -353,11 +353,13 @@ void gemm_pairs(const int16_t* values, float scale, size_t k8, size_t m, const i
     const bool half = begin + here == pairs && m % 2 == 1;  // the last pair has one row
     const size_t whole = half && fours == here ? fours - 4 : fours;
     Ahead ahead(panels, panel_start<int16_t>(n, 2 * k8) * sizeof(int16_t));
+    size_t lines = 0;
     for (size_t j = 0; j < n; j += 2) {
       const int16_t* taps = panels + panel_start<int16_t>(j, 2 * k8);
       if (j % 4 == 0) {
         add_taps(taps, 4 * k8, sums);
         ahead.enter(panel_start<int16_t>(4, 2 * k8) * sizeof(int16_t));
+        lines = whole > 0 ? ahead.in(whole / 2) : 0;
       }
       const size_t column = j % 4 * 8;
       const PairPanels panel = {taps + column, sums + column, taps + 4 * k8 + column};
@@ -366,7 +368,7 @@ void gemm_pairs(const int16_t* values, float scale, size_t k8, size_t m, const i
                   b1 = epilogue.bias == nullptr ? -0.0f : epilogue.bias[j + 1];
       const Columns columns = {{s0, s1, s0, s1}, {b0, b1, b0, b1}, epilogue.accumulate};
       float* out = y + 2 * begin * ldy + j;
-      if (whole > 0) tile(tiles, k8, whole, panel, ahead, ahead.in(whole / 2), columns, out, ldy);
+      if (whole > 0) tile(tiles, k8, whole, panel, ahead, lines, columns, out, ldy);
       for (size_t p = whole; p < here; ++p) {
         const PairInputs one = {x.first + p * x.step, x.middle + p * x.step, x.last + p * x.step, x.step};
         float* row = out + 2 * p * ldy;

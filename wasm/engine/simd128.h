@@ -139,9 +139,10 @@ class Ahead {
 
   Ahead(const void* begin, size_t bytes) {
     const size_t skipped = -reinterpret_cast<uintptr_t>(begin) % kPage;
-    at_ = static_cast<const uint8_t*>(begin) + skipped + kWindow;
     const size_t windows = bytes > skipped ? (bytes - skipped) / kWindow : 0;
-    left_ = windows > 1 ? (windows - 1) * (kWindow / kTurn) : 0;
+    if (windows < 2) return;
+    at_ = static_cast<const uint8_t*>(begin) + skipped + kWindow;
+    left_ = (windows - 1) * (kWindow / kTurn);
   }
 
   // Work goes on with so many bytes.
@@ -170,8 +171,8 @@ class Ahead {
   }
 
  private:
-  const uint8_t* at_;
-  size_t left_, due_ = 0;
+  const uint8_t* at_ = nullptr;
+  size_t left_ = 0, due_ = 0;
   uint32_t seen_ = 0;  // wazero leaves out reads that nobody wants
 };
 
