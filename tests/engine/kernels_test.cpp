@@ -170,27 +170,34 @@ TEST_F(IntegerProductTest, EightBitWeights) { check<int8_t>(kWeightMax8, scalar:
 TEST_F(IntegerProductTest, TwelveBitWeights) { check<Group12>(kWeightMax12, scalar::gemm_i12); }
 TEST_F(IntegerProductTest, TwelveBitWeightsIn16) { check<int16_t>(kWeightMax12, scalar::gemm_i16); }
 
-TEST_F(IntegerProductTest, PairsOfRows) {
-  for (int round = 0; round < 120; ++round) {
-    const size_t m = round % 10 == 0 ? size(100, 400) : size(1, 40), n = 4 * size(1, round % 9 == 0 ? 60 : 8),
-                 k8 = round % 2 == 0 ? 32 * size(1, 16) : 8 * size(1, 40), ldy = n + size(0, 3);
-    const int32_t limit = std::min(input_limit(2 * k8, kWeightMax12), kPairMax);
-    std::vector<int16_t> a((m + 2) * k8), room((m + 2) * k8);
-    std::vector<int16_t> panels(panel_start<int16_t>(n, 2 * k8));
-    for (int16_t& v : a)
-      v = static_cast<int16_t>(round < 3 ? limit * (random_() % 2 == 0 ? 1 : -1) : integer(limit));
-    for (int16_t& v : panels) v = static_cast<int16_t>(round < 3 ? kWeightMax12 : integer(kWeightMax12));
+TEST_F(IntegerProductTest, TapsOverGroupsOfRows) {
+  for (int round = 0; round < 240; ++round) {
+    const size_t taps = round % 2 == 0 ? 2 : 3, most = taps == 2 ? 16 : 10;
+    const size_t m = round % 10 < 2 ? size(100, 400) : size(1, 40),
+                 n = 4 * size(1, round % 9 == 0 ? 60 : 8),
+                 k8 = round % 4 < 2 ? 32 * size(1, most) : 8 * size(1, 40), ldy = n + size(0, 3);
+    const int32_t limit = std::min(input_limit(taps * k8, kWeightMax12), group_max(taps));
+    std::vector<int16_t> a((m + taps - 1) * k8), room(m * k8);
+    std::vector<int16_t> panels(panel_start<int16_t>(n, taps * k8));
+    // The largest values: all of one sign, of random signs, or those that every difference adds up.
+    for (size_t i = 0; i < a.size(); ++i) {
+      const int sign = round < 2 ? 1 : round < 4 ? (random_() % 2 == 0 ? 1 : -1) : (i / k8 % 2 == 0 ? 1 : -1);
+      a[i] = static_cast<int16_t>(round < 6 ? limit * sign : integer(limit));
+    }
+    for (int16_t& v : panels) v = static_cast<int16_t>(round < 6 ? kWeightMax12 : integer(kWeightMax12));
     const std::vector<float> w_scales = floats(n), bias = floats(n), y0 = floats(m * ldy);
     const Epilogue epilogue{round % 5 == 0 ? nullptr : bias.data(), round % 7 == 1};
     std::vector<float> expected = y0, y = y0, packed = y0;
-    scalar::gemm_i16_pairs(a.data(), 0.01f, k8, m, panels.data(), w_scales.data(), n, epilogue, nullptr,
-                           expected.data(), ldy);
-    simd128::gemm_pairs<false>(a.data(), 0.01f, k8, m, panels.data(), w_scales.data(), n, epilogue,
-                               room.data(), y.data(), ldy);
-    simd128::gemm_pairs<true>(a.data(), 0.01f, k8, m, panels.data(), w_scales.data(), n, epilogue,
-                              room.data(), packed.data(), ldy);
-    expect_same_bits(y, expected, "pairs");
-    expect_same_bits(packed, expected, "interleaved pairs");
+    scalar::gemm_i16_taps(a.data(), 0.01f, k8, taps, m, panels.data(), w_scales.data(), n, epilogue, nullptr,
+                          expected.data(), ldy);
+    const auto as_they_lie = taps == 2 ? simd128::gemm_groups<false, 2> : simd128::gemm_groups<false, 3>;
+    const auto interleaved = taps == 2 ? simd128::gemm_groups<true, 2> : simd128::gemm_groups<true, 3>;
+    as_they_lie(a.data(), 0.01f, k8, m, panels.data(), w_scales.data(), n, epilogue, room.data(), y.data(),
+                ldy);
+    interleaved(a.data(), 0.01f, k8, m, panels.data(), w_scales.data(), n, epilogue, room.data(),
+                packed.data(), ldy);
+    expect_same_bits(y, expected, "taps");
+    expect_same_bits(packed, expected, "taps, interleaved");
   }
 }
 

@@ -19,8 +19,7 @@ ptts_status Window::create(const Matrix& weight, size_t context, size_t block, s
   if (!weight.integer()) return rows.allocate((context + block) * channels, "convolution state");
   PTTS_TRY(rows.allocate(context * channels, "convolution state"));
   PTTS_TRY(room.allocate(weight.room(block), "convolution state"));
-  // Rows of a pair may lie one behind the last.
-  return values.allocate((context + block + 1) * weight.k8(), "convolution state");
+  return values.allocate((context + block) * weight.k8(), "convolution state");
 }
 
 void Window::clear(size_t context, size_t channels) {

@@ -56,8 +56,8 @@ struct IntegerRows {
 // With 12-bit weights sums of 1,024 products stay exact with inputs of 12 bits and a sign (fewer: more).
 inline constexpr int32_t kWeightMax8 = 127, kWeightMax12 = 2047;
 inline constexpr size_t kSegment12 = 1024;
-// The largest input of gemm_i16_pairs, which takes differences of two.
-inline constexpr int32_t kPairMax = 16383;
+// The largest input of gemm_i16_taps, which adds and subtracts as many as there are taps.
+constexpr int32_t group_max(size_t taps) { return 32767 / static_cast<int32_t>(taps); }
 
 // Eight 12-bit weights of each of four columns: their upper 8 bits column by column, then their lower 4 bits, those of
 // columns 0 and 1 in the upper halves of the bytes and those of 2 and 3 in the lower ones.

@@ -148,22 +148,11 @@ void gemm_i16(const IntegerRows& a, size_t m, const int16_t* panels, const float
   gemm_integer(a, m, panels, w_scales, n, epilogue, y, ldy);
 }
 
-void gemm_i16_pairs(const int16_t* values, float scale, size_t k8, size_t m, const int16_t* panels,
-                    const float* w_scales, size_t n, Epilogue epilogue, int16_t*, float* y, size_t ldy) {
-  for (size_t i = 0; i < m; ++i) {
-    for (size_t j = 0; j < n; ++j) {
-      int32_t lane[4] = {0, 0, 0, 0};
-      for (size_t tap = 0; tap < 2; ++tap) {
-        for (size_t p = 0; p < k8; ++p) {
-          lane[p % 8 / 2] +=
-              static_cast<int32_t>(values[(i + tap) * k8 + p]) * weight_at(panels, 2 * k8, j, tap * k8 + p);
-        }
-      }
-      const float sum = (static_cast<float>(lane[0]) + static_cast<float>(lane[2])) +
-                        (static_cast<float>(lane[1]) + static_cast<float>(lane[3]));
-      finish(sum * (w_scales[j] * scale), j, epilogue, y + i * ldy + j);
-    }
-  }
+void gemm_i16_taps(const int16_t* values, float scale, size_t k8, size_t taps, size_t m,
+                   const int16_t* panels, const float* w_scales, size_t n, Epilogue epilogue, int16_t*,
+                   float* y, size_t ldy) {
+  const size_t k = taps * k8;
+  gemm_integer(IntegerRows{values, &scale, k, k8, k, k, 0}, m, panels, w_scales, n, epilogue, y, ldy);
 }
 
 void gemm_i4(const IntegerRows& a, size_t m, const uint8_t* panels, const float* scales, size_t n,

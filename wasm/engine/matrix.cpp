@@ -17,7 +17,7 @@ void Matrix::lay_out(const MatrixShape& shape, Type type) {
   n_ = shape.n;
   taps_ = shape.taps;
   windows_ = shape.windows;
-  transposed_ = shape.transposed;
+  dense_ = shape.dense;
   channels_ = shape.channels;
   const size_t group = type == Type::kInt4 ? kernels::kBlock4 : 8;
   k8_ = (channels_ + group - 1) / group * group;
@@ -291,8 +291,9 @@ void Matrix::apply_windows(const float* x, size_t ldx, size_t m, Epilogue epilog
 
 void Matrix::apply_windows(const int16_t* values, float scale, size_t stride, size_t spacing, size_t m,
                            Epilogue epilogue, int16_t* room, float* y) const {
-  if (paired()) {
-    kernels::gemm_i16_pairs(values, scale, k8_, m, int16_.data(), scales_.data(), n_, epilogue, room, y, n_);
+  if (grouped()) {
+    kernels::gemm_i16_taps(values, scale, k8_, taps_, m, int16_.data(), scales_.data(), n_, epilogue, room, y,
+                           n_);
     return;
   }
   const size_t length = segment(spacing);

@@ -25,7 +25,7 @@ struct Scratch {
 struct MatrixShape {
   size_t n, taps, channels;  // k = taps * channels
   bool windows = false;      // of a convolution: applied to windows of a block of rows
-  bool transposed = false;   // of a transposed convolution: two taps over rows that follow each other
+  bool dense = false;        // a window at every row, whose taps are rows that follow each other
 };
 
 class Matrix {
@@ -93,7 +93,7 @@ class Matrix {
   size_t k8() const { return k8_; }  // channels, rounded up to 8 (4-bit weights: to 32)
   size_t panel_bytes() const;        // of its weights
   // What apply_windows wants behind the quantised rows of a window: int16 values.
-  size_t room(size_t rows) const { return paired() ? (rows + 2) * k8_ : 0; }
+  size_t room(size_t rows) const { return grouped() ? rows * k8_ : 0; }
   size_t bytes() const {
     return panels_.bytes() + int4_.bytes() + int8_.bytes() + int12_.bytes() + int16_.bytes() +
            scales_.bytes();
@@ -104,9 +104,10 @@ class Matrix {
   // 12-bit weights that meet many rows lie in 16 bits: to unpack them for every block of rows took 6 % of the codec.
   bool wide() const { return windows_ && type_ == Type::kInt12; }
   int32_t weight_max() const { return type_ == Type::kInt8 ? kernels::kWeightMax8 : kernels::kWeightMax12; }
-  // Two output rows of two taps share a product: see kernels::gemm_i16_pairs.
-  bool paired() const {
-    return transposed_ && type_ == Type::kInt12 && n_ % 4 == 0 && 2 * k8_ <= kernels::kSegment12;
+  // Output rows that follow each other share products: see kernels::gemm_i16_taps.
+  bool grouped() const {
+    return dense_ && type_ == Type::kInt12 && (taps_ == 2 || taps_ == 3) && n_ % 4 == 0 &&
+           taps_ * k8_ <= kernels::kSegment12;
   }
   // Integers of a row whose sums of products are exact, and what they may be for it.  Segments are equally far apart: a tap
   // that does not touch the next one is never cut.
@@ -116,7 +117,8 @@ class Matrix {
   }
   int32_t input_limit(size_t spacing) const {
     const int32_t limit = kernels::input_limit(segment(spacing), weight_max());
-    return type_ == Type::kInt4 ? kernels::kInputMax4 : std::min(limit, paired() ? kernels::kPairMax : limit);
+    if (type_ == Type::kInt4) return kernels::kInputMax4;
+    return grouped() ? std::min(limit, kernels::group_max(taps_)) : limit;
   }
   size_t scale_at(size_t i) const {
     const size_t j = i / blocks(), b = i % blocks();
@@ -136,7 +138,7 @@ class Matrix {
                float* y) const;
 
   Type type_ = Type::kF32;
-  bool windows_ = false, transposed_ = false;
+  bool windows_ = false, dense_ = false;
   size_t n_ = 0, taps_ = 1, channels_ = 0, k8_ = 0;
   Buffer<float> panels_;
   Buffer<uint8_t> int4_;

@@ -37,7 +37,9 @@ class Planner {
                        Layout::kConv,
                        nullptr,
                        &target->weight,
-                       integers ? type : Matrix::Type::kF32});
+                       integers ? type : Matrix::Type::kF32,
+                       target->stride,
+                       target->dilation});
     if (bias) vector(name + ".bias", {target->out}, &target->bias);
   }
   void conv_transpose(const std::string& name, ConvTranspose1d* target) {
@@ -238,7 +240,7 @@ Matrix::Type Slot::working(uint32_t precision) const {
 
 MatrixShape Slot::matrix_shape() const {
   switch (layout) {
-    case Layout::kConv: return {shape[0], shape[2], shape[1], true};
+    case Layout::kConv: return {shape[0], shape[2], shape[1], true, stride == 1 && dilation == 1};
     case Layout::kConvTranspose: return {stride * shape[1], 2, shape[0], true, true};
     default: return {shape[0], 1, shape[1]};
   }

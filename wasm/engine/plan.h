@@ -33,7 +33,7 @@ struct Slot {
   Buffer<float>* vector = nullptr;
   Matrix* matrix = nullptr;
   Matrix::Type type = Matrix::Type::kF32;  // of the matrix with precision q8
-  size_t stride = 1;                       // of a transposed convolution
+  size_t stride = 1, dilation = 1;         // of a convolution
 
   // What of it a file had: its values, or packed integers and their scales.
   enum : uint8_t { kValues = 1, kPacked = 2, kScales = 4 };

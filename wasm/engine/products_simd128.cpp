@@ -274,125 +274,173 @@ template void gemm_integer<true>(const IntegerRows&, size_t, const Group12*, con
 template void gemm_integer<true>(const IntegerRows&, size_t, const int16_t*, const float*, size_t, Epilogue,
                                  float*, size_t);
 
-// ---- two taps over pairs of rows ------------------------------------------------------------------------------
+// ---- taps over groups of rows ---------------------------------------------------------------------------------
 
 namespace {
 
-// The inputs of R pairs of output rows: x0 - x1, x1, x1 - x2 of each.
-struct PairInputs {
-  const int16_t *first, *middle, *last;
-  size_t step;  // between pairs
+// Taps i < j of T share a product.
+template <size_t T>
+constexpr size_t kShared = T * (T - 1) / 2;
+// The taps of shared product number `p`, in the order (0, 1), (0, 2), (1, 2).
+constexpr size_t first_tap(size_t p) { return p == 2 ? 1 : 0; }
+constexpr size_t second_tap(size_t p) { return p == 0 ? 1 : 2; }
+
+// The inputs of groups of output rows: of each row its own, and what two rows share.
+template <size_t T>
+struct GroupInputs {
+  const int16_t *own[T], *shared[kShared<T>];
+  size_t step;  // between groups
 };
 
-// The sums of two taps' weights, which lie one behind the other.
-PTTS_NOINLINE void add_taps(const int16_t* taps, size_t count, int16_t* sum) {
-  for (size_t i = 0; i < count; i += 8) store(sum + i, load<I16x8>(taps + i) + load<I16x8>(taps + count + i));
+// Columns of each tap, and of two added.
+template <size_t T>
+struct GroupPanels {
+  const int16_t *own[T], *shared[kShared<T>];
+};
+
+PTTS_NOINLINE void add_taps(const int16_t* first, const int16_t* second, size_t count, int16_t* sum) {
+  for (size_t i = 0; i < count; i += 8) store(sum + i, load<I16x8>(first + i) + load<I16x8>(second + i));
 }
 
-// Columns of the first tap, of both added and of the second.
-struct PairPanels {
-  const int16_t *first, *sum, *second;
-};
-
-// R pairs of output rows, two columns; of the last pair maybe only the first row is wanted.
-template <size_t R, size_t U, bool kPacked>
-PTTS_NOINLINE void columns_pairs(const PairInputs& in, size_t k8, size_t pairs, const PairPanels& panels,
-                                 Ahead& ahead, size_t lines, const Columns& columns, float* y, size_t ldy) {
-  PairInputs x = in;
-  for (size_t p = 0; p < pairs; p += R, y += 2 * R * ldy) {
-    for (size_t line = 0; line < lines; ++line) ahead.fetch();
-    I32x4 even[R][2] = {}, middle[R][2] = {}, odd[R][2] = {};
-    lane_sums<R, 2, U, kPacked>(x.first, x.step, panels.first, k8, even);
-    lane_sums<R, 2, U, kPacked>(x.middle, x.step, panels.sum, k8, middle);
-    lane_sums<R, 2, U, kPacked>(x.last, x.step, panels.second, k8, odd);
-    each<R>([&](auto r) {
-      each<2>([&](auto c) {
-        even[r][c] = even[r][c] + middle[r][c];
-        odd[r][c] = middle[r][c] - odd[r][c];
-      });
-      const F32x4 sums =
-          totals_02_13(to_f32(even[r][0]), to_f32(even[r][1]), to_f32(odd[r][0]), to_f32(odd[r][1]));
-      store_pairs(y + 2 * r * ldy, ldy, sums * columns.scale + columns.bias, columns.accumulate);
+// What row i of every group multiplies with tap i alone: x[2 i] less the others that the row reads.
+template <size_t T>
+PTTS_NOINLINE void own_inputs(const int16_t* values, size_t k8, size_t groups, int16_t* out) {
+  for (size_t g = 0; g < groups; ++g, values += T * k8) {
+    each<T>([&](auto i) {
+      const int16_t* row = values + i * k8;
+      for (size_t p = 0; p < k8; p += 8, out += 8) {
+        I16x8 own = load<I16x8>(row + i * k8 + p);
+        each<T>([&](auto j) {
+          if constexpr (size_t{i} != size_t{j}) own = own - load<I16x8>(row + j * k8 + p);
+        });
+        store(out, own);
+      }
     });
+  }
+}
+
+// R groups of T output rows, two columns.
+template <size_t T, size_t R, size_t U, bool kPacked>
+PTTS_NOINLINE void columns_groups(const GroupInputs<T>& in, size_t k8, size_t groups,
+                                  const GroupPanels<T>& panels, Ahead& ahead, size_t lines,
+                                  const Columns& columns, float* y, size_t ldy) {
+  GroupInputs<T> x = in;
+  for (size_t g = 0; g < groups; g += R, y += R * T * ldy) {
+    for (size_t line = 0; line < lines; ++line) ahead.fetch();
+    I32x4 sums[T][R][2] = {};
+    each<T>([&](auto i) { lane_sums<R, 2, U, kPacked>(x.own[i], x.step, panels.own[i], k8, sums[i]); });
+    each<kShared<T>>([&](auto p) {
+      I32x4 both[R][2] = {};
+      lane_sums<R, 2, U, kPacked>(x.shared[p], x.step, panels.shared[p], k8, both);
+      each<R>([&](auto r) {
+        each<2>([&](auto c) {
+          sums[first_tap(p)][r][c] = sums[first_tap(p)][r][c] + both[r][c];
+          sums[second_tap(p)][r][c] = sums[second_tap(p)][r][c] + both[r][c];
+        });
+      });
+    });
+    const auto of = [&](size_t row, size_t c) { return to_f32(sums[row % T][row / T][c]); };
+    each<R * T / 2>([&](auto pair) {
+      constexpr size_t i = 2 * pair, j = i + 1;
+      const F32x4 total = totals_02_13(of(i, 0), of(i, 1), of(j, 0), of(j, 1));
+      store_pairs(y + i * ldy, ldy, total * columns.scale + columns.bias, columns.accumulate);
+    });
+    if constexpr (R * T % 2 == 1) {
+      constexpr size_t i = R * T - 1;
+      const F32x4 total = totals_02_13(of(i, 0), of(i, 1), of(i, 0), of(i, 1));
+      store_pairs(y + i * ldy, 0, total * columns.scale + columns.bias, columns.accumulate);
+    }
     const size_t by = R * (kPacked ? k8 : x.step);
-    x.first += by;
-    x.middle += by;
-    x.last += by;
+    each<T>([&](auto i) { x.own[i] += by; });
+    each<kShared<T>>([&](auto p) { x.shared[p] += by; });
   }
 }
 
 }  // namespace
 
-template <bool kPacked>
-void gemm_pairs(const int16_t* values, float scale, size_t k8, size_t m, const int16_t* panels,
-                const float* w_scales, size_t n, Epilogue epilogue, int16_t* room, float* y, size_t ldy) {
-  static PTTS_PER_THREAD int16_t packed[kPacked ? kPackedValues : 1], sums[4 * kSegment12 / 2];
-  const size_t pairs = (m + 1) / 2;
-  for (size_t i = 0; i < (2 * pairs) * k8; i += 8) {
-    store(room + i, load<I16x8>(values + i) - load<I16x8>(values + i + k8));
-  }
+template <bool kPacked, size_t T>
+void gemm_groups(const int16_t* values, float scale, size_t k8, size_t m, const int16_t* panels,
+                 const float* w_scales, size_t n, Epilogue epilogue, int16_t* room, float* y, size_t ldy) {
+  constexpr size_t kPlanes = T + kShared<T>;
+  static PTTS_PER_THREAD int16_t packed[kPacked ? kPackedValues : 1], sums[4 * kSegment12];
+  const size_t groups = m / T, panel_values = 4 * k8;  // of one tap
+  own_inputs<T>(values, k8, groups, room);
   // Rows that stay in the cache while the panels pass.
-  const size_t most = (kPacked ? kPackedValues / (3 * k8) : 16 * 1024 / k8) / 4 * 4,
+  const size_t most = (kPacked ? kPackedValues / (kPlanes * k8) : 32 * 1024 / (T * k8)) / 4 * 4,
                block = most < 4 ? 4 : most;
-  for (size_t begin = 0; begin < pairs; begin += block) {
-    const size_t here = pairs - begin < block ? pairs - begin : block, fours = here / 4 * 4;
-    const PairInputs x = {room + 2 * begin * k8, values + (2 * begin + 1) * k8, room + (2 * begin + 1) * k8,
-                          2 * k8};
-    const bool pack = kPacked && fours * 3 * k8 <= kPackedValues;
-    PairInputs tiles = x;
+  for (size_t begin = 0; begin < groups; begin += block) {
+    const size_t here = groups - begin < block ? groups - begin : block, fours = here / 4 * 4;
+    GroupInputs<T> x;
+    x.step = T * k8;
+    each<T>([&](auto i) { x.own[i] = room + (T * begin + i) * k8; });
+    each<kShared<T>>([&](auto p) {
+      x.shared[p] = values + (T * begin + first_tap(p) + second_tap(p)) * k8;
+    });
+    const bool pack = kPacked && fours * kPlanes * k8 <= kPackedValues;
+    GroupInputs<T> tiles = x;
     if (pack) {
-      const int16_t* from[] = {x.first, x.middle, x.last};
-      for (size_t part = 0; part < 3; ++part) {
-        pack_rows({from[part], nullptr, k8, x.step, k8, k8, 0}, fours, packed + part * fours * k8);
-      }
-      tiles = {packed, packed + fours * k8, packed + 2 * fours * k8, x.step};
+      int16_t* out = packed;
+      const auto interleave = [&](const int16_t*& plane) {
+        pack_rows({plane, nullptr, k8, x.step, k8, k8, 0}, fours, out);
+        plane = out;
+        out += fours * k8;
+      };
+      each<T>([&](auto i) { interleave(tiles.own[i]); });
+      each<kShared<T>>([&](auto p) { interleave(tiles.shared[p]); });
     }
-    const auto tile = !pack          ? columns_pairs<4, 1, false>
-                      : k8 % 32 == 0 ? columns_pairs<4, 4, true>
-                                     : columns_pairs<4, 1, true>;
-    const bool half = begin + here == pairs && m % 2 == 1;  // the last pair has one row
-    const size_t whole = half && fours == here ? fours - 4 : fours;
-    Ahead ahead(panels, panel_start<int16_t>(n, 2 * k8) * sizeof(int16_t));
+    const auto tile = !pack          ? columns_groups<T, 4, 1, false>
+                      : k8 % 32 == 0 ? columns_groups<T, 4, 4, true>
+                                     : columns_groups<T, 4, 1, true>;
+    Ahead ahead(panels, panel_start<int16_t>(n, T * k8) * sizeof(int16_t));
     size_t lines = 0;
     for (size_t j = 0; j < n; j += 2) {
-      const int16_t* taps = panels + panel_start<int16_t>(j, 2 * k8);
+      const int16_t* taps = panels + panel_start<int16_t>(j, T * k8);
       if (j % 4 == 0) {
-        add_taps(taps, 4 * k8, sums);
-        ahead.enter(panel_start<int16_t>(4, 2 * k8) * sizeof(int16_t));
-        lines = whole > 0 ? ahead.in(whole / 2) : 0;
+        each<kShared<T>>([&](auto p) {
+          add_taps(taps + first_tap(p) * panel_values, taps + second_tap(p) * panel_values, panel_values,
+                   sums + p * panel_values);
+        });
+        ahead.enter(T * panel_values * sizeof(int16_t));
+        lines = fours > 0 ? ahead.in(fours / 2) : 0;
       }
       const size_t column = j % 4 * 8;
-      const PairPanels panel = {taps + column, sums + column, taps + 4 * k8 + column};
+      GroupPanels<T> panel;
+      each<T>([&](auto i) { panel.own[i] = taps + i * panel_values + column; });
+      each<kShared<T>>([&](auto p) { panel.shared[p] = sums + p * panel_values + column; });
       const float s0 = w_scales[j] * scale, s1 = w_scales[j + 1] * scale;
       const float b0 = epilogue.bias == nullptr ? -0.0f : epilogue.bias[j],
                   b1 = epilogue.bias == nullptr ? -0.0f : epilogue.bias[j + 1];
       const Columns columns = {{s0, s1, s0, s1}, {b0, b1, b0, b1}, epilogue.accumulate};
-      float* out = y + 2 * begin * ldy + j;
-      if (whole > 0) tile(tiles, k8, whole, panel, ahead, lines, columns, out, ldy);
-      for (size_t p = whole; p < here; ++p) {
-        const PairInputs one = {x.first + p * x.step, x.middle + p * x.step, x.last + p * x.step, x.step};
-        float* row = out + 2 * p * ldy;
-        if (half && p + 1 == here) {
-          float last[4] = {row[0], row[1], 0, 0};
-          columns_pairs<1, 1, false>(one, k8, 1, panel, ahead, 0, columns, last, 2);
-          row[0] = last[0];
-          row[1] = last[1];
-        } else {
-          columns_pairs<1, 1, false>(one, k8, 1, panel, ahead, 0, columns, row, ldy);
-        }
-      }
+      float* out = y + T * begin * ldy + j;
+      if (fours > 0) tile(tiles, k8, fours, panel, ahead, lines, columns, out, ldy);
+      if (fours == here) continue;
+      GroupInputs<T> rest = x;
+      each<T>([&](auto i) { rest.own[i] += fours * x.step; });
+      each<kShared<T>>([&](auto p) { rest.shared[p] += fours * x.step; });
+      columns_groups<T, 1, 1, false>(rest, k8, here - fours, panel, ahead, 0, columns, out + T * fours * ldy,
+                                     ldy);
     }
   }
+  if (m % T == 0) return;
+  const size_t done = T * groups;
+  gemm_integer<kPacked>({values + done * k8, &scale, T * k8, k8, T * k8, T * k8, 0}, m - done, panels, w_scales,
+                        n, epilogue, y + done * ldy, ldy);
 }
 
-template void gemm_pairs<false>(const int16_t*, float, size_t, size_t, const int16_t*, const float*, size_t,
-                                Epilogue, int16_t*, float*, size_t);
-template void gemm_pairs<true>(const int16_t*, float, size_t, size_t, const int16_t*, const float*, size_t,
-                               Epilogue, int16_t*, float*, size_t);
+template void gemm_groups<false, 2>(const int16_t*, float, size_t, size_t, const int16_t*, const float*,
+                                    size_t, Epilogue, int16_t*, float*, size_t);
+template void gemm_groups<false, 3>(const int16_t*, float, size_t, size_t, const int16_t*, const float*,
+                                    size_t, Epilogue, int16_t*, float*, size_t);
+template void gemm_groups<true, 2>(const int16_t*, float, size_t, size_t, const int16_t*, const float*,
+                                   size_t, Epilogue, int16_t*, float*, size_t);
+template void gemm_groups<true, 3>(const int16_t*, float, size_t, size_t, const int16_t*, const float*,
+                                   size_t, Epilogue, int16_t*, float*, size_t);
 
-void gemm_i16_pairs(const int16_t* values, float scale, size_t k8, size_t m, const int16_t* panels,
-                    const float* w_scales, size_t n, Epilogue epilogue, int16_t* room, float* y, size_t ldy) {
-  gemm_pairs<kChecked>(values, scale, k8, m, panels, w_scales, n, epilogue, room, y, ldy);
+void gemm_i16_taps(const int16_t* values, float scale, size_t k8, size_t taps, size_t m,
+                   const int16_t* panels, const float* w_scales, size_t n, Epilogue epilogue, int16_t* room,
+                   float* y, size_t ldy) {
+  const auto gemm = taps == 2 ? gemm_groups<kChecked, 2> : gemm_groups<kChecked, 3>;
+  gemm(values, scale, k8, m, panels, w_scales, n, epilogue, room, y, ldy);
 }
 
 void gemm_i8(const IntegerRows& a, size_t m, const int8_t* panels, const float* w_scales, size_t n,

@@ -219,9 +219,10 @@ template <bool kPacked, typename W>
 void gemm_integer(const IntegerRows& a, size_t m, const W* panels, const float* w_scales, size_t n,
                   Epilogue epilogue, float* y, size_t ldy);
 
-template <bool kPacked>
-void gemm_pairs(const int16_t* values, float scale, size_t k8, size_t m, const int16_t* panels,
-                const float* w_scales, size_t n, Epilogue epilogue, int16_t* room, float* y, size_t ldy);
+// gemm_i16_taps for T taps.
+template <bool kPacked, size_t T>
+void gemm_groups(const int16_t* values, float scale, size_t k8, size_t m, const int16_t* panels,
+                 const float* w_scales, size_t n, Epilogue epilogue, int16_t* room, float* y, size_t ldy);
 
 }  // namespace ptts::kernels::simd128
 
