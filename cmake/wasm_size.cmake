@@ -1,6 +1,6 @@
 # cmake -DWASM=file -P wasm_size.cmake: prints the size of a .wasm file, plain and gzipped, and fails above the limits
-# that this project has set itself (960 KB, 350 KB gzipped; the stretcher is 46 KB of it, 18 KB gzipped).
-set(limit 960000)
+# that this project has set itself (990 KB, 350 KB gzipped; the stretcher is 46 KB of it, 18 KB gzipped).
+set(limit 990000)
 set(limit_gzip 350000)
 
 file(SIZE "${WASM}" bytes)

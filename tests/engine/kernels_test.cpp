@@ -173,8 +173,7 @@ TEST_F(IntegerProductTest, TwelveBitWeightsIn16) { check<int16_t>(kWeightMax12, 
 TEST_F(IntegerProductTest, TapsOverGroupsOfRows) {
   for (int round = 0; round < 240; ++round) {
     const size_t taps = round % 2 == 0 ? 2 : 3, most = taps == 2 ? 16 : 10;
-    const size_t m = round % 10 < 2 ? size(100, 400) : size(1, 40),
-                 n = 4 * size(1, round % 9 == 0 ? 60 : 8),
+    const size_t m = round % 10 < 2 ? size(100, 400) : size(1, 40), n = 4 * size(1, round % 9 == 0 ? 60 : 8),
                  k8 = round % 4 < 2 ? 32 * size(1, most) : 8 * size(1, 40), ldy = n + size(0, 3);
     const int32_t limit = std::min(input_limit(taps * k8, kWeightMax12), group_max(taps));
     std::vector<int16_t> a((m + taps - 1) * k8), room(m * k8);
@@ -374,17 +373,35 @@ TEST_F(KernelTest, Sums) {
   }
 }
 
+template <typename T>
+std::vector<T> before(const std::vector<T>& values, size_t count) {
+  return {values.begin(), values.begin() + static_cast<ptrdiff_t>(count)};
+}
+template <typename T>
+std::vector<T> behind(const std::vector<T>& values, size_t count) {
+  return {values.begin() + static_cast<ptrdiff_t>(count), values.end()};
+}
+
 TEST_F(KernelTest, Attend) {
   for (int round = 0; round < 120; ++round) {
     const size_t d = 2 * size(1, 40), rows = round % 3 == 0 ? 1 : size(1, 9), first_end = size(1, 60),
                  context = round % 2 == 0 ? 0 : size(1, 70), ldq = rows * d, positions = first_end + rows;
     const std::vector<float> q = floats(rows * ldq), k = floats(positions * d), v = floats(positions * d);
     std::vector<float> scores(2 * positions), out(rows * ldq), expected(rows * ldq);
-    scalar::attend(q.data(), ldq, rows, k.data(), v.data(), first_end, context, d, 0.2f, scores.data(),
-                   expected.data(), ldq);
-    simd128::attend(q.data(), ldq, rows, k.data(), v.data(), first_end, context, d, 0.2f, scores.data(),
-                    out.data(), ldq);
+    const Parts<FloatPart> whole{{}, {k.data(), v.data()}, 0};
+    scalar::attend(q.data(), ldq, rows, whole, first_end, context, d, 0.2f, scores.data(), expected.data(),
+                   ldq);
+    simd128::attend(q.data(), ldq, rows, whole, first_end, context, d, 0.2f, scores.data(), out.data(), ldq);
     expect_same_bits(out, expected, "attend");
+    if (context > 0) continue;
+    const size_t split = size(0, (first_end - 1) / 4) * 4;
+    const std::vector<float> k0 = before(k, split * d), v0 = before(v, split * d), k1 = behind(k, split * d),
+                             v1 = behind(v, split * d);
+    const Parts<FloatPart> parts{{k0.data(), v0.data()}, {k1.data(), v1.data()}, split};
+    scalar::attend(q.data(), ldq, rows, parts, first_end, 0, d, 0.2f, scores.data(), out.data(), ldq);
+    expect_same_bits(out, expected, "attend to two parts, scalar");
+    simd128::attend(q.data(), ldq, rows, parts, first_end, 0, d, 0.2f, scores.data(), out.data(), ldq);
+    expect_same_bits(out, expected, "attend to two parts");
   }
 }
 
@@ -400,8 +417,8 @@ TEST_F(KernelTest, AttendInIntegers) {
     std::vector<float> q_scales = floats(rows, 1e-3f), k_scales = floats(positions, 1e-3f),
                        v_scales(positions);
     for (float& x : v_scales) x = round == 7 ? 0 : static_cast<float>(size(1, 1000)) / 1e6f;
-    const IntegerHead head{q.data(), q_scales.data(), k.data(), k_scales.data(),
-                           v.data(), v_scales.data(), width};
+    IntegerHead head{
+        q.data(), q_scales.data(), {{}, {k.data(), k_scales.data(), v.data(), v_scales.data()}, 0}, width};
     std::vector<float> scores(2 * (first_end + rows + 8)), out(rows * ldo, 1), expected(rows * ldo, 1);
     std::vector<int16_t> weights(scores.size());
     scalar::attend_i16(head, rows, first_end, context, d, 0.2f, scores.data(), weights.data(),
@@ -409,6 +426,19 @@ TEST_F(KernelTest, AttendInIntegers) {
     simd128::attend_i16(head, rows, first_end, context, d, 0.2f, scores.data(), weights.data(), out.data(),
                         ldo);
     expect_same_bits(out, expected, "attend_i16");
+    if (context > 0) continue;
+    const size_t split = size(0, (first_end - 1) / 4) * 4;
+    const std::vector<int16_t> k0 = before(k, split * width), v0 = before(v, split * width),
+                               k1 = behind(k, split * width), v1 = behind(v, split * width);
+    const std::vector<float> ks0 = before(k_scales, split), vs0 = before(v_scales, split),
+                             ks1 = behind(k_scales, split), vs1 = behind(v_scales, split);
+    head.parts = {{k0.data(), ks0.data(), v0.data(), vs0.data()},
+                  {k1.data(), ks1.data(), v1.data(), vs1.data()},
+                  split};
+    scalar::attend_i16(head, rows, first_end, 0, d, 0.2f, scores.data(), weights.data(), out.data(), ldo);
+    expect_same_bits(out, expected, "attend_i16 to two parts, scalar");
+    simd128::attend_i16(head, rows, first_end, 0, d, 0.2f, scores.data(), weights.data(), out.data(), ldo);
+    expect_same_bits(out, expected, "attend_i16 to two parts");
   }
 }
 
@@ -429,11 +459,11 @@ TEST_F(KernelTest, AttendInIntegersIsAttention) {
     for (size_t j = 0; j < positions; ++j) {
       for (size_t i = 0; i < d; ++i) v16[j / 2 * 2 * d + 2 * i + j % 2] = rows[j * d + i];
     }
-    simd128::attend(q.data(), d, 1, k.data(), v.data(), positions, 0, d, 0.125f, scores.data(),
+    simd128::attend(q.data(), d, 1, {{}, {k.data(), v.data()}, 0}, positions, 0, d, 0.125f, scores.data(),
                     expected.data(), d);
-    simd128::attend_i16(
-        {q16.data(), q_scale.data(), k16.data(), k_scales.data(), v16.data(), v_scales.data(), d}, 1,
-        positions, 0, d, 0.125f, scores.data(), weights.data(), out.data(), d);
+    const IntegerHead head{
+        q16.data(), q_scale.data(), {{}, {k16.data(), k_scales.data(), v16.data(), v_scales.data()}, 0}, d};
+    simd128::attend_i16(head, 1, positions, 0, d, 0.125f, scores.data(), weights.data(), out.data(), d);
     double error = 0, power = 0;
     for (size_t i = 0; i < d; ++i) {
       error += std::pow(static_cast<double>(out[i] - expected[i]), 2);
@@ -453,8 +483,9 @@ TEST_F(KernelTest, AttendInIntegersAtItsBounds) {
     const std::vector<float> q_scale(1, 1.0f), scales(positions, 1.0f);
     std::vector<float> scores(2 * (positions + 16)), out(d);
     std::vector<int16_t> weights(scores.size());
-    simd128::attend_i16({q.data(), q_scale.data(), k.data(), scales.data(), v.data(), scales.data(), d}, 1,
-                        positions, 0, d, 1e-9f, scores.data(), weights.data(), out.data(), d);
+    const IntegerHead head{
+        q.data(), q_scale.data(), {{}, {k.data(), scales.data(), v.data(), scales.data()}, 0}, d};
+    simd128::attend_i16(head, 1, positions, 0, d, 1e-9f, scores.data(), weights.data(), out.data(), d);
     for (const float x : out) EXPECT_NEAR(x, kValueMax, 1);
     EXPECT_GT(scores[0], 0.9f);
   }

@@ -9,8 +9,11 @@
 
 namespace ptts {
 
-ptts_status FlowLmStreams::open(const FlowLm& lm, size_t positions, size_t prompt, size_t most) {
+ptts_status FlowLmStreams::open(const FlowLm& lm, size_t positions, size_t prompt, size_t most,
+                                std::span<const KvCache> shared, size_t split) {
   lm_ = &lm;
+  shared_ = shared;
+  split_ = split;
   const size_t rows = std::max(std::clamp<size_t>(prompt, 1, kPrefillRows), most);
   // What is used whole first: the caches, of which the last part mostly is not, then lie where no memory was touched.
   PTTS_TRY(lm.transformer.create_workspace(rows, &workspace_));
@@ -28,14 +31,15 @@ ptts_status FlowLmStreams::open(const FlowLm& lm, size_t positions, size_t promp
 
 ptts_status FlowLmStreams::add(size_t positions) {
   TransformerState state;
-  PTTS_TRY(lm_->transformer.create_state(positions, workspace_.rows, &state));
+  PTTS_TRY(lm_->transformer.create_state(positions - split_, workspace_.rows, &state));
+  for (size_t i = 0; split_ > 0 && i < state.layers.size(); ++i) state.layers[i].share(shared_[i], split_);
   PTTS_TRY(state.layers.front().reserve(workspace_.rows, positions, workspace_.scratch));
   states_.push_back(std::move(state));
   return PTTS_OK;
 }
 
 ptts_status FlowLmStreams::reserve(size_t stream, size_t positions) {
-  PTTS_TRY(lm_->transformer.grow_state(positions, &states_[stream]));
+  PTTS_TRY(lm_->transformer.grow_state(positions - split_, &states_[stream]));
   return states_[stream].layers.front().reserve(workspace_.rows, positions, workspace_.scratch);
 }
 

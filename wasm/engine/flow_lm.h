@@ -35,8 +35,10 @@ struct FlowLm {
 class FlowLmStreams {
  public:
   // One stream with room for `positions` in all; those of a prompt of `prompt` go through the transformer together, 64 at the
-  // most.  `most`: streams that there may be.
-  [[nodiscard]] ptts_status open(const FlowLm& lm, size_t positions, size_t prompt, size_t most = 1);
+  // most.  `most`: streams that there may be.  The first `split` positions (a multiple of 4) of every stream are those of the
+  // caches `shared`, one for each layer, which outlive the streams.
+  [[nodiscard]] ptts_status open(const FlowLm& lm, size_t positions, size_t prompt, size_t most = 1,
+                                 std::span<const KvCache> shared = {}, size_t split = 0);
   // One more, at most `most` in all.  Where it is refused, the others are as they were.
   [[nodiscard]] ptts_status add(size_t positions);
   // Makes room for more in one of them; keeps what is cached.
@@ -65,6 +67,8 @@ class FlowLmStreams {
   void run_heads(size_t rows);
 
   const FlowLm* lm_ = nullptr;
+  std::span<const KvCache> shared_;
+  size_t split_ = 0;
   std::vector<TransformerState> states_;
   std::vector<TransformerState*> stepping_;
   Transformer::Workspace workspace_;

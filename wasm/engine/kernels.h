@@ -110,15 +110,35 @@ inline float weight_factor(float heaviest, float total) {
   return by_one < by_all ? by_one : by_all;
 }
 
-// The quantised queries, keys and values of one head.
-struct IntegerHead {
-  const int16_t* q;       // [rows][width]
-  const float* q_scales;  // [rows]
+// The keys and values of one head: of the first `split` positions (a multiple of 4; 0 where there is a context), which may
+// belong to another cache, and of those behind them.
+template <typename P>
+struct Parts {
+  P first, second;
+  size_t split;
+
+  // Where position j lies: its part, and its place there.
+  const P& of(size_t j) const { return j < split ? first : second; }
+  size_t place(size_t j) const { return j < split ? j : j - split; }
+};
+
+struct FloatPart {
+  const float *k, *v;  // [positions][d]
+};
+
+struct IntegerPart {
   const int16_t* k;       // [positions][width]
   const float* k_scales;  // [positions]
   const int16_t* v;       // [positions / 2][width][2]
   const float* v_scales;  // [positions]
-  size_t width;           // head_dim, rounded up to 8
+};
+
+// The quantised queries, keys and values of one head.
+struct IntegerHead {
+  const int16_t* q;       // [rows][width]
+  const float* q_scales;  // [rows]
+  Parts<IntegerPart> parts;
+  size_t width;  // head_dim, rounded up to 8
 };
 
 // The largest input whose lane sums cannot leave int32: of every eight products of at most weight_max * limit a lane adds

@@ -222,14 +222,15 @@ void add_scaled(const float* x, const float* scale, size_t m, size_t n, float* y
   }
 }
 
-void attend(const float* q, size_t ldq, size_t rows, const float* k, const float* v, size_t first_end,
+void attend(const float* q, size_t ldq, size_t rows, const Parts<FloatPart>& head, size_t first_end,
             size_t context, size_t d, float scale, float* scores, float* out, size_t ldo) {
   for (size_t r = 0; r < rows; ++r) {
     const size_t end = first_end + r, begin = window_begin(end, context), count = end - begin;
     float largest = -INFINITY;
     for (size_t j = 0; j < count; ++j) {
+      const float* key = head.of(begin + j).k + head.place(begin + j) * d;
       LaneSum dot;
-      for (size_t i = 0; i < d; ++i) dot.add(i, q[r * ldq + i] * k[(begin + j) * d + i]);
+      for (size_t i = 0; i < d; ++i) dot.add(i, q[r * ldq + i] * key[i]);
       scores[j] = dot.total() * scale;
       largest = scores[j] > largest ? scores[j] : largest;
     }
@@ -241,7 +242,9 @@ void attend(const float* q, size_t ldq, size_t rows, const float* k, const float
     const float total = weights.total();
     for (size_t i = 0; i < d; ++i) {
       float sum = 0;
-      for (size_t j = 0; j < count; ++j) sum = sum + scores[j] * v[(begin + j) * d + i];
+      for (size_t j = 0; j < count; ++j) {
+        sum = sum + scores[j] * head.of(begin + j).v[head.place(begin + j) * d + i];
+      }
       out[r * ldo + i] = sum / total;
     }
   }
@@ -253,19 +256,22 @@ void attend_i16(const IntegerHead& head, size_t rows, size_t first_end, size_t c
     const size_t end = first_end + r, begin = window_begin(end, context);
     float largest = -INFINITY;
     for (size_t j = begin; j < end; ++j) {
+      const IntegerPart& part = head.parts.of(j);
+      const size_t at = head.parts.place(j);
       int32_t lane[4] = {0, 0, 0, 0};
       for (size_t i = 0; i < head.width; ++i) {
-        lane[i % 8 / 2] += static_cast<int32_t>(head.q[r * head.width + i]) * head.k[j * head.width + i];
+        lane[i % 8 / 2] += static_cast<int32_t>(head.q[r * head.width + i]) * part.k[at * head.width + i];
       }
       const float dot = (static_cast<float>(lane[0]) + static_cast<float>(lane[2])) +
                         (static_cast<float>(lane[1]) + static_cast<float>(lane[3]));
-      scores[j - begin] = dot * (head.q_scales[r] * scale * head.k_scales[j]);
+      scores[j - begin] = dot * (head.q_scales[r] * scale * part.k_scales[at]);
       largest = scores[j - begin] > largest ? scores[j - begin] : largest;
     }
     LaneSum total, scaled;
     float heaviest = 0;
     for (size_t j = begin; j < end; ++j) {
-      const float weight = exp_f32(scores[j - begin] - largest), with_scale = weight * head.v_scales[j];
+      const float weight = exp_f32(scores[j - begin] - largest),
+                  with_scale = weight * head.parts.of(j).v_scales[head.parts.place(j)];
       total.add(j, weight);
       scaled.add(j, with_scale);
       heaviest = with_scale > heaviest ? with_scale : heaviest;
@@ -281,7 +287,9 @@ void attend_i16(const IntegerHead& head, size_t rows, size_t first_end, size_t c
     for (size_t i = 0; i < d; ++i) {
       int32_t sum = 0;
       for (size_t j = begin; j < end; ++j) {
-        sum += static_cast<int32_t>(weights[j - begin]) * head.v[j / 2 * 2 * head.width + 2 * i + j % 2];
+        const size_t at = head.parts.place(j);
+        sum += static_cast<int32_t>(weights[j - begin]) *
+               head.parts.of(j).v[at / 2 * 2 * head.width + 2 * i + at % 2];
       }
       out[r * ldo + i] = static_cast<float>(sum) * inverse;
     }

@@ -271,23 +271,29 @@ struct Span {
 
 // V vectors of the weighted sums, from column `i` on.
 template <size_t R, size_t V>
-inline void weighted_sums(const Span<R>& span, const float* v, size_t d, size_t i, float* out, size_t ldo) {
+inline void weighted_sums(const Span<R>& span, const Parts<FloatPart>& head, size_t d, size_t i, float* out,
+                          size_t ldo) {
   F32x4 sum[R][V] = {};
+  const auto value = [&](size_t j) { return head.of(j).v + head.place(j) * d + i; };
   const auto take = [&](size_t r, size_t j) {
     const F32x4 weight = splat(span.weights[r][j - span.begin[r]]);
-    for (size_t c = 0; c < V; ++c) sum[r][c] = sum[r][c] + weight * load<F32x4>(v + j * d + i + c * 4);
+    const float* row = value(j);
+    for (size_t c = 0; c < V; ++c) sum[r][c] = sum[r][c] + weight * load<F32x4>(row + c * 4);
   };
   if (R == 2 && span.begin[0] < span.common) take(0, span.begin[0]);
   const float* weights[R];
   each<R>([&](auto r) { weights[r] = span.weights[r] + (span.common - span.begin[r]); });
-  const float* row = v + span.common * d + i;
-  for (size_t j = span.common; j < span.end[0]; ++j, row += d) {
-    F32x4 values[V];
-    each<V>([&](auto c) { values[c] = load<F32x4>(row + c * 4); });
-    each<R>([&](auto r) {
-      const F32x4 weight = splat(*weights[r]++);
-      each<V>([&](auto c) { sum[r][c] = sum[r][c] + weight * values[c]; });
-    });
+  for (size_t j = span.common, end; j < span.end[0]; j = end) {
+    const float* row = value(j);
+    end = j < head.split && head.split < span.end[0] ? head.split : span.end[0];
+    for (size_t left = end - j; left > 0; --left, row += d) {
+      F32x4 values[V];
+      each<V>([&](auto c) { values[c] = load<F32x4>(row + c * 4); });
+      each<R>([&](auto r) {
+        const F32x4 weight = splat(*weights[r]++);
+        each<V>([&](auto c) { sum[r][c] = sum[r][c] + weight * values[c]; });
+      });
+    }
   }
   if (R == 2) take(1, span.end[1] - 1);
   each<R>([&](auto r) {
@@ -296,9 +302,10 @@ inline void weighted_sums(const Span<R>& span, const float* v, size_t d, size_t 
 }
 
 template <size_t R>
-__attribute__((noinline)) void attend_rows(const float* q, size_t ldq, const float* k, const float* v,
+__attribute__((noinline)) void attend_rows(const float* q, size_t ldq, const Parts<FloatPart>& head,
                                            size_t first_end, size_t context, size_t d, float scale,
                                            float* scores, float* out, size_t ldo) {
+  const auto key = [&](size_t j) { return head.of(j).k + head.place(j) * d; };
   Span<R> span;
   for (size_t r = 0; r < R; ++r) {
     span.end[r] = first_end + r;
@@ -307,13 +314,13 @@ __attribute__((noinline)) void attend_rows(const float* q, size_t ldq, const flo
   }
   span.common = span.begin[R - 1];
   const auto score = [&](size_t r, size_t j) {
-    span.weights[r][j - span.begin[r]] = one_dot(q + r * ldq, k + j * d, d);
+    span.weights[r][j - span.begin[r]] = one_dot(q + r * ldq, key(j), d);
   };
   if (R == 2 && span.begin[0] < span.common) score(0, span.begin[0]);
   size_t j = span.common;
   for (; j + 4 <= span.end[0]; j += 4) {
     F32x4 dots[R];
-    four_dots<R>(q, ldq, k + j * d, d, dots);
+    four_dots<R>(q, ldq, key(j), d, dots);
     for (size_t r = 0; r < R; ++r) store(span.weights[r] + (j - span.begin[r]), dots[r]);
   }
   for (; j < span.end[0]; ++j) {
@@ -323,15 +330,15 @@ __attribute__((noinline)) void attend_rows(const float* q, size_t ldq, const flo
   for (size_t r = 0; r < R; ++r) span.total[r] = weigh(span.weights[r], span.end[r] - span.begin[r], scale);
   size_t i = 0;
   if constexpr (R == 1) {
-    for (; i + 32 <= d; i += 32) weighted_sums<R, 8>(span, v, d, i, out, ldo);
+    for (; i + 32 <= d; i += 32) weighted_sums<R, 8>(span, head, d, i, out, ldo);
   }
-  for (; i + 16 <= d; i += 16) weighted_sums<R, 4>(span, v, d, i, out, ldo);
-  for (; i + 4 <= d; i += 4) weighted_sums<R, 1>(span, v, d, i, out, ldo);
+  for (; i + 16 <= d; i += 16) weighted_sums<R, 4>(span, head, d, i, out, ldo);
+  for (; i + 4 <= d; i += 4) weighted_sums<R, 1>(span, head, d, i, out, ldo);
   for (; i < d; ++i) {
     for (size_t r = 0; r < R; ++r) {
       float sum = 0;
       for (j = span.begin[r]; j < span.end[r]; ++j)
-        sum = sum + span.weights[r][j - span.begin[r]] * v[j * d + i];
+        sum = sum + span.weights[r][j - span.begin[r]] * head.of(j).v[head.place(j) * d + i];
       out[r * ldo + i] = sum / span.total[r];
     }
   }
@@ -339,23 +346,23 @@ __attribute__((noinline)) void attend_rows(const float* q, size_t ldq, const flo
 
 }  // namespace
 
-void attend(const float* q, size_t ldq, size_t rows, const float* k, const float* v, size_t first_end,
+void attend(const float* q, size_t ldq, size_t rows, const Parts<FloatPart>& head, size_t first_end,
             size_t context, size_t d, float scale, float* scores, float* out, size_t ldo) {
   size_t r = 0;
   for (; r + 2 <= rows; r += 2) {
-    attend_rows<2>(q + r * ldq, ldq, k, v, first_end + r, context, d, scale, scores, out + r * ldo, ldo);
+    attend_rows<2>(q + r * ldq, ldq, head, first_end + r, context, d, scale, scores, out + r * ldo, ldo);
   }
   for (; r < rows; ++r) {
-    attend_rows<1>(q + r * ldq, ldq, k, v, first_end + r, context, d, scale, scores, out + r * ldo, ldo);
+    attend_rows<1>(q + r * ldq, ldq, head, first_end + r, context, d, scale, scores, out + r * ldo, ldo);
   }
 }
 
 namespace {
 
 // Scores of one query -> weights in integers; returns what the sums of integers are multiplied by.  Of `count` positions (a
-// multiple of 4) it sees [begin, end).
-inline float weigh_i16(float* scores, size_t count, size_t begin, size_t end, const float* v_scales,
-                       int16_t* weights) {
+// multiple of 4) from `base` on it sees [begin, end).
+inline float weigh_i16(float* scores, size_t base, size_t count, size_t begin, size_t end,
+                       const Parts<IntegerPart>& parts, int16_t* weights) {
   const auto set_rest = [&](float value) {
     for (size_t j = 0; j < begin; ++j) scores[j] = value;
     for (size_t j = end; j < count; ++j) scores[j] = value;
@@ -370,7 +377,8 @@ inline float weigh_i16(float* scores, size_t count, size_t begin, size_t end, co
   set_rest(0);
   F32x4 total = splat(0), scaled = splat(0), heaviest = splat(0);
   for (size_t j = 0; j < count; j += 4) {
-    const F32x4 weight = load<F32x4>(scores + j), with_scale = weight * load<F32x4>(v_scales + j);
+    const F32x4 weight = load<F32x4>(scores + j),
+                with_scale = weight * load<F32x4>(parts.of(base + j).v_scales + parts.place(base + j));
     total = total + weight;
     scaled = scaled + with_scale;
     heaviest = max(heaviest, with_scale);
@@ -388,27 +396,33 @@ inline float weigh_i16(float* scores, size_t count, size_t begin, size_t end, co
   return factor > 0 ? 1 / (factor * lanes_total(total)) : 0;
 }
 
-// V vectors of four values from pairs of positions on: [pairs][width][2].
+// V vectors of four values, from column `i` on, of `count` positions.
 template <size_t R, size_t V>
-inline void weighted_sums_i16(const int16_t* v, size_t width, size_t count, const int16_t* weights, size_t d,
-                              const float* inverse, float* out, size_t ldo) {
+inline void weighted_sums_i16(const Parts<IntegerPart>& parts, size_t width, size_t base, size_t count,
+                              const int16_t* weights, size_t i, size_t d, const float* inverse, float* out,
+                              size_t ldo) {
   I32x4 sum[R][V] = {};
   const int16_t* pair[R];
   each<R>([&](auto r) { pair[r] = weights + r * count; });
-  for (size_t j = 0; j < count; j += 2, v += 2 * width) {
-    I16x8 values[V];
-    each<V>([&](auto c) { values[V - 1 - c] = load<I16x8>(v + 8 * (V - 1 - c)); });
-    each<R>([&](auto r) {
-      const int32_t both = load<int32_t>(pair[r]);
-      pair[r] += 2;
-      const I16x8 weight = (I16x8)I32x4{both, both, both, both};
-      each<V>([&](auto c) { sum[r][c] = sum[r][c] + dot_i16(weight, values[c]); });
-    });
+  for (size_t j = base, end; j < base + count; j = end) {
+    const int16_t* v = parts.of(j).v + parts.place(j) * width + 2 * i;
+    end = j < parts.split && parts.split < base + count ? parts.split : base + count;
+    for (size_t left = end - j; left > 0; left -= 2, v += 2 * width) {
+      I16x8 values[V];
+      each<V>([&](auto c) { values[V - 1 - c] = load<I16x8>(v + 8 * (V - 1 - c)); });
+      each<R>([&](auto r) {
+        const int32_t both = load<int32_t>(pair[r]);
+        pair[r] += 2;
+        const I16x8 weight = (I16x8)I32x4{both, both, both, both};
+        each<V>([&](auto c) { sum[r][c] = sum[r][c] + dot_i16(weight, values[c]); });
+      });
+    }
   }
   for (size_t r = 0; r < R; ++r) {
-    for (size_t c = 0; c < V && c * 4 < d; ++c) {
+    for (size_t c = 0; c < V && i + c * 4 < d; ++c) {
       const F32x4 result = to_f32(sum[r][c]) * splat(inverse[r]);
-      std::memcpy(out + r * ldo + c * 4, &result, (d - c * 4 < 4 ? d - c * 4 : 4) * sizeof(float));
+      const size_t left = d - i - c * 4;
+      std::memcpy(out + r * ldo + i + c * 4, &result, (left < 4 ? left : 4) * sizeof(float));
     }
   }
 }
@@ -423,7 +437,9 @@ __attribute__((noinline)) void attend_rows_i16(const IntegerHead& head, size_t f
   F32x4 factor[R];
   each<R>([&](auto r) { factor[r] = splat(head.q_scales[first + r] * scale); });
   for (size_t j = 0; j < count; j += 4) {
-    const int16_t* key = head.k + (base + j) * width;
+    const IntegerPart& part = head.parts.of(base + j);
+    const size_t at = head.parts.place(base + j);
+    const int16_t* key = part.k + at * width;
     I32x4 sum[R][4] = {};
     for (size_t i = 0; i < width; i += 8) {
       I16x8 keys[4];
@@ -433,7 +449,7 @@ __attribute__((noinline)) void attend_rows_i16(const IntegerHead& head, size_t f
         each<4>([&](auto c) { sum[r][c] = sum[r][c] + dot_i16(query, keys[c]); });
       });
     }
-    const F32x4 k_scales = load<F32x4>(head.k_scales + base + j);
+    const F32x4 k_scales = load<F32x4>(part.k_scales + at);
     each<R>([&](auto r) {
       const F32x4 dots =
           totals_02_13(to_f32(sum[r][0]), to_f32(sum[r][1]), to_f32(sum[r][2]), to_f32(sum[r][3]));
@@ -442,17 +458,17 @@ __attribute__((noinline)) void attend_rows_i16(const IntegerHead& head, size_t f
   }
   float inverse[R];
   for (size_t r = 0; r < R; ++r) {
-    inverse[r] = weigh_i16(scores + r * count, count, window_begin(first_end + r, context) - base,
-                           first_end + r - base, head.v_scales + base, weights + r * count);
+    inverse[r] = weigh_i16(scores + r * count, base, count, window_begin(first_end + r, context) - base,
+                           first_end + r - base, head.parts, weights + r * count);
   }
   constexpr size_t kWide = R == 1 ? 8 : 4;
-  const int16_t* v = head.v + base * width;
   size_t i = 0;
   for (; i + 4 * kWide <= d; i += 4 * kWide) {
-    weighted_sums_i16<R, kWide>(v + 2 * i, width, count, weights, d - i, inverse, out + i, ldo);
+    weighted_sums_i16<R, kWide>(head.parts, width, base, count, weights, i, d, inverse, out, ldo);
   }
-  for (; i < d; i += 8)
-    weighted_sums_i16<R, 2>(v + 2 * i, width, count, weights, d - i, inverse, out + i, ldo);
+  for (; i < d; i += 8) {
+    weighted_sums_i16<R, 2>(head.parts, width, base, count, weights, i, d, inverse, out, ldo);
+  }
 }
 
 }  // namespace

@@ -2,10 +2,39 @@
 #include "kv_cache.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace ptts {
 
-using kernels::Activation;
+namespace {
+
+void quantize(const float* x, size_t ld, size_t rows, size_t n, size_t width, int32_t limit, int16_t* q,
+              float* scales) {
+  kernels::quantize_rows_i16(kernels::Activation::kNone, x, ld, rows, n, width, limit, nullptr, q, scales);
+}
+
+// With the least power of two that all values of a row are at most `limit` times as large as.
+void quantize_steadily(const float* x, size_t ld, size_t rows, size_t n, size_t width, int32_t limit,
+                       int16_t* q, float* scales) {
+  const auto most = static_cast<float>(limit);
+  for (size_t r = 0; r < rows; ++r, x += ld, q += width) {
+    float largest = 0;
+    for (size_t i = 0; i < n; ++i) largest = std::max(largest, std::fabs(x[i]));
+    int exponent = 0;
+    std::frexp(largest / most, &exponent);
+    if (std::ldexp(most, exponent - 1) >= largest) --exponent;
+    // Below, nothing is lost; above, values would not be floats.
+    exponent = std::clamp(exponent, -100, 127 - std::ilogb(most));
+    const float inverse = std::ldexp(1.0f, -exponent);
+    for (size_t i = 0; i < width; ++i) {
+      const float rounded = i < n ? (x[i] * inverse + kernels::kRound) - kernels::kRound : 0;
+      q[i] = static_cast<int16_t>(std::clamp(rounded, -most, most));
+    }
+    scales[r] = std::ldexp(1.0f, exponent);
+  }
+}
+
+}  // namespace
 
 ptts_status KvCache::allocate(const TransformerConfig& config, size_t capacity, bool integer) {
   heads_ = config.kv_heads;
@@ -30,7 +59,8 @@ ptts_status KvCache::grow(size_t capacity, size_t cached) {
     if (buffer.empty()) return PTTS_OK;
     std::remove_reference_t<decltype(buffer)> larger;
     PTTS_TRY(larger.allocate(heads_ * capacity * width, "key/value cache"));
-    const size_t kept = (cached + 1) / 2 * 2;  // values come in pairs
+    const size_t own = cached > split_ ? cached - split_ : 0,
+                 kept = (own + 1) / 2 * 2;  // values come in pairs
     for (size_t h = 0; h < heads_; ++h) {
       std::copy_n(buffer.data() + h * capacity_ * width, std::min(kept, capacity_) * width,
                   larger.data() + h * capacity * width);
@@ -49,8 +79,17 @@ ptts_status KvCache::grow(size_t capacity, size_t cached) {
 }
 
 void KvCache::put(size_t position, size_t rows, const float* k, const float* v, size_t ld) {
+  put_with(quantize, position, rows, k, v, ld);
+}
+
+void KvCache::put_steady(size_t position, size_t rows, const float* k, const float* v, size_t ld) {
+  put_with(quantize_steadily, position, rows, k, v, ld);
+}
+
+void KvCache::put_with(Quantize quantize, size_t position, size_t rows, const float* k, const float* v,
+                       size_t ld) {
   for (size_t h = 0; h < heads_; ++h, k += d_, v += d_) {
-    const size_t first = h * capacity_ + position;
+    const size_t first = h * capacity_ + position - split_;
     if (!integer()) {
       for (size_t r = 0; r < rows; ++r) {
         std::copy_n(k + r * ld, d_, k_.data() + (first + r) * d_);
@@ -58,22 +97,26 @@ void KvCache::put(size_t position, size_t rows, const float* k, const float* v, 
       }
       continue;
     }
-    kernels::quantize_rows_i16(Activation::kNone, k, ld, rows, d_, width_, key_limit(), nullptr,
-                               k16_.data() + first * width_, k_scales_.data() + first);
+    quantize(k, ld, rows, d_, width_, key_limit(), k16_.data() + first * width_, k_scales_.data() + first);
     for (size_t r = 0; r < rows; ++r) {
       const size_t at = first + r;
-      kernels::quantize_rows_i16(Activation::kNone, v + r * ld, ld, 1, d_, width_, kernels::kValueMax,
-                                 nullptr, row_.data(), v_scales_.data() + at);
+      quantize(v + r * ld, ld, 1, d_, width_, kernels::kValueMax, row_.data(), v_scales_.data() + at);
       int16_t* pair = v16_.data() + at / 2 * 2 * width_ + at % 2;
       for (size_t i = 0; i < width_; ++i) pair[2 * i] = row_[i];
     }
   }
 }
 
-void KvCache::get(size_t positions, float* k, float* v) const {
-  for (size_t p = 0; p < positions; ++p) {
+void KvCache::get(size_t position, size_t rows, float* k, float* v) const {
+  for (size_t p = position; p < position + rows; ++p) {
+    if (p < split_) {
+      shared_->get(p, 1, k, v);
+      k += heads_ * d_;
+      v += heads_ * d_;
+      continue;
+    }
     for (size_t h = 0; h < heads_; ++h, k += d_, v += d_) {
-      const size_t at = h * capacity_ + p;
+      const size_t at = h * capacity_ + p - split_;
       if (!integer()) {
         std::copy_n(k_.data() + at * d_, d_, k);
         std::copy_n(v_.data() + at * d_, d_, v);
@@ -108,16 +151,17 @@ void KvCache::drop(size_t count, size_t cached) {
 
 void KvCache::attend(size_t head, const float* q, size_t ldq, size_t rows, size_t first_end, size_t context,
                      float scale, Scratch& scratch, float* out, size_t ldo) const {
-  const size_t at = head * capacity_;
+  const KvCache& first = split_ > 0 ? *shared_ : *this;
   if (!integer()) {
-    kernels::attend(q, ldq, rows, k_.data() + at * d_, v_.data() + at * d_, first_end, context, d_, scale,
-                    scratch.scores.data(), out, ldo);
+    kernels::attend(q, ldq, rows, {first.float_part(head), float_part(head), split_}, first_end, context, d_,
+                    scale, scratch.scores.data(), out, ldo);
     return;
   }
-  kernels::quantize_rows_i16(Activation::kNone, q, ldq, rows, d_, width_, key_limit(), nullptr,
-                             scratch.queries.data(), scratch.query_scales.data());
-  kernels::attend_i16({scratch.queries.data(), scratch.query_scales.data(), k16_.data() + at * width_,
-                       k_scales_.data() + at, v16_.data() + at * width_, v_scales_.data() + at, width_},
+  quantize(q, ldq, rows, d_, width_, key_limit(), scratch.queries.data(), scratch.query_scales.data());
+  kernels::attend_i16({scratch.queries.data(),
+                       scratch.query_scales.data(),
+                       {first.integer_part(head), integer_part(head), split_},
+                       width_},
                       rows, first_end, context, d_, scale, scratch.scores.data(), scratch.weights.data(), out,
                       ldo);
 }

@@ -373,9 +373,7 @@ void gemm_groups(const int16_t* values, float scale, size_t k8, size_t m, const 
     GroupInputs<T> x;
     x.step = T * k8;
     each<T>([&](auto i) { x.own[i] = room + (T * begin + i) * k8; });
-    each<kShared<T>>([&](auto p) {
-      x.shared[p] = values + (T * begin + first_tap(p) + second_tap(p)) * k8;
-    });
+    each<kShared<T>>([&](auto p) { x.shared[p] = values + (T * begin + first_tap(p) + second_tap(p)) * k8; });
     const bool pack = kPacked && fours * kPlanes * k8 <= kPackedValues;
     GroupInputs<T> tiles = x;
     if (pack) {
@@ -423,8 +421,8 @@ void gemm_groups(const int16_t* values, float scale, size_t k8, size_t m, const 
   }
   if (m % T == 0) return;
   const size_t done = T * groups;
-  gemm_integer<kPacked>({values + done * k8, &scale, T * k8, k8, T * k8, T * k8, 0}, m - done, panels, w_scales,
-                        n, epilogue, y + done * ldy, ldy);
+  gemm_integer<kPacked>({values + done * k8, &scale, T * k8, k8, T * k8, T * k8, 0}, m - done, panels,
+                        w_scales, n, epilogue, y + done * ldy, ldy);
 }
 
 template void gemm_groups<false, 2>(const int16_t*, float, size_t, size_t, const int16_t*, const float*,

@@ -12,7 +12,6 @@ namespace {
 
 // Before speech starts the logit of some voices crosses the threshold; the reference waits this many steps.
 constexpr size_t kMinStepsBeforeEos = 6;
-constexpr size_t kVoiceRows = 16;  // of a voice that go into the cache at a time
 constexpr size_t kLaneRoom =
     1024;  // positions: chunks of usual lengths need less, and a longer one takes its own
 
@@ -85,7 +84,7 @@ ptts_status Session::open(std::shared_ptr<const Model> model, std::shared_ptr<co
   }
   const size_t most = std::clamp<size_t>(chunks_.size(), 1, kMaxLanes);
   PTTS_TRY(sampled_.allocate(most * model_->flow_lm.latent, "latents"));
-  PTTS_TRY(streams_.open(model_->flow_lm, longest_, prompt, most));
+  PTTS_TRY(streams_.open(model_->flow_lm, longest_, prompt, most, voice_->layers, voice_->shared()));
   PTTS_TRY(model_->flow_lm.flow_net.bake_times(static_cast<size_t>(options.decode_steps), &baked_times_,
                                                streams_.flow()));
   lanes_.resize(1);
@@ -142,17 +141,14 @@ ptts_status Session::begin_chunk(size_t number, size_t index, bool forced) {
   const Chunk& chunk = chunks_[index];
   PTTS_TRY(streams_.reserve(number, positions_of(chunk)));
   TransformerState& state = streams_.state(number);
-  const size_t width = model_->config.backbone.kv_dim();
+  const size_t width = model_->config.backbone.kv_dim(), shared = voice_->shared(),
+               rest = voice_->positions - shared;
   Buffer<float> rows;
-  PTTS_TRY(rows.allocate(2 * kVoiceRows * width, "voice rows"));
-  float* values = rows.data() + kVoiceRows * width;
-  for (size_t i = 0; i < state.layers.size(); ++i) {
-    for (size_t p = 0; p < voice_->positions; p += kVoiceRows) {
-      const size_t here = std::min(kVoiceRows, voice_->positions - p);
-      voice_->layers[i].k.get(p, here, rows.data());
-      voice_->layers[i].v.get(p, here, values);
-      state.layers[i].put(p, here, rows.data(), values, width);
-    }
+  PTTS_TRY(rows.allocate(2 * rest * width, "voice rows"));
+  float* values = rows.data() + rest * width;
+  for (size_t i = 0; rest > 0 && i < state.layers.size(); ++i) {
+    voice_->layers[i].get(shared, rest, rows.data(), values);
+    state.layers[i].put_steady(shared, rest, rows.data(), values, width);
   }
   state.position = state.cached = voice_->positions;
   streams_.feed_text(number, chunk.ids);

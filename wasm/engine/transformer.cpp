@@ -163,7 +163,7 @@ void Transformer::run(float* x, size_t each, Streams streams, Workspace& w, bool
 void record_cache(const char* name, const KvCache& cache, size_t positions, const TransformerConfig& config) {
   const size_t count = positions * config.kv_dim();
   std::vector<float> both(2 * count);
-  cache.get(positions, both.data(), both.data() + count);
+  cache.get(0, positions, both.data(), both.data() + count);
   probe::record(name, both.data(), {2, positions, config.kv_heads, config.head_dim()});
 }
 

@@ -30,18 +30,18 @@ ptts_status allocate_voice(const Model& model, size_t positions, Voice* voice) {
   voice->head_dim = c.head_dim();
   voice->layers.clear();
   voice->layers.resize(c.layers);
-  const bool exact = model.precision == PTTS_PRECISION_F32;
-  for (Voice::Layer& layer : voice->layers) {
-    PTTS_TRY(layer.k.allocate(positions, c.kv_heads, c.head_dim(), exact));
-    PTTS_TRY(layer.v.allocate(positions, c.kv_heads, c.head_dim(), exact));
+  for (size_t i = 0; i < c.layers; ++i) {
+    const bool integer = model.flow_lm.transformer.layers[i].in_proj.integer();
+    PTTS_TRY(voice->layers[i].allocate(c, (positions + 3) / 4 * 4, integer));
   }
   return PTTS_OK;
 }
 
-ptts_status check_finite(const float* values, size_t count, const char* name) {
+// `first`: what stands before them.
+ptts_status check_finite(const float* values, size_t count, size_t first, const char* name) {
   for (size_t i = 0; i < count; ++i) {
     if (!std::isfinite(values[i])) {
-      return fail(PTTS_ERROR_VOICE, "voice: %.200s: value %zu is not a finite number", name, i);
+      return fail(PTTS_ERROR_VOICE, "voice: %.200s: value %zu is not a finite number", name, first + i);
     }
   }
   return PTTS_OK;
@@ -65,11 +65,10 @@ ptts_status run_prompt(const Model& model, const float* rows, size_t count, Voic
   PTTS_TRY(made.allocate(2 * voice->values(), "voice rows"));
   float* values = made.data() + voice->values();
   for (size_t i = 0; i < voice->layers.size(); ++i) {
-    stream.state(0).layers[i].get(positions, made.data(), values);
-    PTTS_TRY(check_finite(made.data(), voice->values(), "the keys that the model made of the prompt"));
-    PTTS_TRY(check_finite(values, voice->values(), "the values that the model made of the prompt"));
-    voice->layers[i].k.put(made.data());
-    voice->layers[i].v.put(values);
+    stream.state(0).layers[i].get(0, positions, made.data(), values);
+    PTTS_TRY(check_finite(made.data(), voice->values(), 0, "the keys that the model made of the prompt"));
+    PTTS_TRY(check_finite(values, voice->values(), 0, "the values that the model made of the prompt"));
+    voice->layers[i].put_steady(0, positions, made.data(), values, model.config.backbone.kv_dim());
   }
   return PTTS_OK;
 }
@@ -86,7 +85,7 @@ ptts_status load_prompt(const Model& model, const SafetensorsFile& file, const T
   Buffer<float> rows;
   PTTS_TRY(rows.allocate(entry.shape[1] * d, "voice prompt"));
   to_f32(entry.dtype, file.data.data() + entry.begin, rows.size(), rows.data());
-  PTTS_TRY(check_finite(rows.data(), rows.size(), "audio_prompt"));
+  PTTS_TRY(check_finite(rows.data(), rows.size(), 0, "audio_prompt"));
   return run_prompt(model, rows.data(), entry.shape[1], voice);
 }
 
@@ -151,61 +150,24 @@ ptts_status load_layer(const Model& model, const SafetensorsFile& file, size_t l
     return fail(PTTS_ERROR_VOICE, "voice: %s: %zu positions, layer 0 has %zu", key.c_str(), length,
                 voice->positions);
   }
-  const size_t half = s[2] * c.kv_dim() * dtype_size(cache->dtype);
+  constexpr size_t kRows = 16;  // at a time
+  const size_t width = c.kv_dim(), row_bytes = width * dtype_size(cache->dtype), half = s[2];
   const uint8_t* bytes = file.data.data() + cache->begin;
   Buffer<float> rows;
-  PTTS_TRY(rows.allocate(voice->values(), "voice rows"));
-  for (VoiceRows* to : {&voice->layers[layer].k, &voice->layers[layer].v}) {
-    to_f32(cache->dtype, bytes, rows.size(), rows.data());
-    PTTS_TRY(check_finite(rows.data(), rows.size(), key.c_str()));
-    to->put(rows.data());
-    bytes += half;
+  PTTS_TRY(rows.allocate(2 * kRows * width, "voice rows"));
+  float* values = rows.data() + kRows * width;
+  for (size_t p = 0; p < length; p += kRows) {
+    const size_t here = std::min(kRows, length - p);
+    to_f32(cache->dtype, bytes + p * row_bytes, here * width, rows.data());
+    to_f32(cache->dtype, bytes + (half + p) * row_bytes, here * width, values);
+    PTTS_TRY(check_finite(rows.data(), here * width, p * width, key.c_str()));
+    PTTS_TRY(check_finite(values, here * width, (half + p) * width, key.c_str()));
+    voice->layers[layer].put_steady(p, here, rows.data(), values, width);
   }
   return PTTS_OK;
 }
 
 }  // namespace
-
-ptts_status VoiceRows::allocate(size_t positions, size_t kv_heads, size_t head_dim, bool exact) {
-  kv_heads_ = kv_heads;
-  head_dim_ = head_dim;
-  const size_t heads = positions * kv_heads;
-  if (exact) return exact_.allocate(heads * head_dim, "voice");
-  PTTS_TRY(scales_.allocate(heads, "voice"));
-  return rounded_.allocate(heads * head_dim, "voice");
-}
-
-void VoiceRows::put(const float* rows) {
-  std::copy_n(rows, exact_.size(), exact_.data());
-  constexpr float kLargest = 32767;
-  for (size_t h = 0; h < scales_.size(); ++h) {
-    const float* from = rows + h * head_dim_;
-    int16_t* to = rounded_.data() + h * head_dim_;
-    float largest = 0;
-    for (size_t i = 0; i < head_dim_; ++i) largest = std::max(largest, std::fabs(from[i]));
-    // The least power of two that all values are at most 32767 times as large as.
-    int exponent = 0;
-    std::frexp(largest, &exponent);
-    exponent = std::max(exponent - 15, -100);
-    // (The last of them: 2^128 is no float any more.)
-    if (largest > std::ldexp(kLargest, exponent) && exponent < 113) ++exponent;
-    const float inverse = std::ldexp(1.0f, -exponent);
-    for (size_t i = 0; i < head_dim_; ++i) {
-      const float rounded = (from[i] * inverse + kernels::kRound) - kernels::kRound;
-      to[i] = static_cast<int16_t>(std::clamp(rounded, -kLargest, kLargest));
-    }
-    scales_[h] = std::ldexp(1.0f, exponent);
-  }
-}
-
-void VoiceRows::get(size_t first, size_t count, float* rows) const {
-  const size_t begin = first * kv_heads_ * head_dim_, values = count * kv_heads_ * head_dim_;
-  if (!exact_.empty()) {
-    std::copy_n(exact_.data() + begin, values, rows);
-    return;
-  }
-  for (size_t i = 0; i < values; ++i) rows[i] = rounded_[begin + i] * scales_[(begin + i) / head_dim_];
-}
 
 ptts_status load_voice(const Model& model, std::span<const uint8_t> bytes, Voice* voice) {
   if (!model.has(PTTS_PART_FLOW_LM)) {
@@ -270,8 +232,7 @@ ptts_status export_voice(const Voice& voice, void** data, size_t* length) {
   SafetensorsWriter writer;
   for (size_t i = 0; i < voice.layers.size(); ++i) {
     float* cache = caches.data() + 2 * half * i;
-    voice.layers[i].k.get(0, voice.positions, cache);
-    voice.layers[i].v.get(0, voice.positions, cache + half);
+    voice.layers[i].get(0, voice.positions, cache, cache + half);
     writer.add_f32(layer_key(i, "cache"), {2, 1, voice.positions, voice.kv_heads, voice.head_dim}, cache);
     writer.add_i64(layer_key(i, "offset"), static_cast<int64_t>(voice.positions));
     writer.add_i64(layer_key(i, "pad"), 0);

@@ -20,28 +20,13 @@ namespace ptts {
 inline constexpr size_t kMaxVoicePositions = 4096;
 inline constexpr float kMaxVoiceSeconds = 120;
 
-// Keys or values of one layer: rows of kv_heads * head_dim floats.  Models of integers keep them in 16 bits, with a power
-// of two for each head of a row: what was rounded once is not changed by being written, read and rounded again.
-class VoiceRows {
- public:
-  [[nodiscard]] ptts_status allocate(size_t positions, size_t kv_heads, size_t head_dim, bool exact);
-  void put(const float* rows);                              // all of them
-  void get(size_t first, size_t count, float* rows) const;  // positions
-
- private:
-  size_t kv_heads_ = 0, head_dim_ = 0;
-  Buffer<float> exact_;
-  Buffer<int16_t> rounded_;
-  Buffer<float> scales_;  // [positions][kv_heads]
-};
-
+// Written with KvCache::put_steady: a voice of integers is not changed by being written to a file and read again.
 struct Voice {
-  struct Layer {
-    VoiceRows k, v;
-  };
-  std::vector<Layer> layers;
+  std::vector<KvCache> layers;
   size_t positions = 0, kv_heads = 0, head_dim = 0;
   size_t values() const { return positions * kv_heads * head_dim; }  // keys of a layer
+  // Positions that the caches of streams share with it; what is left they have of their own.
+  size_t shared() const { return positions / 4 * 4; }
 };
 
 [[nodiscard]] ptts_status load_voice(const Model& model, std::span<const uint8_t> file, Voice* voice);
