@@ -5,8 +5,9 @@
 //   decoder   up to four chunks, whose latents come as they are made
 //
 // Latents are small (128 bytes): they wait for whoever decodes first, and the order of chunks is the reader's affair.
+import { BLOCK_LIMIT, Decoder } from './decoder.js';
 import type { DoorMemory, DoorSession, DoorVoice, Engine } from './engine.js';
-import { BLOCK_LIMIT, Decoder, openSession } from './jobs.js';
+import { openSession } from './jobs.js';
 import type { Instance, Speaker } from './jobs.js';
 import { toWire } from './protocol.js';
 import type { Calls, Orders, Place, StreamEvent, Together, WireError } from './protocol.js';

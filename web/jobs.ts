@@ -1,11 +1,9 @@
 // What an instance does for a stream, step by step (serve.ts takes them in turn): speaks a text, or decodes what another
 // instance speaks. Several chunks at once: chunks-job.ts.
-import type { DoorCodec, DoorMemory, DoorModel, DoorSession, DoorVoice, Engine } from './engine.js';
+import { BLOCK_LIMIT, Decoder, OwnDecoder } from './decoder.js';
+import type { DoorMemory, DoorModel, DoorSession, DoorVoice, Engine } from './engine.js';
 import { toWire } from './protocol.js';
-import type { Calls, Orders, PipeContent, PipeMessage, Place, StreamEvent } from './protocol.js';
-
-/** Latents in one call of the decoder, at most: the step between two looks at the messages stays short. */
-export const BLOCK_LIMIT = 4;
+import type { Calls, Orders, PipeContent, PipeMessage, StreamEvent } from './protocol.js';
 
 /** The instance that a job works for. */
 export interface Instance {
@@ -52,62 +50,6 @@ export function openSession(
   }
 }
 
-/** Decodes one stream: a codec of the engine, and latents that are held for it until there are enough. */
-export class Decoder {
-  readonly #engine: Engine;
-  readonly #codec: DoorCodec;
-  readonly #pcm: DoorMemory;
-  readonly #latents: DoorMemory;
-  readonly #samples: number;
-  readonly #width: number;
-  #places: Place[] = [];
-
-  /** With room for `most` latents. */
-  constructor({ engine, model }: Instance, most: number) {
-    const { latentWidth, samplesPerFrame } = engine.run(() => model.info());
-    this.#engine = engine;
-    this.#samples = samplesPerFrame;
-    this.#width = latentWidth;
-    this.#codec = engine.run((door) => new door.Codec());
-    engine.call(() => this.#codec.open(model));
-    this.#pcm = engine.memory(most * samplesPerFrame * 4);
-    this.#latents = engine.memory(most * latentWidth * 4);
-  }
-
-  /** Takes a latent. */
-  hold({ chunk, step }: Place, latent: Float32Array): void {
-    // A fresh view: the memory may have grown.
-    this.#engine.run(() => {
-      this.#latents.floats().set(latent, this.#places.length * this.#width);
-    });
-    this.#places.push({ chunk, step });
-  }
-
-  /** The frames of what is held. */
-  decode(): StreamEvent[] {
-    const places = this.#places;
-    if (places.length === 0) return [];
-    this.#places = [];
-    this.#engine.call(() => this.#codec.decode(this.#latents, places.length, this.#pcm));
-    const pcm = this.#engine.run(() => this.#pcm.floats());
-    return places.map((place, i) => ({
-      kind: 'frame',
-      ...place,
-      samples: pcm.slice(i * this.#samples, (i + 1) * this.#samples),
-    }));
-  }
-
-  /** The next latent begins a chunk. */
-  reset(): void {
-    this.#places = [];
-    this.#engine.call(() => this.#codec.reset());
-  }
-
-  close(): void {
-    for (const object of [this.#pcm, this.#latents, this.#codec]) this.#engine.release(object);
-  }
-}
-
 /** Speaks a text chunk after chunk: makes latents, and decodes them when the decoder lives here too. */
 export class SpeakingJob implements Speaker {
   readonly session: DoorSession;
@@ -115,7 +57,7 @@ export class SpeakingJob implements Speaker {
   readonly #engine: Engine;
   readonly #stream: number;
   readonly #latent: DoorMemory;
-  readonly #decoder: Decoder | undefined;
+  readonly #decoder: OwnDecoder | undefined;
   #credits = 0;
   #chunk = 0;
   #to = 0;
@@ -131,7 +73,7 @@ export class SpeakingJob implements Speaker {
     this.#engine = instance.engine;
     this.#stream = stream;
     // Before the session: see wasm/engine/flow_lm.cpp, open().
-    this.#decoder = decodes ? new Decoder(instance, 1) : undefined;
+    this.#decoder = decodes ? new OwnDecoder(instance) : undefined;
     try {
       this.session = openSession(instance, voice, args);
       this.#latent = this.#engine.memory(4 * this.#engine.run(() => instance.model.info().latentWidth));
@@ -175,9 +117,8 @@ export class SpeakingJob implements Speaker {
       } else if (status === CHUNK_END) {
         this.#chunk = event.chunk + 1;
         const end = { kind: 'end', chunk: event.chunk, truncated: event.truncated !== 0 } as const;
-        this.#decoder?.reset();
         if (this.#decoder === undefined) this.#instance.pipe({ ...end, stream });
-        else this.#instance.report(stream, [end]);
+        else this.#instance.report(stream, [...this.#decoder.finish(), end]);
       } else {
         this.#credits--;
         const place = { chunk: event.chunk, step: event.step };
@@ -185,8 +126,7 @@ export class SpeakingJob implements Speaker {
         if (this.#decoder === undefined) {
           this.#instance.pipe({ kind: 'latent', stream, ...place, latent: latent.slice() });
         } else {
-          this.#decoder.hold(place, latent);
-          this.#instance.report(stream, this.#decoder.decode());
+          this.#instance.report(stream, this.#decoder.take(place, latent, this.#credits === 0));
         }
       }
     } catch (error) {
@@ -195,7 +135,7 @@ export class SpeakingJob implements Speaker {
       this.#to = 0;
       // In its place behind the frames that are still on their way.
       if (this.#decoder === undefined) this.#instance.pipe({ ...failed, stream });
-      else this.#instance.report(stream, [failed]);
+      else this.#instance.report(stream, [...this.#decoder.rest(), failed]);
     }
   }
 

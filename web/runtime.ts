@@ -12,7 +12,7 @@ import { feedModel, PRECISIONS } from './pack.js';
 import type { LoadModelOptions, PackManifest } from './pack.js';
 import type { WasmModule } from './platform.js';
 import { Queue } from './turns.js';
-import { openUtterance } from './utterance.js';
+import { NOT_YET, openUtterance } from './utterance.js';
 import type { SpeechOptions } from './utterance.js';
 import { exportVoice, makeVoice, VoiceBytes } from './voices.js';
 
@@ -76,7 +76,7 @@ export class Runtime extends PackBackend<DoorVoice> {
     };
   }
 
-  /** Texts take turns, frame by frame: one that nobody reads on holds up nobody. */
+  /** Texts take turns, step by step: one that nobody reads on holds up nobody. */
   async speak(
     voice: LoadedVoice,
     text: string | Uint8Array,
@@ -98,7 +98,12 @@ export class Runtime extends PackBackend<DoorVoice> {
     const utterance = await turn(() => openUtterance(this, this.handleOf(voice), text, options));
     return {
       chunks: utterance.chunks,
-      next: () => turn(() => utterance.next()),
+      next: async () => {
+        for (;;) {
+          const made = await turn(() => utterance.next());
+          if (made !== NOT_YET) return made;
+        }
+      },
       close: () => {
         utterance.close();
       },

@@ -1,11 +1,12 @@
 // One text being spoken: what can be set for it, what comes of it, and a session and a codec of an engine in this thread,
-// advanced frame by frame. Nothing here waits; the loop around it decides when the next frame is made.
+// advanced step by step. Nothing here waits; the loop around it decides when the next frame is made.
 import { float, isSeed, isUint8Array, oneOf, refuse, whole } from './arguments.js';
 import type { Checks } from './arguments.js';
+import { OwnDecoder } from './decoder.js';
 import { PocketTTSError } from './errors.js';
-import type { DoorCodec, DoorMemory, DoorOptions, DoorSession, Engine } from './engine.js';
+import type { DoorMemory, DoorOptions, DoorSession, Engine } from './engine.js';
 import type { DoorVoice } from './pocket_tts.mjs';
-import type { RawChunk } from './protocol.js';
+import type { RawChunk, StreamEvent } from './protocol.js';
 import type { Runtime } from './runtime.js';
 import { rawChunks } from './voices.js';
 
@@ -182,39 +183,42 @@ export function openUtterance(
   const bytes = textBytes(text);
   const settings = engineOptions(runtime.defaults, options);
   // The decoder first: see wasm/engine/flow_lm.cpp, open().
-  const codec = engine.run((door) => new door.Codec());
+  const decoder = new OwnDecoder(runtime);
   const session = engine.run((door) => new door.Session());
   try {
-    engine.call(() => codec.open(runtime.model));
     engine.withBytes(bytes, (memory) => engine.check(session.open(runtime.model, voice, memory, settings)));
-    return new Utterance(runtime, session, codec, namedChunks(text, rawChunks(engine, session)));
+    return new Utterance(runtime, session, decoder, namedChunks(text, rawChunks(engine, session)));
   } catch (error) {
-    engine.release(codec);
+    decoder.close();
     engine.release(session);
     throw error;
   }
 }
 
+/** There is a next one, but not yet. */
+export const NOT_YET = Symbol('not yet');
+
 export class Utterance {
-  readonly sampleRate: number;
   readonly #engine: Engine;
   readonly #session: DoorSession;
-  readonly #codec: DoorCodec;
+  readonly #decoder: OwnDecoder;
   readonly #chunks: MutableChunk[];
   readonly #latent: DoorMemory;
-  readonly #pcm: DoorMemory;
   readonly #frameSeconds: number;
+  /** Made, and not yet handed out. */
+  #made: StreamEvent[] = [];
+  /** There is no more, and why. */
+  #ended = false;
+  #failure: PocketTTSError | undefined;
   #frame = 0;
 
-  constructor(runtime: Runtime, session: DoorSession, codec: DoorCodec, chunks: MutableChunk[]) {
+  constructor(runtime: Runtime, session: DoorSession, decoder: OwnDecoder, chunks: MutableChunk[]) {
     const { latentWidth, samplesPerFrame, sampleRate } = runtime.info;
     this.#engine = runtime.engine;
     this.#session = session;
-    this.#codec = codec;
+    this.#decoder = decoder;
     this.#chunks = chunks;
     this.#latent = this.#engine.memory(latentWidth * 4);
-    this.#pcm = this.#engine.memory(samplesPerFrame * 4);
-    this.sampleRate = sampleRate;
     this.#frameSeconds = samplesPerFrame / sampleRate;
   }
 
@@ -222,34 +226,60 @@ export class Utterance {
     return this.#chunks;
   }
 
-  /** The next frame, the chunk that has just ended, or undefined after the last. */
-  next(): Frame | Chunk | undefined {
-    return this.#engine.run((door) => {
-      const status = this.#engine.check(this.#session.step(this.#latent));
-      if (status === door.DONE) return undefined;
-      const event = this.#session.event();
-      const chunk = this.#chunks[event.chunk];
-      if (status === door.CHUNK_END) {
-        this.#engine.check(this.#codec.reset());
-        if (chunk !== undefined) chunk.truncated = event.truncated !== 0;
-        return chunk;
+  /** The next frame, the chunk that has just ended, undefined after the last, or NOT_YET: call again. */
+  next(): Frame | Chunk | undefined | typeof NOT_YET {
+    if (this.#made.length === 0 && !this.#ended) {
+      try {
+        this.#advance();
+      } catch (error) {
+        if (this.#engine.crashed || !(error instanceof PocketTTSError)) throw error;
+        this.#made = this.#decoder.rest();
+        this.#failure = error;
+        this.#ended = true;
       }
-      this.#engine.check(this.#codec.decode(this.#latent, 1, this.#pcm));
-      const frame = this.#frame++;
-      if (chunk !== undefined) chunk.frames++;
-      return {
-        samples: this.#pcm.floats().slice(),
-        frame,
-        time: frame * this.#frameSeconds,
-        chunk: event.chunk,
-        chunkFrame: event.step,
-        begin: chunk?.begin ?? 0,
-        end: chunk?.end ?? 0,
-      };
+    }
+    const event = this.#made.shift();
+    if (event !== undefined) return this.#named(event);
+    if (!this.#ended) return NOT_YET;
+    if (this.#failure !== undefined) throw this.#failure;
+    return undefined;
+  }
+
+  #advance(): void {
+    this.#engine.run((door) => {
+      const status = this.#engine.check(this.#session.step(this.#latent));
+      const { chunk, step, truncated } = this.#session.event();
+      if (status === door.DONE) {
+        this.#ended = true;
+      } else if (status === door.CHUNK_END) {
+        this.#made = [...this.#decoder.finish(), { kind: 'end', chunk, truncated: truncated !== 0 }];
+      } else {
+        this.#made = this.#decoder.take({ chunk, step }, this.#latent.floats(), false);
+      }
     });
   }
 
+  #named(event: StreamEvent): Frame | Chunk | undefined {
+    const chunk = this.#chunks[event.chunk];
+    if (event.kind !== 'frame') {
+      if (chunk !== undefined && event.kind === 'end') chunk.truncated = event.truncated;
+      return chunk;
+    }
+    const frame = this.#frame++;
+    if (chunk !== undefined) chunk.frames++;
+    return {
+      samples: event.samples,
+      frame,
+      time: frame * this.#frameSeconds,
+      chunk: event.chunk,
+      chunkFrame: event.step,
+      begin: chunk?.begin ?? 0,
+      end: chunk?.end ?? 0,
+    };
+  }
+
   close(): void {
-    for (const object of [this.#latent, this.#pcm, this.#codec, this.#session]) this.#engine.release(object);
+    this.#decoder.close();
+    for (const object of [this.#latent, this.#session]) this.#engine.release(object);
   }
 }

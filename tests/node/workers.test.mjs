@@ -306,6 +306,7 @@ async function misbehaving(t, edit = () => undefined) {
     `
     import { appendFileSync, existsSync, rmSync } from 'node:fs';
     const slow = new URL('../slow-decode', import.meta.url);
+    const slower = new URL('../slower-than-sound', import.meta.url);
     import create from './real.mjs';
     const due = (name) => {
       const path = new URL('../' + name, import.meta.url);
@@ -324,7 +325,7 @@ async function misbehaving(t, edit = () => undefined) {
           if (due('fail-' + name)) args[method === 'decode' ? 1 : 0] = 1e6;
           if (method === 'decode' && existsSync(slow)) {
             appendFileSync(slow, args[1] + ' ');
-            Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10);
+            Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, existsSync(slower) ? 90 * args[1] : 10);
           }
           return real.apply(this, args);
         };
@@ -365,6 +366,38 @@ test('blocks of latents grow only while they queue up; the first frame waits for
   const made = slowly.reduce((sum, block) => sum + block, 0);
   assert.ok(made >= frames && made <= frames + 16, `${made} frames made for ${frames} read`);
   await tts.dispose();
+});
+
+test('one instance: blocks of latents grow while there is sound ahead; on a machine slower than sound there are none', async (t) => {
+  const { PocketTTS: Slow, order, folder } = await misbehaving(t);
+  const { config, voice } = fixture('lsd6');
+  const source = { config, voice: new Uint8Array(readFileSync(voice)), instances: 1 };
+  const blocks = () => readFileSync(join(folder, 'slow-decode'), 'utf8').trim().split(' ').map(Number);
+  for (const worker of [true, false]) {
+    const tts = await Slow.load({ ...source, worker });
+    const whole = hash((await tts.generate(TEXT, CHUNKS)).samples);
+    order('slow-decode');
+    assert.equal(hash((await tts.generate(TEXT, CHUNKS)).samples), whole);
+    assert.equal(Math.max(...blocks()), 4);
+    blocks().forEach((block, i) => assert.ok(block <= 2 ** i, blocks().join(' ')));
+    order('slower-than-sound');
+    order('slow-decode');
+    let frames = 0;
+    for await (const { frame } of tts.stream(TEXT, CHUNKS)) if ((frames = frame + 1) === 6) break;
+    assert.equal(frames, 6);
+    assert.deepEqual([...new Set(blocks())], [1]);
+    rmSync(join(folder, 'slower-than-sound'));
+    rmSync(join(folder, 'slow-decode'));
+    // An error comes behind what was held before it.
+    let heard = 0;
+    const failing = async () => {
+      for await (const { frame } of tts.stream(TEXT, CHUNKS)) if ((heard = frame + 1) === 10) order('fail-step');
+    };
+    await assert.rejects(failing());
+    assert.ok(heard >= 10, `${heard} frames`);
+    assert.equal(hash((await tts.generate(TEXT, CHUNKS)).samples), whole);
+    await tts.dispose();
+  }
 });
 
 test('several chunks at once: as many as may lie unread, and not one more', async (t) => {
