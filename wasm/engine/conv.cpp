@@ -14,12 +14,13 @@ const float* data_or_null(const Buffer<float>& bias) { return bias.empty() ? nul
 
 }  // namespace
 
-ptts_status Window::create(const Matrix& weight, size_t context, size_t block, size_t channels) {
+ptts_status Window::create(const Matrix& weight, size_t context, size_t block, size_t channels,
+                           ConvScratch* scratch) {
   first = true;
   if (!weight.integer()) return rows.allocate((context + block) * channels, "convolution state");
   PTTS_TRY(rows.allocate(context * channels, "convolution state"));
-  PTTS_TRY(room.allocate(weight.room(block), "convolution state"));
-  return values.allocate((context + block) * weight.k8(), "convolution state");
+  PTTS_TRY(scratch->room.grow(weight.room(block), "convolution state"));
+  return scratch->values.grow((context + block) * weight.k8(), "convolution state");
 }
 
 void Window::clear(size_t context, size_t channels) {
@@ -28,7 +29,7 @@ void Window::clear(size_t context, size_t channels) {
 }
 
 void Window::enter(const Matrix& weight, Activation activation, const float* x, size_t context, size_t block,
-                   size_t channels, size_t spacing, bool replicate) {
+                   size_t channels, size_t spacing, bool replicate, ConvScratch& scratch) {
   float* behind = rows.data() + context * channels;
   if (!weight.integer() && activation == Activation::kElu) {
     kernels::elu(x, block * channels, behind);
@@ -45,8 +46,8 @@ void Window::enter(const Matrix& weight, Activation activation, const float* x, 
   kernels::range(x, block * channels, &low, &high);
   kernels::range(rows.data(), context * channels, &low_before, &high_before);
   scale = weight.block_scale(activation, std::min(low, low_before), std::max(high, high_before), spacing);
-  weight.quantize_block(activation, rows.data(), context, scale, values.data());
-  weight.quantize_block(activation, x, block, scale, values.data() + context * weight.k8());
+  weight.quantize_block(activation, rows.data(), context, scale, scratch.values.data());
+  weight.quantize_block(activation, x, block, scale, scratch.values.data() + context * weight.k8());
 }
 
 void Window::keep(const Matrix& weight, const float* x, size_t context, size_t block, size_t channels) {
@@ -61,21 +62,21 @@ void Window::keep(const Matrix& weight, const float* x, size_t context, size_t b
   }
 }
 
-ptts_status Conv1d::create_state(size_t rows, State* state) const {
+ptts_status Conv1d::create_state(size_t rows, State* state, ConvScratch* scratch) const {
   if (dilation > 1) PTTS_TRY(state->gathered.allocate(kernel * in, "convolution state"));
-  return state->create(weight, context(), rows, in);
+  return state->create(weight, context(), rows, in, scratch);
 }
 
 void Conv1d::reset(State& state) const { state.clear(context(), in); }
 
-void Conv1d::run(State& state, Activation activation, const float* x, size_t rows, bool accumulate,
-                 float* y) const {
+void Conv1d::run(State& state, Activation activation, const float* x, size_t rows, bool accumulate, float* y,
+                 ConvScratch& scratch) const {
   const size_t before = context(), steps = rows / stride;
   const Epilogue epilogue{data_or_null(bias), accumulate};
-  state.enter(weight, activation, x, before, rows, in, dilation, replicate);
+  state.enter(weight, activation, x, before, rows, in, dilation, replicate, scratch);
   if (weight.integer()) {
-    weight.apply_windows(state.values.data(), state.scale, stride, dilation, steps, epilogue,
-                         state.room.data(), y);
+    weight.apply_windows(scratch.values.data(), state.scale, stride, dilation, steps, epilogue,
+                         scratch.room.data(), y);
   } else if (dilation == 1) {
     weight.apply_windows(state.rows.data(), stride * in, steps, epilogue, y);
   } else {
@@ -90,17 +91,18 @@ void Conv1d::run(State& state, Activation activation, const float* x, size_t row
   state.keep(weight, x, before, rows, in);
 }
 
-ptts_status ConvTranspose1d::create_state(size_t rows, State* state) const {
-  return state->create(weight, 1, rows, in);
+ptts_status ConvTranspose1d::create_state(size_t rows, State* state, ConvScratch* scratch) const {
+  return state->create(weight, 1, rows, in, scratch);
 }
 
 void ConvTranspose1d::reset(State& state) const { state.clear(1, in); }
 
-void ConvTranspose1d::run(State& state, Activation activation, const float* x, size_t rows, float* y) const {
+void ConvTranspose1d::run(State& state, Activation activation, const float* x, size_t rows, float* y,
+                          ConvScratch& scratch) const {
   const Epilogue epilogue{data_or_null(bias), false};
-  state.enter(weight, activation, x, 1, rows, in, 1, false);
+  state.enter(weight, activation, x, 1, rows, in, 1, false, scratch);
   if (weight.integer()) {
-    weight.apply_windows(state.values.data(), state.scale, 1, 1, rows, epilogue, state.room.data(), y);
+    weight.apply_windows(scratch.values.data(), state.scale, 1, 1, rows, epilogue, scratch.room.data(), y);
   } else {
     weight.apply_windows(state.rows.data(), in, rows, epilogue, y);
   }

@@ -12,21 +12,26 @@
 
 namespace ptts {
 
+// Room that convolutions have one after the other: what it holds is used up when one has run.
+struct ConvScratch {
+  Buffer<int16_t> values, room;  // quantised rows, and what products want beside them
+};
+
 // The input rows that a convolution sees: `context` rows kept from before, then those of a block.  Integer weights read them
 // quantised with one scale for all, so that a window is one exact sum; a stream must therefore always come in the
 // same blocks (the codec takes frames).
 struct Window {
   Buffer<float> rows;  // context and block after the activation; with integer weights the context before it
   Buffer<float> gathered;
-  Buffer<int16_t> values, room;
   float scale = 0;
   bool first = true;
 
-  [[nodiscard]] ptts_status create(const Matrix& weight, size_t context, size_t block, size_t channels);
+  [[nodiscard]] ptts_status create(const Matrix& weight, size_t context, size_t block, size_t channels,
+                                   ConvScratch* scratch);
   void clear(size_t context, size_t channels);
-  // Writes a block behind the context.  `replicate`: the first block's first row also before it.
+  // Writes a block behind the context, integers into the scratch.  `replicate`: the first block's first row also before it.
   void enter(const Matrix& weight, kernels::Activation activation, const float* x, size_t context,
-             size_t block, size_t channels, size_t spacing, bool replicate);
+             size_t block, size_t channels, size_t spacing, bool replicate, ConvScratch& scratch);
   // Keeps the last `context` rows.
   void keep(const Matrix& weight, const float* x, size_t context, size_t block, size_t channels);
 };
@@ -41,12 +46,12 @@ class Conv1d {
   size_t context() const { return (kernel - 1) * dilation + 1 - stride; }
 
   using State = Window;
-  // For blocks of up to `rows`.
-  [[nodiscard]] ptts_status create_state(size_t rows, State* state) const;
+  // For blocks of up to `rows`; makes `scratch` large enough.
+  [[nodiscard]] ptts_status create_state(size_t rows, State* state, ConvScratch* scratch) const;
   void reset(State& state) const;
   // Takes `rows` (a multiple of the stride) rows of x through the activation; y: [rows / stride][out].
   void run(State& state, kernels::Activation activation, const float* x, size_t rows, bool accumulate,
-           float* y) const;
+           float* y, ConvScratch& scratch) const;
 };
 
 class ConvTranspose1d {
@@ -56,10 +61,10 @@ class ConvTranspose1d {
   Buffer<float> bias;  // repeated for every output row of a step: [stride * out]
 
   using State = Window;
-  [[nodiscard]] ptts_status create_state(size_t rows, State* state) const;
+  [[nodiscard]] ptts_status create_state(size_t rows, State* state, ConvScratch* scratch) const;
   void reset(State& state) const;
-  void run(State& state, kernels::Activation activation, const float* x, size_t rows,
-           float* y) const;  // y: [rows * stride][out]
+  void run(State& state, kernels::Activation activation, const float* x, size_t rows, float* y,
+           ConvScratch& scratch) const;  // y: [rows * stride][out]
 };
 
 }  // namespace ptts

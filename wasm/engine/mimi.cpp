@@ -52,7 +52,7 @@ ptts_status Codec::reserve(size_t count) {
   const size_t room = count > 1 ? kBlock : 1, rows = room * mimi_->upsampling;
   room_ = 0;  // after a failure the next call begins anew
   PTTS_TRY(rows_.allocate(rows * std::max(c.input_dim, c.output_dim), "codec"));
-  PTTS_TRY(projected_.allocate(rows * c.d_model, "codec"));
+  if (mimi_->transformer.projects()) PTTS_TRY(projected_.allocate(rows * c.d_model, "codec"));
   PTTS_TRY(transformer.grow_state(Transformer::window(c, rows), &state_));
   PTTS_TRY(transformer.create_workspace(rows, &workspace_));
   PTTS_TRY(state_.layers.front().reserve(rows, c.context, workspace_.scratch));
@@ -113,12 +113,13 @@ ptts_status encode_audio(const MimiEncoder& m, const float* pcm, size_t count, B
   TransformerState state;
   Transformer::Workspace workspace;
   Conv1d::State downsample;
+  ConvScratch scratch;
   Buffer<float> block, rows_buffer, projected;
   PTTS_TRY(m.seanet.create_state(frame, &seanet));
   PTTS_TRY(m.transformer.transformer.create_state(0, rows, &state));
   PTTS_TRY(m.transformer.transformer.create_workspace(rows, &workspace));
   PTTS_TRY(state.layers.front().reserve(rows, c.context, workspace.scratch));
-  PTTS_TRY(m.downsample.create_state(rows, &downsample));
+  PTTS_TRY(m.downsample.create_state(rows, &downsample, &scratch));
   PTTS_TRY(block.allocate(frame, "voice audio"));
   PTTS_TRY(rows_buffer.allocate(rows * std::max(c.input_dim, c.output_dim), "voice audio"));
   PTTS_TRY(projected.allocate(rows * c.d_model, "voice audio"));
@@ -132,7 +133,7 @@ ptts_status encode_audio(const MimiEncoder& m, const float* pcm, size_t count, B
     run_projected(m.transformer, rows_buffer.data(), rows, projected.data(), state, workspace);
     if (probe::on) probe::record_rows("enc.transformer", rows_buffer.data(), rows, c.output_dim, f > 0);
     m.downsample.run(downsample, kernels::Activation::kNone, rows_buffer.data(), rows, false,
-                     latents->data() + f * m.downsample.out);
+                     latents->data() + f * m.downsample.out, scratch);
   }
   if (probe::on) probe::record("voice.latents", latents->data(), {*frames, m.downsample.out});
   return PTTS_OK;

@@ -16,6 +16,7 @@ namespace ptts {
 struct ProjectedTransformer {
   Transformer transformer;
   Matrix input_proj, output_proj;  // unused (n() == 0) when the widths agree
+  bool projects() const { return input_proj.n() > 0 || output_proj.n() > 0; }
 };
 
 struct MimiDecoder {

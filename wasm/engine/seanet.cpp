@@ -112,17 +112,17 @@ ptts_status Seanet::create_state(size_t rows, State* state) const {
     }
     switch (layer.kind) {
       case Kind::kConv:
-        PTTS_TRY(layer.conv.create_state(rows, &s.conv));
+        PTTS_TRY(layer.conv.create_state(rows, &s.conv, &state->scratch));
         rows /= layer.conv.stride;
         break;
       case Kind::kConvTranspose:
-        PTTS_TRY(layer.convtr.create_state(rows, &s.convtr));
+        PTTS_TRY(layer.convtr.create_state(rows, &s.convtr, &state->scratch));
         rows *= layer.convtr.stride;
         break;
       case Kind::kResidual:
-        PTTS_TRY(layer.conv.create_state(rows, &s.conv));
-        PTTS_TRY(layer.conv2.create_state(rows, &s.conv2));
-        PTTS_TRY(s.inner.allocate(rows * layer.conv.out, "codec activations"));
+        PTTS_TRY(layer.conv.create_state(rows, &s.conv, &state->scratch));
+        PTTS_TRY(layer.conv2.create_state(rows, &s.conv2, &state->scratch));
+        PTTS_TRY(state->inner.grow(rows * layer.conv.out, "codec activations"));
         break;
       case Kind::kElu: break;
     }
@@ -180,16 +180,16 @@ float* Seanet::pass(State& state, size_t begin, size_t end, float* x, size_t* ro
       case Kind::kConv:
         *rows /= layer.conv.stride;
         result = s.out.data() + place * *rows * layer.conv.out;
-        layer.conv.run(s.conv, before, x, input_rows, false, result);
+        layer.conv.run(s.conv, before, x, input_rows, false, result, state.scratch);
         break;
       case Kind::kConvTranspose:
         *rows *= layer.convtr.stride;
         result = s.out.data() + place * *rows * layer.convtr.out;
-        layer.convtr.run(s.convtr, before, x, input_rows, result);
+        layer.convtr.run(s.convtr, before, x, input_rows, result, state.scratch);
         break;
       case Kind::kResidual:
-        layer.conv.run(s.conv, Activation::kElu, x, *rows, false, s.inner.data());
-        layer.conv2.run(s.conv2, Activation::kElu, s.inner.data(), *rows, true, result);
+        layer.conv.run(s.conv, Activation::kElu, x, *rows, false, state.inner.data(), state.scratch);
+        layer.conv2.run(s.conv2, Activation::kElu, state.inner.data(), *rows, true, result, state.scratch);
         break;
       case Kind::kElu: break;
     }

@@ -31,10 +31,11 @@ class Seanet {
     struct PerLayer {
       Conv1d::State conv, conv2;
       ConvTranspose1d::State convtr;
-      Buffer<float> out;    // of this layer
-      Buffer<float> inner;  // kResidual: between the two convolutions
+      Buffer<float> out;  // of this layer
     };
     std::vector<PerLayer> layers;
+    ConvScratch scratch;
+    Buffer<float> inner;  // between the two convolutions of a residual block
     // The first layers, which hold most of the weights, take all blocks of a run one after the other: other work on the machine
     // drives weights out of the caches between two frames.
     size_t together = 0;  // how many
