@@ -13,7 +13,7 @@ import { toWire } from './protocol.js';
 import type { Calls, Orders, Place, StreamEvent, Together, WireError } from './protocol.js';
 
 /** Latents on their way to a decoder below which it gets another chunk, or waits for the language model. */
-const HUNGRY = 2 * BLOCK_LIMIT;
+const HUNGRY = 4 * BLOCK_LIMIT;
 /** Steps between two chunks that begin while a decoder has little to do: reading a chunk's text takes as long as six. */
 const STEPS_BETWEEN = 8;
 /** Latents that lie here: with more, sound is made of them first. */

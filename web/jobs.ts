@@ -148,7 +148,10 @@ export class SpeakingJob implements Speaker {
   }
 }
 
-/** Decodes what another instance speaks. Blocks grow (1, 2, 4) only while latents queue up: the first sound never waits. */
+/**
+ * Decodes what another instance speaks. Blocks grow (1, 2, 4) only while latents queue up: the first sound never waits. With
+ * several chunks at once nobody waits for a single frame, and a block is whatever there is.
+ */
 export class DecodingJob implements Job {
   readonly #instance: Instance;
   readonly #stream: number;
@@ -163,7 +166,8 @@ export class DecodingJob implements Job {
     this.#stream = stream;
     this.#acknowledges = acknowledges;
     // For a first sound that somebody waits for; else with the first latent, of which there may be none.
-    if (!acknowledges) this.#decoder = new Decoder(instance, BLOCK_LIMIT);
+    if (acknowledges) this.#block = BLOCK_LIMIT;
+    else this.#decoder = new Decoder(instance, BLOCK_LIMIT);
   }
 
   push(message: PipeContent): void {
@@ -206,6 +210,7 @@ export class DecodingJob implements Job {
     this.#queue.splice(0, taken);
     this.#instance.report(this.#stream, decoder.decode());
     if (this.#acknowledges) this.#instance.acknowledge(this.#stream, taken);
+    if (this.#acknowledges) return;
     this.#block =
       this.#queue.length >= 2 * this.#block
         ? Math.min(2 * this.#block, BLOCK_LIMIT)
