@@ -61,7 +61,7 @@ std::vector<float> decode(Codec& codec, const Model& model, std::initializer_lis
   std::vector<float> pcm(kFrames * samples);
   size_t at = 0;
   for (const size_t block : blocks) {
-    EXPECT_EQ(codec.decode(input.data() + at * kLatent, block, pcm.data() + at * samples), PTTS_OK);
+    codec.decode(input.data() + at * kLatent, block, pcm.data() + at * samples);
     at += block;
   }
   EXPECT_EQ(at, kFrames);

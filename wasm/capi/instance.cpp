@@ -164,7 +164,7 @@ ptts_status Instance::speak(std::string_view text, const VoiceBox& voice, const 
       return fail(PTTS_ERROR_TEXT_TOO_LONG, "the text gives more than %d samples: speak it in parts",
                   INT_MAX);
     }
-    PTTS_TRY(codec.decode(latent.data(), 1, pcm.data()));
+    codec.decode(latent.data(), 1, pcm.data());
     if (!std::ranges::all_of(pcm, [](float x) { return std::isfinite(x); })) {
       return fail(PTTS_ERROR_NUMERIC, "chunk %u, frame %u: the decoder's output is not a finite number",
                   event.chunk, event.step);

@@ -440,7 +440,7 @@ ptts_status ptts_codec_decode(ptts_handle codec, const float* latents, size_t co
                     i / width, i % width);
       }
     }
-    PTTS_TRY(c->codec.decode(latents + begin * width, end - begin, pcm + begin * samples));
+    c->codec.decode(latents + begin * width, end - begin, pcm + begin * samples);
     for (size_t i = begin * samples; i < end * samples; ++i) {
       if (!std::isfinite(pcm[i])) {
         return fail(PTTS_ERROR_NUMERIC,

@@ -36,29 +36,18 @@ void run_projected(const ProjectedTransformer& p, float* x, size_t rows, float* 
 
 ptts_status Codec::open(const MimiDecoder& mimi) {
   mimi_ = &mimi;
-  room_ = 0;
+  const Transformer& transformer = mimi.transformer.transformer;
+  const TransformerConfig& c = transformer.config;
+  const size_t rows = kBlock * mimi.upsampling;
   PTTS_TRY(scaled_.allocate(mimi.emb_std.size(), "codec"));
   PTTS_TRY(quantized_.allocate(mimi.quantizer.n(), "codec"));
   PTTS_TRY(previous_.allocate(mimi.quantizer.n(), "codec"));
-  PTTS_TRY(mimi.transformer.transformer.create_state(0, mimi.upsampling, &state_));
-  PTTS_TRY(mimi.seanet.create_state(mimi.upsampling, &seanet_));
-  return reserve(1);
-}
-
-ptts_status Codec::reserve(size_t count) {
-  if (count <= room_) return PTTS_OK;
-  const Transformer& transformer = mimi_->transformer.transformer;
-  const TransformerConfig& c = transformer.config;
-  const size_t room = count > 1 ? kBlock : 1, rows = room * mimi_->upsampling;
-  room_ = 0;  // after a failure the next call begins anew
   PTTS_TRY(rows_.allocate(rows * std::max(c.input_dim, c.output_dim), "codec"));
-  if (mimi_->transformer.projects()) PTTS_TRY(projected_.allocate(rows * c.d_model, "codec"));
-  PTTS_TRY(transformer.grow_state(Transformer::window(c, rows), &state_));
+  if (mimi.transformer.projects()) PTTS_TRY(projected_.allocate(rows * c.d_model, "codec"));
+  PTTS_TRY(transformer.create_state(0, rows, &state_));
   PTTS_TRY(transformer.create_workspace(rows, &workspace_));
   PTTS_TRY(state_.layers.front().reserve(rows, c.context, workspace_.scratch));
-  PTTS_TRY(mimi_->seanet.reserve(mimi_->upsampling, room, &seanet_));
-  room_ = room;
-  return PTTS_OK;
+  return mimi.seanet.create_state(mimi.upsampling, kBlock, &seanet_);
 }
 
 void Codec::reset() {
@@ -83,8 +72,7 @@ void Codec::upsample(const float* latent, float* rows) {
   std::swap(quantized_, previous_);
 }
 
-ptts_status Codec::decode(const float* latents, size_t count, float* pcm) {
-  PTTS_TRY(reserve(count));
+void Codec::decode(const float* latents, size_t count, float* pcm) {
   const MimiDecoder& m = *mimi_;
   const size_t s = m.upsampling, latent = scaled_.size(), channels = m.quantizer.n();
   for (size_t i = 0; i < count; ++i) {
@@ -101,7 +89,6 @@ ptts_status Codec::decode(const float* latents, size_t count, float* pcm) {
     pcm[i] = pcm[i] * linspace_at(0, 1, kFadeSamples, before + i);
   }
   frames_ += count;
-  return PTTS_OK;
 }
 
 ptts_status encode_audio(const MimiEncoder& m, const float* pcm, size_t count, Buffer<float>* latents,
@@ -115,7 +102,7 @@ ptts_status encode_audio(const MimiEncoder& m, const float* pcm, size_t count, B
   Conv1d::State downsample;
   ConvScratch scratch;
   Buffer<float> block, rows_buffer, projected;
-  PTTS_TRY(m.seanet.create_state(frame, &seanet));
+  PTTS_TRY(m.seanet.create_state(frame, 1, &seanet));
   PTTS_TRY(m.transformer.transformer.create_state(0, rows, &state));
   PTTS_TRY(m.transformer.transformer.create_workspace(rows, &workspace));
   PTTS_TRY(state.layers.front().reserve(rows, c.context, workspace.scratch));

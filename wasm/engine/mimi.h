@@ -43,19 +43,17 @@ class Codec {
   void reset();
   void set_fade(bool on) { fade_ = on; }
   // At most kBlock latents -> samples_per_frame samples each.  The transformer takes them together, so that its weights come
-  // from memory once; the samples are those of single frames.  The first block of several takes memory for such: a status.
+  // from memory once; the samples are those of single frames.
   static constexpr size_t kBlock = 4;
-  [[nodiscard]] ptts_status decode(const float* latents, size_t count, float* pcm);
+  void decode(const float* latents, size_t count, float* pcm);
 
  private:
-  [[nodiscard]] ptts_status reserve(size_t count);
   void upsample(const float* latent, float* rows);
   const MimiDecoder* mimi_ = nullptr;
   Buffer<float> scaled_, quantized_, previous_, rows_, projected_;
   TransformerState state_;
   Transformer::Workspace workspace_;
   Seanet::State seanet_;
-  size_t room_ = 0;  // latents that may come together
   size_t frames_ = 0;
   bool fade_ = true;
 };

@@ -93,12 +93,12 @@ void Seanet::build(const SeanetConfig& c, bool decoder) {
   }
 }
 
-ptts_status Seanet::create_state(size_t rows, State* state) const {
+ptts_status Seanet::create_state(size_t rows, size_t blocks, State* state) const {
   state->layers.clear();
   state->layers.resize(layers.size());
   size_t width = input_width();
   state->split = last_transposed(layers);
-  state->together = 0;
+  state->together = blocks > 1 ? std::min(first_transposed(layers) + 1, state->split) : 0;
   for (size_t i = 0; i < layers.size(); ++i) {
     const Layer& layer = layers[i];
     State::PerLayer& s = state->layers[i];
@@ -129,22 +129,8 @@ ptts_status Seanet::create_state(size_t rows, State* state) const {
     if (layer.kind != Kind::kElu) width = width_of(layer);
     // An ELU belongs to the layer behind it, a residual block writes over its input (see run).
     if (layer.kind == Kind::kConv || layer.kind == Kind::kConvTranspose)
-      PTTS_TRY(s.out.allocate(rows * width, "codec activations"));
+      PTTS_TRY(s.out.allocate((i < state->together ? blocks : 1) * rows * width, "codec activations"));
   }
-  return PTTS_OK;
-}
-
-ptts_status Seanet::reserve(size_t rows, size_t blocks, State* state) const {
-  const size_t together = blocks > 1 ? std::min(first_transposed(layers) + 1, state->split) : 0;
-  for (size_t i = 0; i < together; ++i) {
-    const Layer& layer = layers[i];
-    if (layer.kind == Kind::kConv) rows /= layer.conv.stride;
-    if (layer.kind == Kind::kConvTranspose) rows *= layer.convtr.stride;
-    if (layer.kind == Kind::kConv || layer.kind == Kind::kConvTranspose) {
-      PTTS_TRY(state->layers[i].out.grow(blocks * rows * width_of(layer), "codec activations"));
-    }
-  }
-  state->together = together;
   return PTTS_OK;
 }
 

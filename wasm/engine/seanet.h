@@ -42,10 +42,8 @@ class Seanet {
     // The last transposed convolution and what follows take the block in pieces whose activations stay in the cache.
     size_t split = 0, piece = 0;  // first layer of that kind (none: their number), its input rows in a piece
   };
-  // For runs of one block of `rows` input rows ...
-  [[nodiscard]] ptts_status create_state(size_t rows, State* state) const;
-  // ... or of up to `blocks` of them.
-  [[nodiscard]] ptts_status reserve(size_t rows, size_t blocks, State* state) const;
+  // For runs of up to `blocks` blocks of `rows` input rows.
+  [[nodiscard]] ptts_status create_state(size_t rows, size_t blocks, State* state) const;
   void reset(State& state) const;
 
   // x: [blocks][rows][channels] -> out, the last layer's rows of each block.  `probe`: prefix to record under, or null.  The
