@@ -14,7 +14,7 @@
 
 namespace ptts {
 
-inline constexpr size_t kPrefillRows = 64;  // positions that go through the transformer together, at most
+inline constexpr size_t kPrefillRows = 32;  // positions that go through the transformer together, at most
 
 struct FlowLm {
   Transformer transformer;
@@ -34,7 +34,7 @@ struct FlowLm {
 // come from memory once for all of them.  The results of a stream are the same either way.
 class FlowLmStreams {
  public:
-  // One stream with room for `positions` in all; those of a prompt of `prompt` go through the transformer together, 64 at the
+  // One stream with room for `positions` in all; those of a prompt of `prompt` go through the transformer together, 32 at the
   // most.  `most`: streams that there may be.  The first `split` positions (a multiple of 4) of every stream are those of the
   // caches `shared`, one for each layer, which outlive the streams.
   [[nodiscard]] ptts_status open(const FlowLm& lm, size_t positions, size_t prompt, size_t most = 1,

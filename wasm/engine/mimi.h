@@ -44,7 +44,7 @@ class Codec {
   void set_fade(bool on) { fade_ = on; }
   // At most kBlock latents -> samples_per_frame samples each.  The transformer takes them together, so that its weights come
   // from memory once; the samples are those of single frames.
-  static constexpr size_t kBlock = 4;
+  static constexpr size_t kBlock = 2;
   void decode(const float* latents, size_t count, float* pcm);
 
  private:
