@@ -76,9 +76,9 @@ export class Decoder {
 }
 
 /**
- * How many latents become sound together (1, 2, 4) where one instance makes both: together they take less time, as the
- * codec's weights come from memory once, but the first of them waits for the last. So only while what was made before
- * sounds twice as long as that takes, and never for the first sound.
+ * How many latents become sound together (1, 2, 4) where one instance makes both: together they take less time, as much
+ * of the codec's weights comes from memory once for two, and less is said between threads, but the first of them waits
+ * for the last. So only while what was made before sounds twice as long as that takes, and never for the first sound.
  */
 export class Pace {
   readonly #frameMs: number;
@@ -103,6 +103,8 @@ export class Pace {
     this.#frames += frames;
     this.#last = now;
     const ahead = this.#frames * this.#frameMs - (now - this.#begin);
+    // What sounded is over: too slow, or nobody asked for a while. It begins anew.
+    if (ahead < 0) this.#frames = 0;
     const fits = (block: number): boolean =>
       2 * block * each <= ahead && (block * decoding) / frames <= STEP_MS && block <= BLOCK_LIMIT;
     this.#block = fits(2 * this.#block) ? 2 * this.#block : fits(this.#block) ? this.#block : 1;
@@ -111,11 +113,13 @@ export class Pace {
 
 /** The decoder of an instance that makes the latents, too. */
 export class OwnDecoder {
+  readonly #engine: Engine;
   readonly #decoder: Decoder;
   readonly #pace: Pace;
 
   constructor(instance: { readonly engine: Engine; readonly model: DoorModel }) {
     const { samplesPerFrame, sampleRate } = instance.engine.run(() => instance.model.info());
+    this.#engine = instance.engine;
     this.#decoder = new Decoder(instance, BLOCK_LIMIT);
     this.#pace = new Pace((1000 * samplesPerFrame) / sampleRate);
   }
@@ -137,7 +141,8 @@ export class OwnDecoder {
   rest(): StreamEvent[] {
     try {
       return this.#decode();
-    } catch {
+    } catch (error) {
+      if (this.#engine.crashed) throw error;
       return [];
     }
   }

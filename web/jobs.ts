@@ -74,13 +74,16 @@ export class SpeakingJob implements Speaker {
     this.#stream = stream;
     // Before the session: see wasm/engine/flow_lm.cpp, open().
     this.#decoder = decodes ? new OwnDecoder(instance) : undefined;
+    let session: DoorSession | undefined;
     try {
-      this.session = openSession(instance, voice, args);
+      session = openSession(instance, voice, args);
       this.#latent = this.#engine.memory(4 * this.#engine.run(() => instance.model.info().latentWidth));
     } catch (error) {
       this.#decoder?.close();
+      this.#engine.release(session);
       throw error;
     }
+    this.session = session;
     if (!decodes) instance.pipe({ kind: 'open', stream, acknowledge: false });
   }
 
@@ -209,8 +212,10 @@ export class DecodingJob implements Job {
     }
     this.#queue.splice(0, taken);
     this.#instance.report(this.#stream, decoder.decode());
-    if (this.#acknowledges) this.#instance.acknowledge(this.#stream, taken);
-    if (this.#acknowledges) return;
+    if (this.#acknowledges) {
+      this.#instance.acknowledge(this.#stream, taken);
+      return;
+    }
     this.#block =
       this.#queue.length >= 2 * this.#block
         ? Math.min(2 * this.#block, BLOCK_LIMIT)

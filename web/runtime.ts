@@ -86,7 +86,7 @@ export class Runtime extends PackBackend<DoorVoice> {
     const turn = async <T>(work: () => T): Promise<T> => {
       const leave = await this.#queue.enter(signal);
       try {
-        // Timers, input and aborts get their turn before every frame.
+        // Timers, input and aborts get their turn before every step.
         await this.#host.pause();
         throwIfAborted(signal);
         if (this.closed) throw this.disposed;

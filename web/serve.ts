@@ -1,8 +1,8 @@
 // The worker's side: one instance of the engine that does as it is told (protocol.ts). worker.ts and worker-node.ts
 // connect it to the thread that started it.
 //
-// Streams take turns: one frame of one stream (with several chunks at once: one of each), then one of the next, with a look at
-// the messages that came meanwhile after each turn or a few milliseconds of them. So an order to close takes effect at once,
+// Streams take turns: a step of one stream (with several chunks at once: one of each) or a block of up to four frames, then of
+// the next, with a look at the messages that came meanwhile after each turn or a few milliseconds of them. So an order to close takes effect at once,
 // and no long text starves another.
 import { ModelBuilder } from './builder.js';
 import { ChunksJob } from './chunks-job.js';

@@ -292,16 +292,34 @@ TEST_F(SpeakTest, AMegabyteOfTextOpens) {
 }
 
 TEST_F(SpeakTest, VoicesRoundTrip) {
-  open("lsd6");
-  void* data = nullptr;
-  size_t size = 0;
-  ASSERT_EQ(ptts_voice_export(voice_, &data, &size), PTTS_OK);
-  ptts_handle again = 0;
-  ASSERT_EQ(ptts_voice_load(model_, data, size, &again), PTTS_OK) << ptts_message();
-  EXPECT_EQ(speak(model_, again, "Thank you.", options_).pcm,
-            speak(model_, voice_, "Thank you.", options_).pcm);
-  ptts_free(data);
-  EXPECT_EQ(ptts_close(again), PTTS_OK);
+  for (const uint32_t precision : {PTTS_PRECISION_F32, PTTS_PRECISION_Q8}) {
+    open("lsd6", precision);
+    void* data = nullptr;
+    size_t size = 0;
+    ASSERT_EQ(ptts_voice_export(voice_, &data, &size), PTTS_OK);
+    ptts_handle again = 0;
+    ASSERT_EQ(ptts_voice_load(model_, data, size, &again), PTTS_OK) << ptts_message();
+    EXPECT_EQ(speak(model_, again, "Thank you.", options_).pcm,
+              speak(model_, voice_, "Thank you.", options_).pcm);
+    ptts_free(data);
+    EXPECT_EQ(ptts_close(again), PTTS_OK);
+    close();
+  }
+}
+
+// Streams read a voice's keys and values as they are kept.
+TEST_F(SpeakTest, VoicesOfOtherNumbersAreRefused) {
+  for (const uint32_t precision : {PTTS_PRECISION_F32, PTTS_PRECISION_Q8}) {
+    open("lsd6", precision);
+    Parts parts = read_parts("lsd6");
+    parts.precision = precision == PTTS_PRECISION_F32 ? PTTS_PRECISION_Q8 : PTTS_PRECISION_F32;
+    ptts_handle other = 0, session = 0;
+    ASSERT_EQ(load(parts, &other), PTTS_OK) << ptts_message();
+    EXPECT_EQ(ptts_session_open(other, voice_, "Hello.", 6, &options_, &session), PTTS_ERROR_VOICE);
+    expect_message({"f32", "integers"});
+    EXPECT_EQ(ptts_close(other), PTTS_OK);
+    close();
+  }
 }
 
 TEST_F(SpeakTest, TheOldestVoiceFilesLoad) {

@@ -66,5 +66,49 @@ TEST(SteadyCache, StaysFinite) {
   for (const float value : kept(rows, false)) EXPECT_NEAR(value / 3.4028235e38f, 1, 0x1p-12f);
 }
 
+// A stream that shares positions with a voice sees what one that has them of its own sees.
+TEST(SharedCache, IsSeenAsOne) {
+  constexpr size_t kWidth = kHeads * kDim, kShared = 8, kAll = 21;
+  TransformerConfig config;
+  config.heads = config.kv_heads = kHeads;
+  config.d_model = config.attn_dim = kWidth;
+  std::vector<float> rows(kAll * kWidth), queries(2 * kWidth);
+  Generator generator(6);
+  generator.normal(rows.data(), rows.size(), 1.0);
+  generator.normal(queries.data(), queries.size(), 1.0);
+  const std::vector<float> values(rows.rbegin(), rows.rend());
+  for (const bool integer : {false, true}) {
+    KvCache whole, voice, stream;
+    ASSERT_EQ(whole.allocate(config, 24, integer), PTTS_OK);
+    ASSERT_EQ(voice.allocate(config, kShared, integer), PTTS_OK);
+    ASSERT_EQ(stream.allocate(config, 4, integer), PTTS_OK);
+    stream.share(voice, kShared);
+    whole.put_steady(0, 11, rows.data(), values.data(), kWidth);
+    voice.put_steady(0, kShared, rows.data(), values.data(), kWidth);
+    stream.put_steady(kShared, 3, rows.data() + kShared * kWidth, values.data() + kShared * kWidth, kWidth);
+    ASSERT_EQ(stream.grow(16, 11), PTTS_OK);
+    for (KvCache* cache : {&whole, &stream}) {
+      cache->put(11, kAll - 11, rows.data() + 11 * kWidth, values.data() + 11 * kWidth, kWidth);
+    }
+    std::vector<float> k(rows.size()), v(rows.size()), own_k(rows.size()), own_v(rows.size());
+    whole.get(0, kAll, k.data(), v.data());
+    stream.get(0, kAll, own_k.data(), own_v.data());
+    EXPECT_EQ(own_k, k);
+    EXPECT_EQ(own_v, v);
+    Scratch scratch;
+    ASSERT_EQ(whole.reserve(2, kAll, scratch), PTTS_OK);
+    std::vector<float> expected(queries.size()), seen(queries.size());
+    for (size_t end = kShared + 1; end < kAll; ++end) {
+      for (size_t h = 0; h < kHeads; ++h) {
+        whole.attend(h, queries.data() + h * kDim, kWidth, 2, end, 0, 0.25f, scratch,
+                     expected.data() + h * kDim, kWidth);
+        stream.attend(h, queries.data() + h * kDim, kWidth, 2, end, 0, 0.25f, scratch, seen.data() + h * kDim,
+                      kWidth);
+      }
+      EXPECT_EQ(seen, expected) << end;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace ptts

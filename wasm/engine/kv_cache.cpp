@@ -37,6 +37,7 @@ void quantize_steadily(const float* x, size_t ld, size_t rows, size_t n, size_t 
 }  // namespace
 
 ptts_status KvCache::allocate(const TransformerConfig& config, size_t capacity, bool integer) {
+  integer_ = integer;
   heads_ = config.kv_heads;
   d_ = config.head_dim();
   width_ = integer ? (d_ + 7) / 8 * 8 : d_;

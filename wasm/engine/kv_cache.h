@@ -16,8 +16,8 @@ class KvCache {
   // More room; keeps the first `cached` positions.
   [[nodiscard]] ptts_status grow(size_t capacity, size_t cached);
 
-  // The first positions (a multiple of 4) are another cache's, of the same shape, which must outlive this one; what is allocated
-  // here is for those behind them.  Not in layers with a context.
+  // The first positions (a multiple of 4) are another cache's, of the same shape and kind of numbers, which must outlive this
+  // one; what is allocated here is for those behind them.  Not in layers with a context.
   void share(const KvCache& other, size_t positions) {
     shared_ = &other;
     split_ = positions;
@@ -37,8 +37,9 @@ class KvCache {
   // Makes `scratch` large enough for `rows` queries and `positions` before them.
   [[nodiscard]] ptts_status reserve(size_t rows, size_t positions, Scratch& scratch) const;
 
+  bool integer() const { return integer_; }
+
  private:
-  bool integer() const { return !k16_.empty(); }
   int32_t key_limit() const { return kernels::attention_limit(width_); }
   using Quantize = void (*)(const float* x, size_t ld, size_t rows, size_t n, size_t width, int32_t limit,
                             int16_t* q, float* scales);
@@ -52,6 +53,7 @@ class KvCache {
             v_scales_.data() + at};
   }
 
+  bool integer_ = false;
   size_t heads_ = 0, d_ = 0, capacity_ = 0;
   size_t width_ = 0;                   // of a row in memory: head_dim, in int16 rounded up to 8
   Buffer<float> k_, v_;                // [heads][capacity][width]

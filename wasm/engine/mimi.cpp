@@ -73,6 +73,13 @@ void Codec::upsample(const float* latent, float* rows) {
 }
 
 void Codec::decode(const float* latents, size_t count, float* pcm) {
+  for (size_t i = 0; i < count; i += kBlock) {
+    decode_block(latents + i * scaled_.size(), std::min(kBlock, count - i),
+                 pcm + i * mimi_->samples_per_frame);
+  }
+}
+
+void Codec::decode_block(const float* latents, size_t count, float* pcm) {
   const MimiDecoder& m = *mimi_;
   const size_t s = m.upsampling, latent = scaled_.size(), channels = m.quantizer.n();
   for (size_t i = 0; i < count; ++i) {
@@ -109,7 +116,7 @@ ptts_status encode_audio(const MimiEncoder& m, const float* pcm, size_t count, B
   PTTS_TRY(m.downsample.create_state(rows, &downsample, &scratch));
   PTTS_TRY(block.allocate(frame, "voice audio"));
   PTTS_TRY(rows_buffer.allocate(rows * std::max(c.input_dim, c.output_dim), "voice audio"));
-  PTTS_TRY(projected.allocate(rows * c.d_model, "voice audio"));
+  if (m.transformer.projects()) PTTS_TRY(projected.allocate(rows * c.d_model, "voice audio"));
   PTTS_TRY(latents->allocate(*frames * m.downsample.out, "voice latents"));
   for (size_t f = 0; f < *frames; ++f) {
     const size_t begin = f * frame, here = std::min(frame, count - begin);

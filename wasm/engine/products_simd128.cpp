@@ -184,6 +184,11 @@ PTTS_NOINLINE void unpack(const Group12* groups, size_t count, int16_t* out) {
 }
 
 constexpr size_t kPackedValues = 64 * 1024;  // room for interleaved rows, and for a panel of unpacked weights
+// The rows of one product at a time.
+int16_t* interleaved() {
+  static PTTS_PER_THREAD int16_t rows[kPackedValues];
+  return rows;
+}
 constexpr size_t kResidentBytes =
     256 * 1024;  // weights below this stay in the cache while blocks of rows pass
 
@@ -195,7 +200,8 @@ void gemm_integer(const IntegerRows& a, size_t m, const W* panels, const float* 
                   Epilogue epilogue, float* y, size_t ldy) {
   constexpr bool kUnpack = std::is_same_v<W, Group12>;
   using T = std::conditional_t<kUnpack, int16_t, W>;
-  static PTTS_PER_THREAD int16_t packed[kPacked ? kPackedValues : 1], unpacked[kUnpack ? kPackedValues : 1];
+  static PTTS_PER_THREAD int16_t unpacked[kUnpack ? kPackedValues : 1];
+  int16_t* packed = kPacked ? interleaved() : nullptr;
   const bool fits = a.k <= kPackedValues / 4, tiles_fit = fits || !kUnpack, pack = kPacked && m >= 4 && fits;
   const auto unrolls = [&](size_t by) { return a.k % (8 * by) == 0 && a.segment % (8 * by) == 0; };
   constexpr size_t kRowUnrolled = kPacked ? 4 : 2;
@@ -362,7 +368,8 @@ template <bool kPacked, size_t T>
 void gemm_groups(const int16_t* values, float scale, size_t k8, size_t m, const int16_t* panels,
                  const float* w_scales, size_t n, Epilogue epilogue, int16_t* room, float* y, size_t ldy) {
   constexpr size_t kPlanes = T + kShared<T>;
-  static PTTS_PER_THREAD int16_t packed[kPacked ? kPackedValues : 1], sums[4 * kSegment12];
+  static PTTS_PER_THREAD int16_t sums[4 * kSegment12];
+  int16_t* packed = kPacked ? interleaved() : nullptr;
   const size_t groups = m / T, panel_values = 4 * k8;  // of one tap
   own_inputs<T>(values, k8, groups, room);
   // Rows that stay in the cache while the panels pass.

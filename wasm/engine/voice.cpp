@@ -248,6 +248,14 @@ ptts_status check_voice(const Model& model, const Voice& voice) {
                 "%zu of %zu",
                 voice.layers.size(), voice.kv_heads, voice.head_dim, c.layers, c.kv_heads, c.head_dim());
   }
+  for (size_t i = 0; i < c.layers; ++i) {
+    if (voice.layers[i].integer() != model.flow_lm.transformer.layers[i].in_proj.integer()) {
+      return fail(PTTS_ERROR_VOICE,
+                  "voice: made for a model of %s, this one is of %s: export it there and load it here",
+                  voice.layers[i].integer() ? "integers" : "f32",
+                  voice.layers[i].integer() ? "f32" : "integers");
+    }
+  }
   return PTTS_OK;
 }
 

@@ -37,7 +37,7 @@ struct Voice {
 
 [[nodiscard]] ptts_status export_voice(const Voice& voice, void** data, size_t* length);
 
-// Whether a voice was made for models of this shape; the message names the first difference.
+// Whether a voice was made for models of this shape and kind of numbers; the message names the first difference.
 [[nodiscard]] ptts_status check_voice(const Model& model, const Voice& voice);
 
 }  // namespace ptts
