@@ -432,17 +432,20 @@ ptts_status ptts_codec_decode(ptts_handle codec, const float* latents, size_t co
   std::shared_ptr<CodecStream> c;
   PTTS_TRY(get(codec, &c));
   const size_t width = c->model->config.latent, samples = c->model->config.samples_per_frame;
-  for (size_t i = 0; i < count * width; ++i) {
-    if (!std::isfinite(latents[i])) {
-      return fail(PTTS_ERROR_NUMERIC, "ptts_codec_decode: latent %zu, value %zu is not a finite number",
-                  i / width, i % width);
+  for (size_t begin = 0; begin < count; begin += Codec::kBlock) {
+    const size_t end = std::min(begin + Codec::kBlock, count);
+    for (size_t i = begin * width; i < end * width; ++i) {
+      if (!std::isfinite(latents[i])) {
+        return fail(PTTS_ERROR_NUMERIC, "ptts_codec_decode: latent %zu, value %zu is not a finite number",
+                    i / width, i % width);
+      }
     }
-  }
-  c->codec.decode(latents, count, pcm);
-  for (size_t i = 0; i < count * samples; ++i) {
-    if (!std::isfinite(pcm[i])) {
-      return fail(PTTS_ERROR_NUMERIC,
-                  "ptts_codec_decode: frame %zu: the decoder's output is not a finite number", i / samples);
+    c->codec.decode(latents + begin * width, end - begin, pcm + begin * samples);
+    for (size_t i = begin * samples; i < end * samples; ++i) {
+      if (!std::isfinite(pcm[i])) {
+        return fail(PTTS_ERROR_NUMERIC,
+                    "ptts_codec_decode: frame %zu: the decoder's output is not a finite number", i / samples);
+      }
     }
   }
   return PTTS_OK;

@@ -42,13 +42,13 @@ class Codec {
   [[nodiscard]] ptts_status open(const MimiDecoder& mimi);
   void reset();
   void set_fade(bool on) { fade_ = on; }
+  // Frames that the transformer and the first convolutions take together, so that their weights come from memory once.  With
+  // four nothing became faster, and they took 1 MB more.
+  static constexpr size_t kBlock = 2;
   // `count` latents -> samples_per_frame samples each: those of single frames.
   void decode(const float* latents, size_t count, float* pcm);
 
  private:
-  // Frames that the transformer and the first convolutions take together, so that their weights come from memory once.  With
-  // four nothing became faster, and they took 1 MB more.
-  static constexpr size_t kBlock = 2;
   void decode_block(const float* latents, size_t count, float* pcm);
   void upsample(const float* latent, float* rows);
   const MimiDecoder* mimi_ = nullptr;
