@@ -124,7 +124,7 @@ export class OwnDecoder {
     this.#pace = new Pace((1000 * samplesPerFrame) / sampleRate);
   }
 
-  /** Takes a latent: the frames that are due then. `last`: no other comes for now. */
+  /** Takes a latent: the frames that are due then. `last`: all that is held is, as no other may be made before they are read. */
   take(place: Place, latent: Float32Array, last: boolean): StreamEvent[] {
     this.#decoder.hold(place, latent);
     return last || this.#decoder.held >= this.#pace.block ? this.#decode() : [];
