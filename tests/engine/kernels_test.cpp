@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <random>
 #include <vector>
 
@@ -125,6 +126,26 @@ TEST_F(KernelTest, QuantizedBlocks) {
     simd128::quantize_i16(activation, a.data(), m, k, k8, 1000, q.data());
     ASSERT_EQ(q, expected);
   }
+}
+
+TEST_F(KernelTest, EluOfIntegersIsExact) {
+  for (const double most : {1e-4, 1e-2, 0.3, 2.0, 100.0}) {
+    std::vector<float> x(20000);
+    for (size_t i = 0; i < x.size(); ++i)
+      x[i] = static_cast<float>(-most * static_cast<double>(i) / static_cast<double>(x.size() - 1));
+    const double inverse = 32000 / -std::expm1(-most);
+    std::vector<int16_t> q(x.size());
+    simd128::quantize_i16(Activation::kElu, x.data(), 1, x.size(), x.size(), static_cast<float>(inverse),
+                          q.data());
+    for (size_t i = 0; i < x.size(); ++i) {
+      ASSERT_NEAR(q[i] / inverse, std::expm1(static_cast<double>(x[i])), 1.3e-7 + 0.505 / inverse) << x[i];
+    }
+  }
+  const float far[8] = {-1e30f, -std::numeric_limits<float>::infinity(), -87, -40, 1, 30, 0, -0.0f};
+  int16_t q[8];
+  simd128::quantize_i16(Activation::kElu, far, 1, 8, 8, 1000, q);
+  const int16_t expected[8] = {-1000, -1000, -1000, -1000, 1000, 30000, 0, 0};
+  for (size_t i = 0; i < 8; ++i) EXPECT_EQ(q[i], expected[i]) << far[i];
 }
 
 // Plain products and convolutions (rows that overlap, in segments that may lie apart), in both layouts of the input.

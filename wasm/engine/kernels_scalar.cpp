@@ -22,6 +22,20 @@ float exp_f32(float x) {
   return r * std::bit_cast<float>(exponent);
 }
 
+float exp2_f32(float x) {
+  x = x < kExp2Min ? kExp2Min : x;
+  const float shifted = x + kRound;
+  const float f = x - (shifted - kRound);
+  float p = kExp2P[0];
+  for (int c = 1; c < 6; ++c) p = p * f + kExp2P[c];
+  return std::bit_cast<float>(std::bit_cast<uint32_t>(p) + (std::bit_cast<uint32_t>(shifted) << 23));
+}
+
+float elu_of_integers(float x) {
+  const float below = x * kLog2E;
+  return (0 < x ? x : 0) + (exp2_f32(0 < below ? 0 : below) - 1.0f);
+}
+
 // Four lanes, lane i mod 4, added in pairs.
 struct LaneSum {
   float lane[4] = {0, 0, 0, 0};
@@ -126,7 +140,7 @@ void quantize_i16(Activation activation, const float* a, size_t m, size_t k, siz
   for (size_t i = 0; i < m; ++i) {
     for (size_t p = 0; p < k8; ++p) {
       float value = p < k ? a[i * k + p] : 0;
-      if (activation == Activation::kElu) elu(&value, 1, &value);
+      if (activation == Activation::kElu) value = elu_of_integers(value);
       const float rounded = value * inverse + kRound;
       q[i * k8 + p] =
           static_cast<int16_t>(std::bit_cast<uint32_t>(rounded) - std::bit_cast<uint32_t>(kRound));
@@ -264,13 +278,13 @@ void attend_i16(const IntegerHead& head, size_t rows, size_t first_end, size_t c
       }
       const float dot = (static_cast<float>(lane[0]) + static_cast<float>(lane[2])) +
                         (static_cast<float>(lane[1]) + static_cast<float>(lane[3]));
-      scores[j - begin] = dot * (head.q_scales[r] * scale * part.k_scales[at]);
+      scores[j - begin] = dot * (head.q_scales[r] * (scale * kLog2E) * part.k_scales[at]);
       largest = scores[j - begin] > largest ? scores[j - begin] : largest;
     }
     LaneSum total, scaled;
     float heaviest = 0;
     for (size_t j = begin; j < end; ++j) {
-      const float weight = exp_f32(scores[j - begin] - largest),
+      const float weight = exp2_f32(scores[j - begin] - largest),
                   with_scale = weight * head.parts.of(j).v_scales[head.parts.place(j)];
       total.add(j, weight);
       scaled.add(j, with_scale);

@@ -114,7 +114,7 @@ void range(const float* x, size_t n, float* low, float* high) {
 void quantize_i16(Activation activation, const float* a, size_t m, size_t k, size_t k8, float inverse,
                   int16_t* q) {
   if (m == 0) return;
-  const ExpConstants c;
+  const Exp2Constants c;
   const F32x4 factor = splat(inverse), round = c.round;
   const auto rows = [&](auto op) {
     const auto rounded = [&](F32x4 v) {
@@ -372,8 +372,8 @@ inline float weigh_i16(float* scores, size_t base, size_t count, size_t begin, s
   for (size_t j = 0; j < count; j += 4) highest = max(highest, load<F32x4>(scores + j));
   float largest = -INFINITY;
   for (int lane = 0; lane < 4; ++lane) largest = highest[lane] > largest ? highest[lane] : largest;
-  const ExpConstants c;
-  for (size_t j = 0; j < count; j += 4) store(scores + j, c.exp(load<F32x4>(scores + j) - splat(largest)));
+  const Exp2Constants c;
+  for (size_t j = 0; j < count; j += 4) store(scores + j, c.exp2(load<F32x4>(scores + j) - splat(largest)));
   set_rest(0);
   F32x4 total = splat(0), scaled = splat(0), heaviest = splat(0);
   for (size_t j = 0; j < count; j += 4) {
@@ -435,7 +435,7 @@ __attribute__((noinline)) void attend_rows_i16(const IntegerHead& head, size_t f
   const size_t count = (first_end + R - 1 - base + 3) / 4 * 4;
   const int16_t* q = head.q + first * width;
   F32x4 factor[R];
-  each<R>([&](auto r) { factor[r] = splat(head.q_scales[first + r] * scale); });
+  each<R>([&](auto r) { factor[r] = splat(head.q_scales[first + r] * (scale * kLog2E)); });
   for (size_t j = 0; j < count; j += 4) {
     const IntegerPart& part = head.parts.of(base + j);
     const size_t at = head.parts.place(base + j);

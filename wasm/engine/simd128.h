@@ -214,6 +214,24 @@ struct ExpConstants {
   F32x4 silu(F32x4 v) const { return v / (one + exp(-v)); }
 };
 
+// What 2^x and the ELU of integers need (see kExp2P).
+struct Exp2Constants {
+  F32x4 low = held(kExp2Min), log2e = held(kLog2E), round = held(kRound), one = held(1.0f);
+  F32x4 p[5] = {held(kExp2P[0]), held(kExp2P[1]), held(kExp2P[2]), held(kExp2P[3]), held(kExp2P[4])};
+
+  F32x4 exp2(F32x4 x) const {  // x <= 0
+    x = x < low ? low : x;
+    const F32x4 shifted = x + round, f = x - (shifted - round);
+    F32x4 sum = p[0];
+    each<4>([&](auto c) { sum = sum * f + p[c + 1]; });
+    return (F32x4)((U32x4)(sum * f + one) + ((U32x4)shifted << 23));
+  }
+  F32x4 elu(F32x4 v) const {
+    const F32x4 zero = splat(0), below = v * log2e, above = zero < v ? v : zero;
+    return above + (exp2(zero < below ? zero : below) - one);
+  }
+};
+
 // The integer product, with its input rows as they lie or interleaved (see products_simd128.cpp).
 template <bool kPacked, typename W>
 void gemm_integer(const IntegerRows& a, size_t m, const W* panels, const float* w_scales, size_t n,
