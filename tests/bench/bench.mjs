@@ -295,7 +295,7 @@ async function main() {
   const [only, packs, wanted] = [listed(flags.only), listed(flags.pack), listed(flags.precision)];
   const leftOut = [];
   const failed = [];
-  const rows = allRows(root, { grow: flags.grow !== '', all: flags.all !== '' }).filter((row) => {
+  const rows = allRows(root, { all: flags.all !== '' }).filter((row) => {
     if (only.length > 0 && !only.includes(row.host) && !only.includes(row.engine)) return false;
     if (packs.length > 0 && !packs.includes(row.pack)) return false;
     if (wanted.length > 0 && !wanted.includes(row.precision)) return false;

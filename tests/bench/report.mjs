@@ -157,8 +157,8 @@ export function writeReport(report) {
       : [
           '## Several chunks at once',
           table(
-            ['who', 'chunks', 'at once', 'x real time', 'peak, MB'],
-            together.map((row) => [row.host, row.chunks, row.batch, `${number(row.rtf, 2)}${row.void ? ' (void)' : ''}`, number(row.peak_bytes / MB, 0)]),
+            ['who', 'chunks', 'at once', '', 'x real time', 'peak, MB'],
+            together.map((row) => [row.host, row.chunks, row.batch, row.batch === 1 ? `${row.instances} inst.` : '', `${number(row.rtf, 2)}${row.void ? ' (void)' : ''}`, number(row.peak_bytes / MB, 0)]),
           ),
         ]),
     '## The same samples',

@@ -13,9 +13,9 @@ export function precisions(root) {
 
 /**
  * The rows, in the order in which a round visits them: what is compared lies next to each other. By default those that
- * say something new; `all` adds the rest of the combinations, `grow` more chunks at once.
+ * say something new; `all` adds the rest of the combinations.
  */
-export function allRows(root, { grow = false, all = false } = {}) {
+export function allRows(root, { all = false } = {}) {
   const known = precisions(root);
   const rows = [];
   const add = (row) => rows.push({ instances: 1, batch: 1, threads: 1, ...row });
@@ -49,11 +49,10 @@ export function allRows(root, { grow = false, all = false } = {}) {
     }
   }
   if (known.includes('q8')) {
-    // Eight chunks: one after the other with two instances; over two instances.
+    // Eight chunks: one after the other with two instances and with one; so many at once.
     for (const host of ['chromium', 'node', 'wazero']) {
       const chunks = { host, engine: OURS, pack: '100m', precision: 'q8', threads: 1, chunks: 8 };
-      rows.push({ ...chunks, instances: 2, batch: 1 }, { ...chunks, instances: 1, batch: 2 });
-      if (grow) rows.push(...[1, 4, 8].map((batch) => ({ ...chunks, instances: 1, batch })));
+      rows.push({ ...chunks, instances: 2, batch: 1 }, ...[2, 1, 4, 8].map((batch) => ({ ...chunks, instances: 1, batch })));
     }
   }
   return rows;
