@@ -2,8 +2,8 @@
 // connect it to the thread that started it.
 //
 // Streams take turns: a step of one stream (with several chunks at once: one of each) or a block of up to four frames, then of
-// the next, with a look at the messages that came meanwhile after each turn or a few milliseconds of them. So an order to close takes effect at once,
-// and no long text starves another.
+// the next, with a look at the messages that came meanwhile after each turn or a few milliseconds of them. So an order to close
+// takes effect at once, and no long text starves another.
 import { ModelBuilder } from './builder.js';
 import { ChunksJob } from './chunks-job.js';
 import { createEngine } from './engine.js';

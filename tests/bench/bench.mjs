@@ -8,7 +8,7 @@
 //               the page cache, odd ones find them there. Programs keep compiled code, browsers our packs and what they
 //               like of compiled code (Chromium 156: nothing, its folder for it stays empty), as after a first visit;
 //               "first start" is that visit
-//   first audio `firsts` times: a text of 50 tokens, to its first 80 ms of sound; voice loaded, engine warm
+//   first audio `firsts` times: a text of 50 tokens, to its first 80 ms of sound; voice loaded, engine warm and at rest
 //   warm-up     `warm` frames; where code is compiled while it runs, a second at least
 //   speed       `speaks` times: a text of 96 frames (7.7 s; no end is ever found), voice loaded; sound / wall time
 //   peak        resident memory (VmHWM) of the process so far; of browsers, of the page's process

@@ -362,6 +362,7 @@ TEST_F(KernelTest, Activations) {
     const char* name;
   } rows[] = {
       {scalar::elu, simd128::elu, [](double v) { return v > 0 ? v : std::expm1(v); }, "elu"},
+      {scalar::elu_exp2, simd128::elu_exp2, [](double v) { return v > 0 ? v : std::expm1(v); }, "elu_exp2"},
       {scalar::gelu_tanh, simd128::gelu_tanh,
        [](double v) { return 0.5 * v * (1 + std::tanh(std::sqrt(2 / M_PI) * (v + 0.044715 * v * v * v))); },
        "gelu"},

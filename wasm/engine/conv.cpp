@@ -18,6 +18,7 @@ ptts_status Window::create(const Matrix& weight, size_t context, size_t block, s
                            ConvScratch* scratch) {
   first = true;
   if (!weight.integer()) return rows.allocate((context + block) * channels, "convolution state");
+  scratch->integers = true;
   PTTS_TRY(rows.allocate(context * channels, "convolution state"));
   PTTS_TRY(scratch->room.grow(weight.room(block), "convolution state"));
   return scratch->values.grow((context + block) * weight.k8(), "convolution state");
@@ -32,7 +33,7 @@ void Window::enter(const Matrix& weight, Activation activation, const float* x, 
                    size_t channels, size_t spacing, bool replicate, ConvScratch& scratch) {
   float* behind = rows.data() + context * channels;
   if (!weight.integer() && activation == Activation::kElu) {
-    kernels::elu(x, block * channels, behind);
+    (scratch.integers ? kernels::elu_exp2 : kernels::elu)(x, block * channels, behind);
   } else if (!weight.integer()) {
     std::copy_n(x, block * channels, behind);
   }

@@ -15,6 +15,7 @@ namespace ptts {
 // Room that convolutions have one after the other: what it holds is used up when one has run.
 struct ConvScratch {
   Buffer<int16_t> values, room;  // quantised rows, and what products want beside them
+  bool integers = false;         // some layer has integer weights
 };
 
 // The input rows that a convolution sees: `context` rows kept from before, then those of a block.  Integer weights read them

@@ -165,8 +165,8 @@ inline constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding and subtract
 inline constexpr float kExpMin = -87.0f, kExpMax = 88.0f;
 inline constexpr float kExpP[6] = {1.9875691500e-4f, 1.3981999507e-3f, 8.3334519073e-3f,
                                    4.1665795894e-2f, 1.6666665459e-1f, 5.0000001201e-1f};
-// 2^x for x <= 0, where what comes of it becomes an integer: 2^i p(f) with i = round(x), f = x - i.  p is 1 at 0 and off by
-// at most 1e-7; two thirds of the instructions of exp.  Below 2^-32 nothing is left of it.
+// 2^x for x <= 0, where some of what comes of it becomes integers (f32 models keep to exp): 2^i p(f) with i = round(x),
+// f = x - i.  p is 1 at 0 and off by at most 1e-7; two thirds of the instructions of exp.  Below 2^-32 nothing is left of it.
 inline constexpr float kExp2Min = -32.0f;
 inline constexpr float kExp2P[6] = {1.3264727e-3f, 9.671513e-3f, 5.5507336e-2f,
                                     2.4022242e-1f, 6.93147e-1f,  1.0f};

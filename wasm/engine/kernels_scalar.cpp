@@ -31,7 +31,7 @@ float exp2_f32(float x) {
   return std::bit_cast<float>(std::bit_cast<uint32_t>(p) + (std::bit_cast<uint32_t>(shifted) << 23));
 }
 
-float elu_of_integers(float x) {
+float elu_by_exp2(float x) {
   const float below = x * kLog2E;
   return (0 < x ? x : 0) + (exp2_f32(0 < below ? 0 : below) - 1.0f);
 }
@@ -140,7 +140,7 @@ void quantize_i16(Activation activation, const float* a, size_t m, size_t k, siz
   for (size_t i = 0; i < m; ++i) {
     for (size_t p = 0; p < k8; ++p) {
       float value = p < k ? a[i * k + p] : 0;
-      if (activation == Activation::kElu) value = elu_of_integers(value);
+      if (activation == Activation::kElu) value = elu_by_exp2(value);
       const float rounded = value * inverse + kRound;
       q[i * k8 + p] =
           static_cast<int16_t>(std::bit_cast<uint32_t>(rounded) - std::bit_cast<uint32_t>(kRound));
@@ -213,6 +213,10 @@ void layer_norm(const float* x, size_t m, size_t n, const float* weight, const f
 
 void elu(const float* x, size_t n, float* y) {
   for (size_t i = 0; i < n; ++i) y[i] = x[i] > 0 ? x[i] : exp_f32(x[i]) - 1.0f;
+}
+
+void elu_exp2(const float* x, size_t n, float* y) {
+  for (size_t i = 0; i < n; ++i) y[i] = elu_by_exp2(x[i]);
 }
 
 void gelu_tanh(const float* x, size_t n, float* y) {

@@ -172,6 +172,11 @@ void elu(const float* x, size_t n, float* y) {
   map(x, n, y, [&](F32x4 v) { return c.elu(v); });
 }
 
+void elu_exp2(const float* x, size_t n, float* y) {
+  const Exp2Constants c;
+  map(x, n, y, [&](F32x4 v) { return c.elu(v); });
+}
+
 void gelu_tanh(const float* x, size_t n, float* y) {
   const ExpConstants c;
   map(x, n, y, [&](F32x4 v) { return c.gelu_tanh(v); });

@@ -214,7 +214,7 @@ struct ExpConstants {
   F32x4 silu(F32x4 v) const { return v / (one + exp(-v)); }
 };
 
-// What 2^x and the ELU of integers need (see kExp2P).
+// What 2^x and the ELU by it need (see kExp2P).
 struct Exp2Constants {
   F32x4 low = held(kExp2Min), log2e = held(kLog2E), round = held(kRound), one = held(1.0f);
   F32x4 p[5] = {held(kExp2P[0]), held(kExp2P[1]), held(kExp2P[2]), held(kExp2P[3]), held(kExp2P[4])};
