@@ -140,8 +140,8 @@ export function writeReport(report) {
       `${Object.entries(report.versions).map(([name, version]) => `${name} ${version}`).join(', ')}. ` +
       `${report.rounds} round${report.rounds === 1 ? '' : 's'}, every row once a round in a fresh process; load average before and after each: ${report.load_average.map(([one]) => one.toFixed(2)).join(', ')}.`,
     ...(isBusy(report) ? [`**The machine was busy before this began (load average ${number(report.load_average[0][0], 1)}): what follows shows what is measured, not how fast it is.**`] : []),
-    'To repeat it: `make bench JSON=out.json REPORT=docs/benchmarks.md` (installs the Python reference, PyTorch, onnxruntime and onnxruntime-web below `build/bench`, 7 GB; ' +
-      '`ONLY=`, `PACK=`, `PRECISION=`, `ROUNDS=` select; a machine that does something else meanwhile makes rows void). How each figure is taken: head of [tests/bench/bench.mjs](../tests/bench/bench.mjs).',
+    'To repeat it: `make bench JSON=out.json REPORT=docs/benchmarks.md GROW=1 PROFILE=1` (installs the Python reference, PyTorch, onnxruntime and onnxruntime-web below `build/bench`, 7 GB; ' +
+      '`ONLY=`, `PACK=`, `PRECISION=`, `ROUNDS=` select, without `GROW=1` and `PROFILE=1` the last two parts are left out; a machine that does something else meanwhile makes rows void). How each figure is taken: head of [tests/bench/bench.mjs](../tests/bench/bench.mjs).',
     'Medians; "best" is how much faster the best sample was than the median, a row with more than 10 % is void. Milliseconds belong to this machine: compare lines of one table. ' +
       'The full-size packs have random weights (the architecture and the sizes are the real ones), a voice of 125 positions, and speak 7.7 s; first audio is for 50 tokens of text. ' +
       'onnxruntime: three graphs exported from the reference with the caches outside, checked against it before they are timed; int8 is its dynamic quantisation, 8-bit activations everywhere. PyTorch: the reference package, one thread for each of its two halves or two.',
